@@ -1,0 +1,113 @@
+//! What can go wrong, in the reader's words: each message is one line that names the file and says what was expected.
+
+use std::path::{Path, PathBuf};
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong, split by what the caller can do next.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder that cannot be read or written.
+    #[error("{}: {source}", .path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A file that is not a picture, or a damaged one.
+    #[error("cannot decode {}: {source}", .path.display())]
+    Decode {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        source: image::ImageError,
+    },
+    /// A folder that is not laid out like any data set we know, or that holds no film.
+    #[error("{}: no films found; {reason}", .root.display())]
+    NoFilms {
+        /// The folder.
+        root: PathBuf,
+        /// What was looked for and what was met instead.
+        reason: String,
+    },
+    /// A folder that could be read in more than one way.
+    #[error("{}: layout not clear; {reason}", .root.display())]
+    Layout {
+        /// The folder.
+        root: PathBuf,
+        /// What was met, and how to choose.
+        reason: String,
+    },
+    /// A split that would let the model see what it is tested on, or a set too small to be split.
+    #[error("split: {0}")]
+    Split(String),
+    /// A setting out of its range.
+    #[error("{what}: expected {expected}, got {got}")]
+    Setting {
+        /// The setting's name.
+        what: &'static str,
+        /// Its range.
+        expected: String,
+        /// The value that came.
+        got: String,
+    },
+    /// A tensor of the wrong shape.
+    #[error("{what}: expected shape {expected}, got {got:?}")]
+    Shape {
+        /// The argument.
+        what: &'static str,
+        /// The shape it must have.
+        expected: String,
+        /// The shape that came.
+        got: Vec<i64>,
+    },
+    /// A layer name that the network does not have.
+    #[error("no layer named {layer:?}; `model.layers()` lists them, for example {example:?}")]
+    NoSuchLayer {
+        /// The name asked for.
+        layer: String,
+        /// One that exists.
+        example: String,
+    },
+    /// A model file that cannot be used.
+    #[error("model file {}: {reason}", .path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Training that cannot go on; what was saved before stays.
+    #[error("training stopped: {0}")]
+    Training(String),
+    /// A computing device that is not there.
+    #[error("device {wanted}: {reason}")]
+    Device {
+        /// The device asked for.
+        wanted: String,
+        /// Why it cannot be used.
+        reason: String,
+    },
+    /// A figure that cannot be drawn.
+    #[error("figure: {0}")]
+    Figure(String),
+    /// A failure inside libtorch.
+    #[error("libtorch: {}", .0.to_string().lines().next().unwrap_or_default())]
+    Torch(#[from] tch::TchError),
+}
+
+impl Error {
+    /// An [`Error::Io`] for `path`; made to be used as `.map_err(Error::io(path))`.
+    pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Error {
+        let path = path.as_ref().to_owned();
+        move |source| Error::Io { path, source }
+    }
+
+    /// An [`Error::Setting`].
+    pub fn setting(what: &'static str, expected: impl Into<String>, got: impl ToString) -> Error {
+        Error::Setting { what, expected: expected.into(), got: got.to_string() }
+    }
+}
