@@ -1,0 +1,229 @@
+//! Is the file a whole PNG or JPEG? Answered from its container alone, without decoding a pixel.
+//!
+//! PNG: ISO/IEC 15948, chunks from `IHDR` to `IEND`. JPEG: ITU-T T.81 annex B, segments from SOI to EOI; the end marker
+//! is looked for where the entropy-coded data ends, so that neither the end marker of an embedded thumbnail nor bytes
+//! appended after the picture mislead.
+
+use std::fmt;
+
+use image::ImageFormat;
+
+/// What the container says about a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// Recognised by its first bytes, not by the file's name.
+    pub format: ImageFormat,
+    /// Stored width in pixels, before an EXIF orientation is applied.
+    pub width: u32,
+    /// Stored height in pixels, before an EXIF orientation is applied.
+    pub height: u32,
+}
+
+/// Why a file is not a whole picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Flaw {
+    /// No byte at all.
+    Empty,
+    /// The first bytes are neither PNG's nor JPEG's.
+    NotAnImage,
+    /// The file stops before the picture does; says what is missing.
+    Truncated(&'static str),
+    /// The container contradicts itself or promises more than is reasonable; says how.
+    Damaged(String),
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Flaw::Empty => f.write_str("empty file"),
+            Flaw::NotAnImage => f.write_str("not an image: neither PNG nor JPEG"),
+            Flaw::Truncated(missing) => write!(f, "truncated: {missing}"),
+            Flaw::Damaged(how) => write!(f, "damaged: {how}"),
+        }
+    }
+}
+
+impl std::error::Error for Flaw {}
+
+/// The most pixels a film may have: 40 million, above any detector plate in use, so that a small file cannot ask for
+/// gigabytes.
+pub const MAX_PIXELS: u64 = 40_000_000;
+
+/// Checks a file's bytes from the first marker to the last.
+///
+/// # Errors
+/// The [`Flaw`], if the bytes are not one whole PNG or JPEG of 1 to [`MAX_PIXELS`] pixels.
+pub fn inspect(bytes: &[u8]) -> Result<Header, Flaw> {
+    const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
+    let header = if bytes.is_empty() {
+        return Err(Flaw::Empty);
+    } else if bytes.starts_with(PNG) {
+        inspect_png(&bytes[PNG.len()..])?
+    } else if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
+        inspect_jpeg(bytes)?
+    } else if PNG.starts_with(bytes) || [0xff, 0xd8].starts_with(bytes) {
+        return Err(Flaw::Truncated("only the signature is left"));
+    } else {
+        return Err(Flaw::NotAnImage);
+    };
+    let (width, height) = (header.width, header.height);
+    match u64::from(width) * u64::from(height) {
+        0 => Err(Flaw::Damaged(format!("{width} × {height} pixels"))),
+        n if n > MAX_PIXELS => Err(Flaw::Damaged(format!(
+            "{width} × {height} pixels, above the limit of {} million",
+            MAX_PIXELS / 1_000_000
+        ))),
+        _ => Ok(header),
+    }
+}
+
+fn inspect_png(mut rest: &[u8]) -> Result<Header, Flaw> {
+    let mut header = None;
+    let mut has_data = false;
+    loop {
+        let (length, kind) = match rest {
+            [a, b, c, d, kind @ ..] if kind.len() >= 4 => (u32::from_be_bytes([*a, *b, *c, *d]) as usize, &kind[..4]),
+            _ => return Err(Flaw::Truncated("PNG without its IEND chunk")),
+        };
+        // Length, kind, data and checksum; IEND's own checksum must be there too.
+        let data = rest
+            .get(8..)
+            .filter(|tail| tail.len() >= length.saturating_add(4))
+            .map(|tail| &tail[..length])
+            .ok_or(Flaw::Truncated("PNG that stops inside a chunk"))?;
+        match (kind, header) {
+            (b"IHDR", None) if length == 13 => {
+                let number = |at: usize| u32::from_be_bytes([data[at], data[at + 1], data[at + 2], data[at + 3]]);
+                header = Some(Header { format: ImageFormat::Png, width: number(0), height: number(4) });
+            }
+            (_, None) => {
+                return Err(Flaw::Damaged("PNG that does not begin with IHDR".to_owned()));
+            }
+            (b"IDAT", _) => has_data = true,
+            (b"IEND", Some(header)) if has_data => return Ok(header),
+            (b"IEND", _) => return Err(Flaw::Damaged("PNG without image data".to_owned())),
+            _ => {}
+        }
+        rest = &rest[length + 12..];
+    }
+}
+
+fn inspect_jpeg(bytes: &[u8]) -> Result<Header, Flaw> {
+    const NO_END: Flaw = Flaw::Truncated("JPEG without its end-of-image marker");
+    let mut header = None;
+    let mut has_scan = false;
+    let mut at = 2;
+    loop {
+        // Between segments stand 0xff and the marker's code; a decoder may pass over stray bytes, and so do we.
+        let found = bytes[at..].windows(2).position(|pair| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xff));
+        at += found.ok_or(NO_END)?;
+        let marker = bytes[at + 1];
+        at += 2;
+        match marker {
+            0xd9 => {
+                return match header {
+                    Some(header) if has_scan => Ok(header),
+                    _ => Err(Flaw::Damaged("JPEG without a scan".to_owned())),
+                };
+            }
+            0x01 | 0xd0..=0xd8 => continue,
+            _ => {}
+        }
+        let length = match bytes.get(at..at + 2) {
+            Some(pair) => usize::from(u16::from_be_bytes([pair[0], pair[1]])),
+            None => return Err(NO_END),
+        };
+        let segment = bytes.get(at..at + length).ok_or(NO_END)?;
+        match marker {
+            // Start of frame, every kind of it; C4, C8 and CC are other tables.
+            0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => {
+                let &[_, _, _, h1, h0, w1, w0, ..] = segment else {
+                    return Err(Flaw::Damaged("JPEG frame header too short".to_owned()));
+                };
+                header = Some(Header {
+                    format: ImageFormat::Jpeg,
+                    width: u32::from(u16::from_be_bytes([w1, w0])),
+                    height: u32::from(u16::from_be_bytes([h1, h0])),
+                });
+            }
+            0xda => has_scan = true,
+            _ => {}
+        }
+        at += length;
+        if marker == 0xda {
+            // Entropy-coded data: 0xff00 is a stuffed 0xff, 0xffd0..=0xffd7 are restarts; anything else ends the scan.
+            let end = bytes[at..]
+                .windows(2)
+                .position(|pair| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xd0..=0xd7 | 0xff));
+            at += end.ok_or(NO_END)?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{GrayImage, Luma};
+    use std::io::Cursor;
+
+    fn encoded(format: ImageFormat) -> Vec<u8> {
+        let film = GrayImage::from_fn(37, 21, |x, y| Luma([(x * 5 + y * 3) as u8]));
+        let mut bytes = Cursor::new(Vec::new());
+        film.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    #[test]
+    fn whole_pictures_give_their_size() {
+        for format in [ImageFormat::Png, ImageFormat::Jpeg] {
+            let header = inspect(&encoded(format)).unwrap();
+            assert_eq!((header.format, header.width, header.height), (format, 37, 21));
+        }
+    }
+
+    #[test]
+    fn a_picture_cut_anywhere_is_never_taken_for_whole() {
+        for format in [ImageFormat::Png, ImageFormat::Jpeg] {
+            let bytes = encoded(format);
+            for length in 0..bytes.len() {
+                assert!(inspect(&bytes[..length]).is_err(), "{format:?} cut to {length} of {}", bytes.len());
+            }
+            let half = inspect(&bytes[..bytes.len() / 2]).unwrap_err();
+            assert!(matches!(half, Flaw::Truncated(_)), "{format:?}: {half}");
+        }
+    }
+
+    #[test]
+    fn bytes_after_the_end_do_not_matter() {
+        for format in [ImageFormat::Png, ImageFormat::Jpeg] {
+            let mut bytes = encoded(format);
+            bytes.extend_from_slice(&[0, 0x12, 0xff, 0xd8, 7]);
+            assert_eq!(inspect(&bytes).unwrap().format, format);
+        }
+    }
+
+    #[test]
+    fn a_thumbnails_end_marker_does_not_make_a_cut_jpeg_whole() {
+        let picture = encoded(ImageFormat::Jpeg);
+        let mut bytes = vec![0xff, 0xd8, 0xff, 0xe1];
+        bytes.extend_from_slice(&u16::try_from(picture.len() + 2).unwrap().to_be_bytes());
+        bytes.extend_from_slice(&picture);
+        bytes.extend_from_slice(&picture[2..picture.len() - 2]);
+        assert_eq!(inspect(&bytes).unwrap_err(), Flaw::Truncated("JPEG without its end-of-image marker"));
+        bytes.extend_from_slice(&[0xff, 0xd9]);
+        assert!(inspect(&bytes).is_ok());
+    }
+
+    #[test]
+    fn a_small_file_cannot_ask_for_gigabytes() {
+        let mut bytes = encoded(ImageFormat::Png);
+        bytes[16..24].copy_from_slice(&[0, 1, 0, 0, 0, 1, 0, 0]);
+        assert!(matches!(inspect(&bytes), Err(Flaw::Damaged(how)) if how.contains("65536 × 65536")));
+    }
+
+    #[test]
+    fn text_and_nothing_are_told_apart() {
+        assert_eq!(inspect(b""), Err(Flaw::Empty));
+        assert_eq!(inspect(b"patient,label\n"), Err(Flaw::NotAnImage));
+    }
+}

@@ -1,0 +1,202 @@
+//! A file's bytes to 8-bit grey pixels.
+//!
+//! PNG goes through `image`. JPEG goes to zune-jpeg, the decoder inside `image`, directly: `image` sets it to be lenient,
+//! and then a damaged film ends in flat grey without an error.
+
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::path::Path;
+
+use image::error::{DecodingError, ImageFormatHint};
+use image::metadata::Orientation;
+use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use super::container::{Header, MAX_PIXELS, inspect};
+use crate::{Error, Result};
+
+/// The largest file that is read, in bytes: 256 MiB.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// Reads a whole file of at most 256 MiB.
+///
+/// # Errors
+/// As the operating system says; [`std::io::ErrorKind::FileTooLarge`] above the limit.
+pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, "larger than 256 MiB, too large for a film"));
+    }
+    Ok(bytes)
+}
+
+/// The pixels of a PNG or JPEG file as 8-bit grey, turned upright as its EXIF orientation asks.
+///
+/// Colour becomes grey by ITU-R BT.601 luma, as Pillow's mode `L` does it; 16 bits become 8 by rounding `v / 257`;
+/// transparency is dropped; a palette is looked up first.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read; [`Error::Decode`] if it is not a whole PNG or JPEG, is damaged, or has more
+/// than 40 million pixels.
+pub fn decode(path: impl AsRef<Path>) -> Result<GrayImage> {
+    let path = path.as_ref();
+    let bytes = read(path).map_err(Error::io(path))?;
+    decode_bytes(&bytes).map_err(|source| Error::Decode { path: path.to_owned(), source })
+}
+
+/// [`decode`] for bytes already in memory.
+fn decode_bytes(bytes: &[u8]) -> Result<GrayImage, ImageError> {
+    // An `Io` error, since `image` would put its own words before those of any other kind.
+    let header = inspect(bytes).map_err(|flaw| ImageError::IoError(std::io::Error::other(flaw)))?;
+    let (grey, orientation) = match header.format {
+        ImageFormat::Jpeg => decode_jpeg(bytes, header)?,
+        _ => decode_png(bytes)?,
+    };
+    let mut upright = DynamicImage::ImageLuma8(grey);
+    upright.apply_orientation(orientation);
+    Ok(upright.into_luma8())
+}
+
+fn decode_png(bytes: &[u8]) -> Result<(GrayImage, Orientation), ImageError> {
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), ImageFormat::Png);
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(8 * MAX_PIXELS);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder()?;
+    let orientation = decoder.orientation()?;
+    Ok((grey(DynamicImage::from_decoder(decoder)?), orientation))
+}
+
+fn decode_jpeg(bytes: &[u8], header: Header) -> Result<(GrayImage, Orientation), ImageError> {
+    let failed = |source: zune_jpeg::errors::DecodeErrors| {
+        ImageError::Decoding(DecodingError::new(
+            ImageFormatHint::Exact(ImageFormat::Jpeg),
+            // Its messages may span lines; ours is one.
+            source.to_string().split_whitespace().collect::<Vec<_>>().join(" "),
+        ))
+    };
+    let options = DecoderOptions::default()
+        .set_strict_mode(true)
+        .set_max_width(header.width as usize)
+        .set_max_height(header.height as usize);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers().map_err(failed)?;
+    let orientation =
+        decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif)).unwrap_or(Orientation::NoTransforms);
+    let is_grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
+    let colours = if is_grey { ColorSpace::Luma } else { ColorSpace::RGB };
+    decoder.set_options(options.jpeg_set_out_colorspace(colours));
+    let pixels = decoder.decode().map_err(failed)?;
+    let (width, height) = (header.width, header.height);
+    let film = if is_grey {
+        GrayImage::from_raw(width, height, pixels)
+    } else {
+        RgbImage::from_raw(width, height, pixels).map(|rgb| grey(DynamicImage::ImageRgb8(rgb)))
+    };
+    let film = film.ok_or_else(|| {
+        ImageError::Decoding(DecodingError::new(
+            ImageFormatHint::Exact(ImageFormat::Jpeg),
+            "fewer pixels than the header promises",
+        ))
+    })?;
+    Ok((film, orientation))
+}
+
+/// Pillow's mode `L`: `(19595 R + 38470 G + 7471 B + 2^15) / 2^16`, BT.601 luma in fixed point.
+fn luma8(r: u8, g: u8, b: u8) -> u8 {
+    let sum = u32::from(r) * 19595 + u32::from(g) * 38470 + u32::from(b) * 7471 + 0x8000;
+    (sum >> 16) as u8
+}
+
+/// 16 bits to 8, rounded: 65535 becomes 255. (Pillow clips instead, which turns a 16-bit film white.)
+fn eight_bits(v: u16) -> u8 {
+    ((u32::from(v) + 128) / 257) as u8
+}
+
+/// [`luma8`] at 16 bits, rounded to 8 once, at the end.
+fn luma16(r: u16, g: u16, b: u16) -> u8 {
+    let sum = u64::from(r) * 19595 + u64::from(g) * 38470 + u64::from(b) * 7471 + 0x8000;
+    eight_bits((sum >> 16) as u16)
+}
+
+fn grey(picture: DynamicImage) -> GrayImage {
+    let (width, height) = (picture.width(), picture.height());
+    let pixels: Vec<u8> = match picture {
+        DynamicImage::ImageLuma8(film) => return film,
+        DynamicImage::ImageLumaA8(film) => film.pixels().map(|p| p.0[0]).collect(),
+        DynamicImage::ImageRgb8(film) => film.pixels().map(|p| luma8(p.0[0], p.0[1], p.0[2])).collect(),
+        DynamicImage::ImageRgba8(film) => film.pixels().map(|p| luma8(p.0[0], p.0[1], p.0[2])).collect(),
+        DynamicImage::ImageLuma16(film) => film.pixels().map(|p| eight_bits(p.0[0])).collect(),
+        DynamicImage::ImageLumaA16(film) => film.pixels().map(|p| eight_bits(p.0[0])).collect(),
+        other => other.into_rgb16().pixels().map(|p| luma16(p.0[0], p.0[1], p.0[2])).collect(),
+    };
+    GrayImage::from_raw(width, height, pixels).expect("one byte was made for each pixel")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{ImageBuffer, Luma};
+
+    fn film() -> GrayImage {
+        GrayImage::from_fn(64, 48, |x, y| Luma([((x * x + 3 * y * y) % 251) as u8]))
+    }
+
+    fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    #[test]
+    fn sixteen_bits_round_to_eight_and_full_scale_stays_white() {
+        assert_eq!([0, 128, 129, 257, 32768, 65535].map(eight_bits), [0, 0, 1, 1, 128, 255]);
+        let deep = ImageBuffer::from_fn(64, 48, |x, y| Luma([u16::from(film().get_pixel(x, y).0[0]) * 257]));
+        let bytes = encoded(&DynamicImage::ImageLuma16(deep), ImageFormat::Png);
+        assert_eq!(decode_bytes(&bytes).unwrap(), film());
+    }
+
+    #[test]
+    fn a_grey_picture_stored_as_colour_or_with_alpha_decodes_to_the_same_film() {
+        let picture = DynamicImage::ImageLuma8(film());
+        for stored in [
+            DynamicImage::ImageLumaA8(picture.to_luma_alpha8()),
+            DynamicImage::ImageRgb8(picture.to_rgb8()),
+            DynamicImage::ImageRgba8(picture.to_rgba8()),
+            DynamicImage::ImageRgb16(picture.to_rgb16()),
+        ] {
+            let bytes = encoded(&stored, ImageFormat::Png);
+            assert_eq!(decode_bytes(&bytes).unwrap(), film(), "{:?}", stored.color());
+        }
+    }
+
+    #[test]
+    fn a_jpeg_with_impossible_data_is_an_error_not_grey() {
+        let mut bytes = encoded(&DynamicImage::ImageLuma8(film()), ImageFormat::Jpeg);
+        assert!(decode_bytes(&bytes).is_ok());
+        // A run of ones is no Huffman code; 0xff is stored as 0xff00.
+        let at = bytes.len() - 120;
+        bytes[at..at + 8].copy_from_slice(&[0xff, 0, 0xff, 0, 0xff, 0, 0xff, 0]);
+        assert!(inspect(&bytes).is_ok(), "the container alone cannot tell");
+        assert!(image::load_from_memory(&bytes).is_ok(), "set to be lenient, `image` does not tell");
+        assert!(decode_bytes(&bytes).is_err());
+    }
+
+    #[test]
+    fn damage_is_reported_in_one_line_with_the_files_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("image1.png");
+        let mut bytes = encoded(&DynamicImage::ImageLuma8(film()), ImageFormat::Png);
+        bytes.truncate(bytes.len() - 20);
+        std::fs::write(&path, &bytes).unwrap();
+        let message = decode(&path).unwrap_err().to_string();
+        assert!(message.contains("image1.png") && message.contains("truncated"), "{message}");
+        assert_eq!(message.lines().count(), 1);
+        let absent = decode(folder.path().join("image2.png")).unwrap_err();
+        assert!(matches!(absent, Error::Io { .. }), "{absent}");
+    }
+}

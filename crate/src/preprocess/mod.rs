@@ -1,0 +1,290 @@
+//! From an image file to what the network sees: the only home of size, resampling, mean and standard deviation.
+//!
+//! The antialiased resize is Pillow's `BILINEAR` within one grey level, so that weights trained with Python's tools see
+//! the same pixels here. Unlike torchvision's usual crop, the default keeps the whole film and its aspect ratio.
+
+mod container;
+mod decode;
+mod placement;
+mod resize;
+
+use std::fmt;
+use std::path::Path;
+
+use image::GrayImage;
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+pub use container::{Flaw, Header, MAX_PIXELS, inspect};
+pub use decode::decode;
+pub(crate) use decode::read;
+pub use placement::Placement;
+
+use crate::{Error, Result};
+
+/// How a film that is not square becomes square.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fit {
+    /// Keep the aspect ratio, centre, and fill the rest with black.
+    #[default]
+    Letterbox,
+    /// Scale width and height on their own, as the original notebooks did.
+    Stretch,
+}
+
+/// How a film is prepared. Saved in the model card, so that a model always sees what it was trained on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preprocess {
+    /// Width and height of the network's input in pixels, 64 to 4096. Default 224.
+    pub size: u32,
+    /// How the film becomes square. Default [`Fit::Letterbox`].
+    pub fit: Fit,
+    /// Subtracted from each channel of a film in `0.0..=1.0`. Default ImageNet's `[0.485, 0.456, 0.406]`.
+    pub mean: [f32; 3],
+    /// Divides each channel after that; above 0. Default ImageNet's `[0.229, 0.224, 0.225]`.
+    pub std: [f32; 3],
+}
+
+impl Default for Preprocess {
+    fn default() -> Self {
+        Preprocess { size: 224, fit: Fit::default(), mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] }
+    }
+}
+
+impl fmt::Display for Preprocess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fit = match self.fit {
+            Fit::Letterbox => "letterbox",
+            Fit::Stretch => "stretched",
+        };
+        let numbers = |values: &[f32; 3]| values.map(|v| format!("{v:.3}")).join(" ");
+        let size = self.size;
+        write!(f, "{size} x {size} pixels, {fit}, mean {}, deviation {}", numbers(&self.mean), numbers(&self.std))
+    }
+}
+
+impl Preprocess {
+    /// Checks every field against its range.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a size outside 64 to 4096, a mean that is not finite or a standard deviation that is not
+    /// above 0.
+    pub fn validate(&self) -> Result<()> {
+        if !(64..=4096).contains(&self.size) {
+            return Err(Error::setting("preprocess.size", "64 to 4096 pixels", self.size));
+        }
+        if let Some(mean) = self.mean.iter().find(|mean| !mean.is_finite()) {
+            return Err(Error::setting("preprocess.mean", "a number", mean));
+        }
+        if let Some(std) = self.std.iter().find(|std| !(std.is_finite() && **std > 0.0)) {
+            return Err(Error::setting("preprocess.std", "a number above 0", std));
+        }
+        Ok(())
+    }
+
+    /// Where an image of `width × height` pixels lies in the network's square.
+    pub fn placement(&self, width: u32, height: u32) -> Placement {
+        Placement::new(width, height, self.size, self.fit)
+    }
+
+    /// The film as the network sees it before standardisation: `size × size`, grey, padded with black.
+    pub fn film(&self, image: &GrayImage) -> GrayImage {
+        let place = self.placement(image.width(), image.height());
+        let scaled = resize::resize(image, place.width, place.height);
+        if (place.width, place.height) == (self.size, self.size) {
+            return scaled;
+        }
+        let mut film = GrayImage::new(self.size, self.size);
+        image::imageops::replace(&mut film, &scaled, place.left.into(), place.top.into());
+        film
+    }
+
+    /// A mask laid over the same square as its film: 255 where a pixel of the film shows any part of the mask, else 0.
+    ///
+    /// A fracture line one pixel wide therefore never vanishes; a mask grows by less than a pixel on each side.
+    pub fn mask(&self, mask: &GrayImage) -> GrayImage {
+        let place = self.placement(mask.width(), mask.height());
+        let mut square = GrayImage::new(self.size, self.size);
+        for y in 0..place.height {
+            let rows = covered(y, place.height, mask.height());
+            for x in 0..place.width {
+                let columns = covered(x, place.width, mask.width());
+                let any = rows.clone().any(|row| columns.clone().any(|column| mask.get_pixel(column, row).0[0] >= 128));
+                if any {
+                    square.put_pixel(place.left + x, place.top + y, image::Luma([255]));
+                }
+            }
+        }
+        square
+    }
+
+    /// Films as one standardised batch.
+    ///
+    /// # Shapes
+    /// - `films`: each `size × size`, from [`Preprocess::film`]
+    /// - returns: `[N, 3, size, size]`, `f32`, on the CPU; the three channels differ only by mean and standard deviation
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if a film has another size or there is none.
+    pub fn tensor(&self, films: &[GrayImage]) -> Result<Tensor> {
+        let side = i64::from(self.size);
+        let shape =
+            |got: Vec<i64>| Error::Shape { what: "films", expected: format!("[N, {side}, {side}], N at least 1"), got };
+        if films.is_empty() {
+            return Err(shape(vec![0, side, side]));
+        }
+        if let Some(film) = films.iter().find(|film| film.dimensions() != (self.size, self.size)) {
+            return Err(shape(vec![films.len() as i64, film.height().into(), film.width().into()]));
+        }
+        let pixels: Vec<u8> = films.iter().flat_map(|film| film.as_raw()).copied().collect();
+        let pixels = Tensor::f_from_data_size(&pixels, &[films.len() as i64, side, side], Kind::Uint8)?;
+        Ok(self.standardise(&grey(&pixels)))
+    }
+
+    /// Films as the network sees them: `(grey - mean) / std`, for each of three channels.
+    ///
+    /// # Shapes
+    /// - `films`: `[N, 1, h, w]`, `f32` in `0.0..=1.0`
+    /// - returns: `[N, 3, h, w]`, `f32`, on the films' device
+    pub(crate) fn standardise(&self, films: &Tensor) -> Tensor {
+        let channels = |values: &[f32; 3]| Tensor::from_slice(values).view([1, 3, 1, 1]).to_device(films.device());
+        (films - channels(&self.mean)) / channels(&self.std)
+    }
+
+    /// Files to one standardised batch `[N, 3, size, size]`: [`decode`], [`Preprocess::film`], [`Preprocess::tensor`].
+    ///
+    /// # Errors
+    /// As those three say.
+    pub fn load(&self, paths: &[impl AsRef<Path>]) -> Result<Tensor> {
+        self.validate()?;
+        let films = paths.iter().map(|path| Ok(self.film(&decode(path)?))).collect::<Result<Vec<_>>>()?;
+        self.tensor(&films)
+    }
+}
+
+/// Bytes `[N, h, w]` as films `[N, 1, h, w]`, `f32` in `0.0..=1.0`.
+pub(crate) fn grey(pixels: &Tensor) -> Tensor {
+    pixels.unsqueeze(1).to_kind(Kind::Float) / 255.0
+}
+
+/// Mean and standard deviation of all pixels of `films`, in `0.0..=1.0`, the same for the three channels: what the
+/// reference recipe standardises by. The black of a letterbox counts, since the network sees it.
+///
+/// # Errors
+/// [`Error::Setting`] if there is no pixel, or all are equal, so that nothing could be divided by the deviation.
+pub fn training_statistics<F: AsRef<[u8]>>(films: impl IntoIterator<Item = F>) -> Result<([f32; 3], [f32; 3])> {
+    let mut counts = [0u64; 256];
+    for film in films {
+        for &pixel in film.as_ref() {
+            counts[usize::from(pixel)] += 1;
+        }
+    }
+    let total: u64 = counts.iter().sum();
+    let average = |value: &dyn Fn(f64) -> f64| -> f64 {
+        let sum: f64 = (0u32..).zip(counts).map(|(level, n)| n as f64 * value(f64::from(level) / 255.0)).sum();
+        sum / total as f64
+    };
+    let mean = average(&|v| v);
+    let std = average(&|v| (v - mean).powi(2)).sqrt();
+    if std > 0.0 {
+        Ok(([mean as f32; 3], [std as f32; 3]))
+    } else {
+        Err(Error::setting(
+            "training films",
+            "pixels that differ, to standardise by",
+            format!("{total} pixels with standard deviation {std}"),
+        ))
+    }
+}
+
+/// The source pixels that a pixel of the scaled image touches.
+fn covered(at: u32, scaled: u32, source: u32) -> std::ops::Range<u32> {
+    let (at, scaled, source) = (u64::from(at), u64::from(scaled), u64::from(source));
+    ((at * source / scaled) as u32)..(((at + 1) * source).div_ceil(scaled) as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::Luma;
+
+    fn small(fit: Fit) -> Preprocess {
+        Preprocess { size: 64, fit, ..Preprocess::default() }
+    }
+
+    #[test]
+    fn a_letterboxed_film_is_centred_on_black_and_a_stretched_one_fills_the_square() {
+        let white = GrayImage::from_pixel(300, 100, Luma([255]));
+        let film = small(Fit::Letterbox).film(&white);
+        let place = small(Fit::Letterbox).placement(300, 100);
+        assert_eq!((place.left, place.top, place.width, place.height), (0, 22, 64, 21));
+        for (_, y, pixel) in film.enumerate_pixels() {
+            assert_eq!(pixel.0[0] == 255, (22..43).contains(&y));
+        }
+        assert!(small(Fit::Stretch).film(&white).pixels().all(|p| p.0[0] == 255));
+    }
+
+    #[test]
+    fn standardisation_maps_black_and_white_to_the_stated_numbers() {
+        let preprocess = small(Fit::Stretch);
+        let films = [GrayImage::new(64, 64), GrayImage::from_pixel(64, 64, Luma([255]))];
+        let batch = preprocess.tensor(&films).unwrap();
+        assert_eq!(batch.size(), [2, 3, 64, 64]);
+        assert_eq!(batch.kind(), Kind::Float);
+        for (n, value) in [(0, 0.0), (1, 1.0)] {
+            for c in 0..3 {
+                let want = (value - preprocess.mean[c]) / preprocess.std[c];
+                let got = batch.double_value(&[n, c as i64, 5, 60]) as f32;
+                assert!((got - want).abs() < 1e-6, "{got} {want}");
+            }
+        }
+    }
+
+    #[test]
+    fn films_of_another_size_are_refused() {
+        let odd = GrayImage::new(64, 63);
+        assert!(matches!(small(Fit::Stretch).tensor(&[odd]), Err(Error::Shape { .. })));
+        assert!(matches!(small(Fit::Stretch).tensor(&[]), Err(Error::Shape { .. })));
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused_and_unknown_ones_too() {
+        let size = Preprocess { size: 63, ..Preprocess::default() };
+        let std = Preprocess { std: [0.2, 0.0, 0.2], ..Preprocess::default() };
+        let mean = Preprocess { mean: [f32::NAN; 3], ..Preprocess::default() };
+        for wrong in [size, std, mean] {
+            assert!(matches!(wrong.validate(), Err(Error::Setting { .. })), "{wrong:?}");
+        }
+        let json = serde_json::to_string(&Preprocess::default()).unwrap();
+        assert_eq!(serde_json::from_str::<Preprocess>(&json).unwrap(), Preprocess::default());
+        let more = json.replace("\"size\"", "\"colour\":1,\"size\"");
+        assert!(serde_json::from_str::<Preprocess>(&more).is_err());
+    }
+
+    #[test]
+    fn a_thin_mask_survives_and_stays_within_a_pixel_of_its_place() {
+        let mut mask = GrayImage::new(512, 400);
+        for y in 0..400 {
+            mask.put_pixel(301, y, Luma([255]));
+        }
+        let preprocess = small(Fit::Letterbox);
+        let place = preprocess.placement(512, 400);
+        let small = preprocess.mask(&mask);
+        let (x, _) = place.to_film(301.5, 200.0);
+        for y in place.top..place.top + place.height {
+            let white: Vec<u32> = (0..64).filter(|&x| small.get_pixel(x, y).0[0] == 255).collect();
+            assert_eq!(white, [x as u32]);
+        }
+        assert_eq!(small.pixels().filter(|p| p.0[0] == 255).count(), place.height as usize);
+    }
+
+    #[test]
+    fn training_statistics_are_those_of_the_pixels() {
+        let (mean, std) = training_statistics([&[0u8, 255][..], &[51, 102][..]]).unwrap();
+        assert!((mean[0] - 0.4).abs() < 1e-6 && (std[2] - 0.374_165_74).abs() < 1e-6, "{mean:?} {std:?}");
+        assert!(training_statistics([&[7u8; 9][..]]).is_err());
+        assert!(training_statistics::<&[u8]>([]).is_err());
+    }
+}

@@ -1,0 +1,74 @@
+//! Decoding and resizing against Pillow, which the Python world trains with.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use humerus::dataset;
+use humerus::preprocess::{Fit, Preprocess, decode};
+use image::GrayImage;
+
+#[derive(serde::Deserialize)]
+struct Golden {
+    path: PathBuf,
+    lossy: bool,
+}
+
+/// The largest and the mean difference in grey levels.
+fn difference(ours: &GrayImage, pillows: &GrayImage, what: &str) -> (u8, f64) {
+    assert_eq!(ours.dimensions(), pillows.dimensions(), "{what}");
+    let differences = || ours.as_raw().iter().zip(pillows.as_raw()).map(|(a, b)| a.abs_diff(*b));
+    let sum: f64 = differences().map(f64::from).sum();
+    (differences().max().unwrap_or(0), sum / ours.as_raw().len() as f64)
+}
+
+fn golden_grey(path: &Path) -> GrayImage {
+    image::open(path).unwrap().into_luma8()
+}
+
+/// Some real films, evenly chosen, where the shared data is there.
+fn real_films() -> Vec<PathBuf> {
+    let Some(root) = support::shared("fracatlas-upper-limb") else { return Vec::new() };
+    let index = dataset::index(root).unwrap();
+    index.studies.iter().step_by(50).map(|study| study.views[0].path.clone()).collect()
+}
+
+#[test]
+fn png_is_pillows_to_the_bit_jpeg_within_two_levels_and_resizing_within_one() {
+    let Some(python) = support::python() else { return };
+    let size = 224;
+    let out = tempfile::tempdir().unwrap();
+    let (films, pixels) = (real_films(), size.to_string());
+    let arguments =
+        [out.path().as_os_str(), pixels.as_ref()].into_iter().chain(films.iter().map(|film| film.as_os_str()));
+    support::script(&python, "preprocess.py", &arguments.collect::<Vec<_>>());
+    let golden: Vec<Golden> = serde_json::from_slice(&std::fs::read(out.path().join("index.json")).unwrap()).unwrap();
+    assert!(golden.len() >= 34);
+
+    let mut worst = [(0, 0.0); 3];
+    let mut note = |at: usize, (max, mean): (u8, f64)| {
+        worst[at] = (worst[at].0.max(max), f64::max(worst[at].1, mean));
+        max
+    };
+    for (at, Golden { path, lossy }) in golden.iter().enumerate() {
+        let what = path.display().to_string();
+        let ours = decode(path).unwrap();
+        let grey = golden_grey(&out.path().join(format!("{at}.grey.png")));
+        let decoded = difference(&ours, &grey, &what);
+        let allowed = if *lossy { 2 } else { 0 };
+        assert!(note(usize::from(*lossy), decoded) <= allowed, "{what}: decoded pixels differ by {decoded:?}");
+        for (fit, name) in [(Fit::Letterbox, "letterbox"), (Fit::Stretch, "stretch")] {
+            let preprocess = Preprocess { size, fit, ..Preprocess::default() };
+            let pillows = golden_grey(&out.path().join(format!("{at}.{name}.png")));
+            let resized = difference(&preprocess.film(&grey), &pillows, &what);
+            assert!(note(2, resized) <= 1, "{what}: {name} differs by {resized:?}");
+        }
+    }
+    println!(
+        "{} files; largest difference and largest mean difference: PNG {:?}, JPEG {:?}, resized {:?}",
+        golden.len(),
+        worst[0],
+        worst[1],
+        worst[2]
+    );
+}
