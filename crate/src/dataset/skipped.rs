@@ -1,0 +1,102 @@
+//! The files that are no view, and why.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Serialize, Serializer};
+
+use crate::preprocess::Flaw;
+
+/// A file that did not become a view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// The file, beginning with the root as it was given.
+    #[serde(serialize_with = "lossy")]
+    pub path: PathBuf,
+    /// Why it is no view.
+    pub reason: SkipReason,
+}
+
+impl Skipped {
+    pub(super) fn new(path: PathBuf, reason: impl Into<SkipReason>) -> Skipped {
+        let reason = reason.into();
+        Skipped { path, reason }
+    }
+}
+
+/// Any path can be reported, also one that is not valid Unicode.
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
+/// Why a file is no view. Serialised as the sentence that [`fmt::Display`] writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SkipReason {
+    /// `._*`: what macOS stores beside a file in an archive; not an image, whatever its extension says.
+    ResourceFork,
+    /// The name of the file or of a folder above it begins with a dot.
+    Hidden,
+    /// Empty, truncated, damaged or neither PNG nor JPEG.
+    Picture(Flaw),
+    /// The operating system could not read or list it; says why.
+    Unreadable(String),
+    /// An image in a study folder that names no label.
+    Unlabeled,
+    /// An image in MURA's folders, but below neither `train` nor `valid`.
+    NoSplit,
+    /// An image outside the layout's folders.
+    OutsideLayout,
+    /// A FracAtlas image without the number that its block is found by.
+    NoNumber,
+    /// Annotations that cannot be read; says why. The films stay, without their findings.
+    Annotations(String),
+}
+
+impl SkipReason {
+    /// The kind of reason, without what differs from file to file: for counting.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            SkipReason::ResourceFork => "resource fork",
+            SkipReason::Hidden => "hidden",
+            SkipReason::Picture(Flaw::Empty) => "empty",
+            SkipReason::Picture(Flaw::NotAnImage) => "not an image",
+            SkipReason::Picture(Flaw::Truncated(_)) => "truncated",
+            SkipReason::Picture(Flaw::Damaged(_)) => "damaged",
+            SkipReason::Unreadable(_) => "unreadable",
+            SkipReason::Unlabeled => "unlabeled",
+            SkipReason::NoSplit => "no split",
+            SkipReason::OutsideLayout => "outside the layout",
+            SkipReason::NoNumber => "no image number",
+            SkipReason::Annotations(_) => "annotations",
+        }
+    }
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SkipReason::ResourceFork => f.write_str("resource fork of macOS, not an image"),
+            SkipReason::Hidden => f.write_str("hidden file"),
+            SkipReason::Picture(flaw) => write!(f, "{flaw}"),
+            SkipReason::Unreadable(why) => write!(f, "unreadable: {why}"),
+            SkipReason::Unlabeled => f.write_str("unlabeled: its study folder ends in neither _positive nor _negative"),
+            SkipReason::NoSplit => f.write_str("no split: its part lies in neither train nor valid"),
+            SkipReason::OutsideLayout => f.write_str("outside the layout: an image in none of its folders"),
+            SkipReason::NoNumber => f.write_str("no image number in its name (IMGnnnnnnn)"),
+            SkipReason::Annotations(why) => write!(f, "annotations that cannot be read: {why}"),
+        }
+    }
+}
+
+impl Serialize for SkipReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl From<Flaw> for SkipReason {
+    fn from(flaw: Flaw) -> SkipReason {
+        SkipReason::Picture(flaw)
+    }
+}
