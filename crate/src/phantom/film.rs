@@ -1,0 +1,299 @@
+//! From anatomy to a map of attenuation: `Σ μ L` over each ray of a parallel beam.
+
+use super::anatomy::Anatomy;
+use super::body::{Body, Neighbour};
+use super::draw::Draw;
+use super::fracture::Fragments;
+use super::geometry::{Ray, Vec3};
+use super::setup::{Line, Setup};
+use super::{MU_CORTICAL, MU_MUSCLE};
+
+/// A plane of numbers, row by row.
+#[derive(Debug, Clone)]
+pub(super) struct Plane {
+    pub width: usize,
+    pub height: usize,
+    pub values: Vec<f32>,
+}
+
+impl Plane {
+    pub fn new(width: u32, height: u32) -> Plane {
+        let (width, height) = (width as usize, height as usize);
+        Plane { width, height, values: vec![0.0; width * height] }
+    }
+}
+
+/// The attenuation of one film.
+#[derive(Debug)]
+pub(super) struct Shadow {
+    /// `Σ μ L`, no unit.
+    pub attenuation: Plane,
+    /// Whether the ray passes the fracture zone.
+    pub fractured: Vec<bool>,
+}
+
+/// A tile of smooth noise that repeats: the coarse and the fine grain of trabecular bone.
+#[derive(Debug)]
+pub(super) struct Texture(Vec<f32>);
+
+impl Texture {
+    const SIDE: usize = 128;
+
+    pub fn draw(draw: &mut Draw) -> Texture {
+        let n = Self::SIDE;
+        let mut values = vec![0.0; n * n];
+        for (cell, share) in [(1, 0.45), (2, 0.7), (4, 0.6), (16, 0.35)] {
+            let side = n / cell;
+            let grid: Vec<f32> = (0..side * side).map(|_| draw.standard()).collect();
+            for y in 0..n {
+                for x in 0..n {
+                    let (fx, fy) = (x as f32 / cell as f32, y as f32 / cell as f32);
+                    values[y * n + x] += share * lattice(&grid, side, fx, fy);
+                }
+            }
+        }
+        Texture(values)
+    }
+
+    fn at(&self, x: f32, y: f32) -> f32 {
+        lattice(&self.0, Self::SIDE, x, y)
+    }
+}
+
+/// Bilinear value of a square grid that repeats.
+fn lattice(grid: &[f32], side: usize, x: f32, y: f32) -> f32 {
+    let (x0, y0) = (x.floor(), y.floor());
+    let (fx, fy) = (x - x0, y - y0);
+    let wrap = |k: f32| (k as i32).rem_euclid(side as i32) as usize;
+    let (i, j) = (wrap(x0), wrap(y0));
+    let (i1, j1) = ((i + 1) % side, (j + 1) % side);
+    let row = |j: usize| (1.0 - fx) * grid[j * side + i] + fx * grid[j * side + i1];
+    (1.0 - fy) * row(j) + fy * row(j1)
+}
+
+/// Casts the shadow of an arm onto a film.
+pub(super) fn cast(anatomy: &Anatomy, fragments: &Fragments, setup: &Setup, texture: &Texture) -> Shadow {
+    let body = Body::new(anatomy, fragments, setup);
+    let mut attenuation = Plane::new(setup.width, setup.height);
+    let pixels = attenuation.values.len();
+    let mut fractured = vec![false; pixels];
+    let (across, beam) = (setup.across(), setup.beam());
+    let parts: Vec<_> = fragments
+        .list
+        .iter()
+        .map(|fragment| {
+            let reach = Reach::new(anatomy, setup, &fragment.motion);
+            (fragment, reach, fragment.motion.turn_back(beam))
+        })
+        .collect();
+    let film_step = setup.to_arm(setup.on_film(1.5, 0.5));
+    let film_start = setup.to_arm(setup.on_film(0.5, 0.5));
+    let step = (film_step.0 - film_start.0, film_step.1 - film_start.1);
+    for y in 0..attenuation.height {
+        let start = setup.to_arm(setup.on_film(0.5, y as f32 + 0.5));
+        for x in 0..attenuation.width {
+            let (u, v) = (start.0 + step.0 * x as f32, start.1 + step.1 * x as f32);
+            let i = y * attenuation.width + x;
+            let mut sum = body.attenuation(u, v);
+            for (fragment, reach, direction) in &parts {
+                if !reach.contains(u, v) {
+                    continue;
+                }
+                let ray = Ray {
+                    origin: fragment.motion.undo(Vec3::new(u * across.x, u * across.y, v)),
+                    direction: *direction,
+                };
+                let Some(met) = fragment.cross(&anatomy.humerus, &ray) else {
+                    continue;
+                };
+                fractured[i] |= met.fractured;
+                let mut solid = met.cortical;
+                if met.trabecular > 0.0 {
+                    // Trabeculae run along the bone: their grain is longer that way.
+                    let w = met.at.dot(across);
+                    let grain = texture.at(w * 1.4, met.at.z * 0.9);
+                    solid += met.trabecular * (1.0 + 0.34 * anatomy.grain * grain).max(0.1);
+                }
+                sum += (MU_CORTICAL - MU_MUSCLE) * solid;
+            }
+            attenuation.values[i] = sum;
+        }
+    }
+    for neighbour in body.neighbours(anatomy, fragments, setup) {
+        cast_neighbour(&neighbour, setup, texture, &mut attenuation);
+    }
+    marks(anatomy, fragments, setup, &mut attenuation);
+    for line in &setup.lines {
+        cast_line(line, setup, &mut attenuation);
+    }
+    for value in &mut attenuation.values {
+        *value = value.max(0.0);
+    }
+    Shadow { attenuation, fractured }
+}
+
+/// Where on the film a moved humerus may be: a band about its axis.
+#[derive(Debug)]
+struct Reach {
+    from: (f32, f32),
+    along: (f32, f32),
+    length: f32,
+    half: f32,
+}
+
+impl Reach {
+    fn new(anatomy: &Anatomy, setup: &Setup, motion: &super::geometry::Motion) -> Reach {
+        let from = setup.project(motion.apply(Vec3::ZERO));
+        let to = setup.project(motion.apply(Vec3::new(0.0, 0.0, anatomy.length)));
+        let (du, dv) = (to.0 - from.0, to.1 - from.1);
+        let length = du.hypot(dv).max(1.0);
+        Reach { from, along: (du / length, dv / length), length, half: 42.0 * anatomy.girth.max(1.0) }
+    }
+
+    fn contains(&self, u: f32, v: f32) -> bool {
+        let (du, dv) = (u - self.from.0, v - self.from.1);
+        let t = du * self.along.0 + dv * self.along.1;
+        let d = du * self.along.1 - dv * self.along.0;
+        d.abs() < self.half && t > -20.0 && t < self.length + 20.0
+    }
+}
+
+/// Visits the pixels within `radius` of a polyline: value, distance, share of the way from first to last point. All in
+/// pixels.
+fn along_polyline(plane: &mut Plane, points: &[(f32, f32)], radius: f32, mut visit: impl FnMut(&mut f32, f32, f32)) {
+    let clip = |low: f32, high: f32, limit: usize| {
+        let low = (low - radius).max(0.0) as usize;
+        (low, ((high + radius).max(0.0) as usize + 1).min(limit))
+    };
+    let low = points.iter().map(|p| p.1).fold(f32::MAX, f32::min);
+    let high = points.iter().map(|p| p.1).fold(f32::MIN, f32::max);
+    let (y0, y1) = clip(low, high, plane.height);
+    let segments = (points.len() - 1) as f32;
+    let mut near = Vec::with_capacity(points.len());
+    for y in y0..y1 {
+        let py = y as f32 + 0.5;
+        // Only the segments that come near this row, and of them only that part.
+        near.clear();
+        let (mut low, mut high) = (f32::MAX, f32::MIN);
+        for (k, pair) in points.windows(2).enumerate() {
+            let ((ax, ay), (bx, by)) = (pair[0], pair[1]);
+            let (ex, ey) = (bx - ax, by - ay);
+            let (mut t0, mut t1) = (0.0_f32, 1.0_f32);
+            if ey.abs() > 1e-3 {
+                let (p, q) = ((py - radius - ay) / ey, (py + radius - ay) / ey);
+                (t0, t1) = (p.min(q).max(0.0), p.max(q).min(1.0));
+            } else if (py - ay).abs() > radius + 1.0 {
+                continue;
+            }
+            if t0 > t1 {
+                continue;
+            }
+            let (p, q) = (ax + t0 * ex, ax + t1 * ex);
+            (low, high) = (low.min(p.min(q)), high.max(p.max(q)));
+            near.push((k as f32, ax, ay, ex, ey, 1.0 / (ex * ex + ey * ey).max(1e-6)));
+        }
+        if near.is_empty() {
+            continue;
+        }
+        let (x0, x1) = clip(low, high, plane.width);
+        for x in x0..x1 {
+            let px = x as f32 + 0.5;
+            let (mut nearest, mut share) = (f32::MAX, 0.0);
+            for &(k, ax, ay, ex, ey, inverse) in &near {
+                let t = (((px - ax) * ex + (py - ay) * ey) * inverse).clamp(0.0, 1.0);
+                let (dx, dy) = (px - ax - t * ex, py - ay - t * ey);
+                let d = dx * dx + dy * dy;
+                if d < nearest {
+                    nearest = d;
+                    share = (k + t) / segments;
+                }
+            }
+            if nearest < radius * radius {
+                visit(&mut plane.values[y * plane.width + x], nearest.sqrt(), share);
+            }
+        }
+    }
+}
+
+fn cast_neighbour(neighbour: &Neighbour, setup: &Setup, texture: &Texture, attenuation: &mut Plane) {
+    let points = smooth(&neighbour.points).iter().map(|&p| setup.to_pixel(p)).collect::<Vec<_>>();
+    let mm = setup.mm_per_pixel;
+    let (r0, r1) = neighbour.radii;
+    let scale = 2.0 * neighbour.slant * (MU_CORTICAL - MU_MUSCLE);
+    along_polyline(attenuation, &points, r0.max(r1) / mm, |value, d, t| {
+        let (d, r) = (d * mm, r0 + t * (r1 - r0));
+        let chord = |r: f32| (r * r - d * d).max(0.0).sqrt();
+        let (outer, inner) = (chord(r), chord((r - neighbour.cortex).max(0.0)));
+        let grain = texture.at(t * 60.0, d * 1.5);
+        *value += scale * (outer - inner + inner * 0.10 * (1.0 + 0.4 * grain));
+    });
+}
+
+/// Corners cut twice (Chaikin), so that a polyline looks grown.
+fn smooth(points: &[(f32, f32)]) -> Vec<(f32, f32)> {
+    let mut points = points.to_vec();
+    for _ in 0..2 {
+        if points.len() < 3 {
+            break;
+        }
+        let mut next = vec![points[0]];
+        for pair in points.windows(2) {
+            let at = |t: f32| (pair[0].0 + t * (pair[1].0 - pair[0].0), pair[0].1 + t * (pair[1].1 - pair[0].1));
+            next.extend([at(0.25), at(0.75)]);
+        }
+        next.push(points[points.len() - 1]);
+        points = next;
+    }
+    points
+}
+
+/// What a healthy humerus shows too: the nutrient canal and the scar of the growth plate.
+fn marks(anatomy: &Anatomy, fragments: &Fragments, setup: &Setup, attenuation: &mut Plane) {
+    let mm = setup.mm_per_pixel;
+    let (z, azimuth) = anatomy.nutrient_canal;
+    let motion = fragments.motion_at(z);
+    let points: Vec<_> = [-9.0_f32, 0.0, 9.0]
+        .iter()
+        .map(|dz| {
+            let s = anatomy.humerus.section(z + dz);
+            // It enters from outside and runs towards the elbow.
+            let depth = 0.72 - 0.03 * dz;
+            let p = Vec3::new(s.x + depth * s.a * azimuth.cos(), s.y + depth * s.b * azimuth.sin(), z + dz);
+            setup.to_pixel(setup.project(motion.apply(p)))
+        })
+        .collect();
+    along_polyline(attenuation, &points, 1.1 / mm, |value, d, _| {
+        let chord = (1.0 - (d * mm / 1.1).powi(2)).max(0.0).sqrt();
+        *value -= (MU_CORTICAL - MU_MUSCLE) * 1.6 * chord;
+    });
+    if anatomy.physeal_scar {
+        let g = anatomy.girth;
+        let motion = fragments.motion_at(30.0);
+        let points: Vec<_> = [(-20.0, 27.0), (-4.0, 33.0), (12.0, 37.0), (27.0, 36.0)]
+            .iter()
+            .map(|&(x, z)| setup.to_pixel(setup.project(motion.apply(Vec3::new(x * g, -2.0 * g, z * g)))))
+            .collect();
+        along_polyline(attenuation, &smooth(&points), 1.3 / mm, |value, d, _| {
+            let chord = (1.0 - (d * mm / 1.3).powi(2)).max(0.0).sqrt();
+            *value += (MU_CORTICAL - MU_MUSCLE) * 1.3 * chord;
+        });
+    }
+}
+
+fn cast_line(line: &Line, setup: &Setup, attenuation: &mut Plane) {
+    let to_pixel = |(x, y): (f32, f32)| {
+        (x / setup.mm_per_pixel + 0.5 * setup.width as f32, y / setup.mm_per_pixel + 0.5 * setup.height as f32)
+    };
+    let [from, to] = line.ends;
+    let points: Vec<_> = (0..=14)
+        .map(|i| {
+            let t = i as f32 / 14.0;
+            let bezier = |a: f32, b: f32, c: f32| (1.0 - t) * (1.0 - t) * a + 2.0 * t * (1.0 - t) * b + t * t * c;
+            to_pixel((bezier(from.0, line.bend.0, to.0), bezier(from.1, line.bend.1, to.1)))
+        })
+        .collect();
+    let radius = line.radius / setup.mm_per_pixel;
+    along_polyline(attenuation, &points, radius, |value, d, _| {
+        *value += line.strength * (1.0 - (d / radius).powi(2)).sqrt();
+    });
+}

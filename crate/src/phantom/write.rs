@@ -1,0 +1,336 @@
+//! A set of phantoms on disk, in MURA's layout with the truth beside.
+//!
+//! ```text
+//! OUT/phantom.json                                   settings and crate version
+//! OUT/train_image_paths.csv                          OUT/train/XR_HUMERUS/patient00001/study1_positive/image1.png
+//! OUT/train_labeled_studies.csv                      OUT/train/XR_HUMERUS/patient00001/study1_positive/,1
+//! OUT/train/XR_HUMERUS/patient00001/study1_positive/image1.png
+//! OUT/truth/boxes.json                               [{image, box: [x, y, width, height], projection, fracture}]
+//! OUT/truth/train/XR_HUMERUS/patient00001/study1_positive/image1_mask.png
+//! ```
+//! and the same for `valid`. As in MURA the paths begin with the name of the root folder.
+
+use std::fs;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{ExtendedColorType, GrayImage, ImageEncoder};
+use serde::{Deserialize, Serialize};
+
+use super::draw::{Draw, Purpose};
+use super::{Fracture, PhantomConfig, PhantomStudy, Projection, label, patient, study};
+use crate::study::{Label, Split};
+use crate::{Error, Result};
+
+/// What [`write()`] left on disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PhantomSet {
+    /// The root folder.
+    pub root: PathBuf,
+    /// Studies, of both splits.
+    pub studies: usize,
+    /// Studies with a fracture.
+    pub abnormal: usize,
+    /// Studies held out as *valid*.
+    pub valid: usize,
+    /// Patients.
+    pub patients: usize,
+    /// Films.
+    pub views: usize,
+    /// Whether the set was there already and nothing had to be drawn.
+    pub reused: bool,
+}
+
+/// The settings file: a set is whole once this lies in its place.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Card {
+    config: PhantomConfig,
+    version: String,
+    summary: Summary,
+}
+
+/// Counts, so that a set used again need not be walked.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Summary {
+    abnormal: usize,
+    valid: usize,
+    patients: usize,
+    views: usize,
+}
+
+/// A row of `truth/boxes.json`.
+#[derive(Debug, Serialize)]
+struct Truth {
+    image: String,
+    #[serde(rename = "box")]
+    bounding_box: [u32; 4],
+    projection: Projection,
+    fracture: Fracture,
+}
+
+/// The rows that one study adds to the tables.
+#[derive(Debug)]
+struct Rows {
+    split: Split,
+    folder: String,
+    abnormal: bool,
+    images: Vec<String>,
+    truth: Vec<Truth>,
+}
+
+/// Writes a set in MURA's layout to `out`, which is new, empty, or holds the very same set already.
+///
+/// Drawn beside `out` and moved into place when whole, so an interrupted call leaves nothing that looks like a set.
+/// `progress` is called from several threads, with the number of studies done so far.
+///
+/// # Errors
+/// [`Error::Setting`] for settings out of range, or if `out` holds anything but this set: nothing foreign is
+/// overwritten. [`Error::Io`] and [`Error::Decode`] if the disk refuses.
+pub fn write(config: &PhantomConfig, out: &Path, progress: &(dyn Fn(usize) + Sync)) -> Result<PhantomSet> {
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    write_with(config, out, progress, threads)
+}
+
+pub(super) fn write_with(
+    config: &PhantomConfig,
+    out: &Path,
+    progress: &(dyn Fn(usize) + Sync),
+    threads: usize,
+) -> Result<PhantomSet> {
+    config.validate()?;
+    if let Some(set) = existing(config, out)? {
+        return Ok(set);
+    }
+    let absolute = std::path::absolute(out).map_err(Error::io(out))?;
+    let (Some(name), Some(parent)) = (absolute.file_name(), absolute.parent()) else {
+        return Err(Error::setting("output folder", "a folder with a name", out.display()));
+    };
+    let name = name.to_string_lossy().into_owned();
+    fs::create_dir_all(parent).map_err(Error::io(parent))?;
+    let partial =
+        tempfile::Builder::new().prefix(&format!(".{name}.partial-")).tempdir_in(parent).map_err(Error::io(parent))?;
+    let root = partial.path();
+
+    let splits = splits(config);
+    let rows = draw_all(config, root, &name, &splits, progress, threads)?;
+    let summary = tables(root, &name, &rows)?;
+    let card = Card { config: config.clone(), version: env!("CARGO_PKG_VERSION").to_owned(), summary };
+    write_json(&root.join("phantom.json"), &card)?;
+
+    // The temporary folder is private to its owner; the set is as public as any other folder made here.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(root.join("truth")).map_err(Error::io(root))?.permissions().mode();
+        fs::set_permissions(root, fs::Permissions::from_mode(mode)).map_err(Error::io(root))?;
+    }
+    if out.is_dir() {
+        // Found empty above; a folder that has filled up since is not removed.
+        fs::remove_dir(out).map_err(Error::io(out))?;
+    }
+    match fs::rename(root, &absolute) {
+        Ok(()) => {
+            // Moved away: nothing is left to clean up.
+            let _ = partial.keep();
+            Ok(set(config, out, summary, false))
+        }
+        // Someone else may have finished the same set meanwhile.
+        Err(source) => existing(config, out)?.ok_or(Error::Io { path: out.to_owned(), source }),
+    }
+}
+
+/// The set at `out` if it is this one; `None` if there is room for it.
+fn existing(config: &PhantomConfig, out: &Path) -> Result<Option<PhantomSet>> {
+    let refuse = |why: &str| {
+        let got = format!("{}, which {why}", out.display());
+        Err(Error::setting("output folder", "a new or empty folder, or this very set", got))
+    };
+    if !out.exists() {
+        return Ok(None);
+    }
+    if !out.is_dir() {
+        return refuse("is a file");
+    }
+    let card_path = out.join("phantom.json");
+    if !card_path.exists() {
+        let empty = fs::read_dir(out).map_err(Error::io(out))?.next().is_none();
+        return if empty { Ok(None) } else { refuse("holds other files") };
+    }
+    let text = fs::read_to_string(&card_path).map_err(Error::io(&card_path))?;
+    match serde_json::from_str::<Card>(&text) {
+        Ok(card) if card.version != env!("CARGO_PKG_VERSION") => refuse("holds phantoms of another version"),
+        Ok(card) if card.config != *config => refuse("holds phantoms of other settings"),
+        Ok(card) => Ok(Some(set(config, out, card.summary, true))),
+        Err(_) => refuse("holds a phantom.json that cannot be read"),
+    }
+}
+
+fn set(config: &PhantomConfig, out: &Path, summary: Summary, reused: bool) -> PhantomSet {
+    PhantomSet {
+        root: out.to_owned(),
+        studies: config.studies,
+        abnormal: summary.abnormal,
+        valid: summary.valid,
+        patients: summary.patients,
+        views: summary.views,
+        reused,
+    }
+}
+
+/// The split of each study: whole patients, and of either label the asked share, as far as whole studies allow.
+pub(super) fn splits(config: &PhantomConfig) -> Vec<Split> {
+    let labels: Vec<Label> = (0..config.studies).map(|number| label(config, number)).collect();
+    let mut patients: Vec<Vec<usize>> = Vec::new();
+    for number in 0..config.studies {
+        match patient(number) {
+            (_, 1) => patients.push(vec![number]),
+            // A second visit comes right after the first.
+            _ => patients.last_mut().expect("a first visit comes first").push(number),
+        }
+    }
+    Draw::new(config.seed, Purpose::Splits, 0).shuffle(&mut patients);
+    let mut room = Label::ALL.map(|wanted| {
+        let all = labels.iter().filter(|&&label| label == wanted).count();
+        let share = (all as f64 * config.valid_fraction).round() as usize;
+        // One study of two goes to either side, unless nothing is to be held out.
+        if config.valid_fraction > 0.0 && all > 1 { share.clamp(1, all - 1) } else { share.min(all) }
+    });
+    let mut splits = vec![Split::Train; config.studies];
+    for studies in patients {
+        let mut need = [0, 0];
+        for &number in &studies {
+            need[labels[number].index()] += 1;
+        }
+        if need[0] <= room[0] && need[1] <= room[1] {
+            room = [room[0] - need[0], room[1] - need[1]];
+            for number in studies {
+                splits[number] = Split::Valid;
+            }
+        }
+    }
+    splits
+}
+
+/// Draws and writes all studies, `threads` at a time.
+fn draw_all(
+    config: &PhantomConfig,
+    root: &Path,
+    name: &str,
+    splits: &[Split],
+    progress: &(dyn Fn(usize) + Sync),
+    threads: usize,
+) -> Result<Vec<Rows>> {
+    let (next, done, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+    let results: Mutex<Vec<(usize, Result<Rows>)>> = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..threads.clamp(1, config.studies) {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= config.studies {
+                        break;
+                    }
+                    let result = write_study(&study(config, number), root, name, splits[number]);
+                    stop.fetch_or(result.is_err(), Ordering::Relaxed);
+                    results.lock().expect("no thread panics with the lock").push((number, result));
+                    progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+                }
+            });
+        }
+    });
+    let mut results = results.into_inner().expect("no thread panics with the lock");
+    results.sort_by_key(|(number, _)| *number);
+    let mut rows = results.into_iter().map(|(_, rows)| rows).collect::<Result<Vec<_>>>()?;
+    rows.sort_by(|a, b| a.folder.cmp(&b.folder));
+    Ok(rows)
+}
+
+fn write_study(study: &PhantomStudy, root: &Path, name: &str, split: Split) -> Result<Rows> {
+    let abnormal = study.label == Label::Abnormal;
+    let folder = format!(
+        "{split}/XR_HUMERUS/patient{:05}/study{}_{}",
+        study.patient,
+        study.visit,
+        if abnormal { "positive" } else { "negative" }
+    );
+    let films = root.join(&folder);
+    let truths = root.join("truth").join(&folder);
+    fs::create_dir_all(&films).map_err(Error::io(&films))?;
+    if abnormal {
+        fs::create_dir_all(&truths).map_err(Error::io(&truths))?;
+    }
+    let mut rows = Rows { split, folder: format!("{name}/{folder}/"), abnormal, images: Vec::new(), truth: Vec::new() };
+    for (i, view) in study.views.iter().enumerate() {
+        let image = format!("image{}.png", i + 1);
+        write_png(&films.join(&image), &view.image)?;
+        let image = format!("{name}/{folder}/{image}");
+        if let Some(mask) = &view.mask {
+            write_png(&truths.join(format!("image{}_mask.png", i + 1)), mask)?;
+        }
+        if let (Some(bounding_box), Some(fracture)) = (view.bounding_box, &study.fracture) {
+            rows.truth.push(Truth {
+                image: image.clone(),
+                bounding_box,
+                projection: view.projection,
+                fracture: fracture.clone(),
+            });
+        }
+        rows.images.push(image);
+    }
+    Ok(rows)
+}
+
+fn write_png(path: &Path, image: &GrayImage) -> Result<()> {
+    let file = fs::File::create(path).map_err(Error::io(path))?;
+    let mut writer = BufWriter::new(file);
+    PngEncoder::new_with_quality(&mut writer, CompressionType::Fast, FilterType::Up)
+        .write_image(image, image.width(), image.height(), ExtendedColorType::L8)
+        .map_err(|error| match error {
+            image::ImageError::IoError(source) => Error::io(path)(source),
+            source => Error::Decode { path: path.to_owned(), source },
+        })?;
+    writer.flush().map_err(Error::io(path))
+}
+
+/// The four tables of MURA, and the boxes.
+fn tables(root: &Path, name: &str, rows: &[Rows]) -> Result<Summary> {
+    for split in [Split::Train, Split::Valid] {
+        let (mut images, mut studies) = (String::new(), String::new());
+        for row in rows.iter().filter(|row| row.split == split) {
+            for image in &row.images {
+                images.push_str(image);
+                images.push('\n');
+            }
+            studies.push_str(&format!("{},{}\n", row.folder, u8::from(row.abnormal)));
+        }
+        for (table, text) in [("image_paths", images), ("labeled_studies", studies)] {
+            let path = root.join(format!("{split}_{table}.csv"));
+            fs::write(&path, text).map_err(Error::io(&path))?;
+        }
+    }
+    let truth = root.join("truth");
+    fs::create_dir_all(&truth).map_err(Error::io(&truth))?;
+    let boxes: Vec<&Truth> = rows.iter().flat_map(|row| &row.truth).collect();
+    write_json(&truth.join("boxes.json"), &boxes)?;
+    let mut patients: Vec<&str> = rows
+        .iter()
+        .map(|row| row.folder[name.len() + 1..].rsplit_once("/study").map_or("", |(patient, _)| patient))
+        .collect();
+    patients.sort_unstable();
+    patients.dedup();
+    Ok(Summary {
+        abnormal: rows.iter().filter(|row| row.abnormal).count(),
+        valid: rows.iter().filter(|row| row.split == Split::Valid).count(),
+        patients: patients.len(),
+        views: rows.iter().map(|row| row.images.len()).sum(),
+    })
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(value).map_err(|error| Error::io(path)(error.into()))?;
+    text.push('\n');
+    fs::write(path, text).map_err(Error::io(path))
+}
