@@ -1,0 +1,399 @@
+//! A model file: the weights and a card that says how to use them, in one safetensors file.
+//!
+//! The tensors carry torchvision's names, so Python's `safetensors` loads them into torchvision's network; the card is JSON under the
+//! metadata key `humerus`. Files are written to a temporary sibling and renamed, so no reader meets half a file.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+use super::{Architecture, Classifier, Head, Mode, ParameterCount, bytes};
+use crate::dataset::{Index, SplitSummary};
+use crate::device::{self, DeviceChoice};
+use crate::error::{Error, Result};
+use crate::preprocess::Preprocess;
+use crate::score::{Metrics, OperatingPoint};
+use crate::study::{Label, Split};
+use crate::train::Recipe;
+
+const CARD_KEY: &str = "humerus";
+const FORMAT: u32 = 1;
+
+/// What a reader must know to use the weights, saved with them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelCard {
+    /// Version of this card's layout.
+    pub format: u32,
+    /// Version of this crate that wrote the file.
+    pub humerus: String,
+    /// What the model may be used for.
+    pub intended_use: String,
+    /// The network.
+    pub architecture: Architecture,
+    /// Its head.
+    pub head: Head,
+    /// The classes in the order of the logits.
+    pub classes: Vec<Label>,
+    /// How films become input.
+    pub preprocess: Preprocess,
+    /// How it was trained.
+    pub recipe: Recipe,
+    /// What it was trained on.
+    pub data: DataCard,
+    /// The epoch of these weights, counted from 1; 0 is untrained.
+    pub epoch: usize,
+    /// When a study counts as abnormal.
+    pub operating_point: OperatingPoint,
+    /// Figures on the tune split, by which the epoch was chosen.
+    pub tune: Option<Metrics>,
+    /// Figures on the held-out split, computed once, after training.
+    pub held_out: Option<Metrics>,
+    /// Parameter counts.
+    pub parameters: ParameterCount,
+}
+
+/// The data behind a model: names and counts only, no paths and no patients.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DataCard {
+    /// Name of the data folder.
+    pub name: String,
+    /// How it was laid out.
+    pub layout: String,
+    /// Counts per split.
+    pub splits: BTreeMap<Split, SplitSummary>,
+    /// Files that were skipped.
+    pub skipped: usize,
+}
+
+impl DataCard {
+    /// What an index holds, without its paths.
+    pub fn new(index: &Index) -> Self {
+        let summary = index.summary();
+        let name = index.root.canonicalize().unwrap_or_else(|_| index.root.clone());
+        DataCard {
+            name: name.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            layout: summary.layout.to_string(),
+            splits: summary.splits,
+            skipped: summary.skipped.len(),
+        }
+    }
+}
+
+impl ModelCard {
+    /// The card of a network that `recipe` is about to train on `data`.
+    pub fn new(model: &Classifier, recipe: &Recipe, data: DataCard) -> Self {
+        ModelCard {
+            format: FORMAT,
+            humerus: env!("CARGO_PKG_VERSION").to_owned(),
+            intended_use: "research and teaching; not for clinical use".to_owned(),
+            architecture: model.architecture(),
+            head: model.head(),
+            classes: Label::ALL.to_vec(),
+            preprocess: recipe.preprocess.clone(),
+            recipe: recipe.clone(),
+            data,
+            epoch: 0,
+            operating_point: OperatingPoint::default(),
+            tune: None,
+            held_out: None,
+            parameters: model.parameters(),
+        }
+    }
+}
+
+impl fmt::Display for ModelCard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in self.rows() {
+            writeln!(f, "{name:<16} {value}")?;
+        }
+        Ok(())
+    }
+}
+
+impl ModelCard {
+    /// The card as name and value, for tables.
+    pub fn rows(&self) -> Vec<(&'static str, String)> {
+        let names: Vec<_> = self.classes.iter().enumerate().map(|(i, c)| format!("{i} {c}")).collect();
+        let head = match self.head {
+            Head::Linear { .. } => "average pooling, linear",
+            Head::Reference { .. } => "max pooling, 1024-1024-512",
+        };
+        let mut rows = vec![
+            ("use", self.intended_use.clone()),
+            ("network", format!("{}, {head}", self.architecture.name())),
+            ("parameters", format!("{} weights, {} statistics", self.parameters.weights, self.parameters.statistics)),
+            ("classes", names.join(", ")),
+            ("input", self.preprocess.to_string()),
+            (
+                "recipe",
+                format!("{}, {} epochs at most, seed {}", self.recipe.name, self.recipe.epochs, self.recipe.seed),
+            ),
+            ("epoch", self.epoch.to_string()),
+            ("data", format!("{} ({} layout), {} files skipped", self.data.name, self.data.layout, self.data.skipped)),
+        ];
+        for (split, counts) in &self.data.splits {
+            rows.push((
+                split.name(),
+                format!("{} studies ({} abnormal), {} views", counts.studies, counts.positive_studies, counts.views),
+            ));
+        }
+        rows.push(("operating point", self.operating_point.to_string()));
+        for (name, metrics) in [("tune", &self.tune), ("held out", &self.held_out)] {
+            if let Some(metrics) = metrics {
+                rows.push((name, metrics.to_string()));
+            }
+        }
+        rows.push(("written by", format!("humerus {}", self.humerus)));
+        rows
+    }
+}
+
+/// A trained network with its card: everything that scoring needs.
+#[derive(Debug)]
+pub struct Model {
+    /// The network.
+    pub classifier: Classifier,
+    /// How to use it.
+    pub card: ModelCard,
+}
+
+impl Model {
+    /// Opens a model file by its path alone.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read, [`Error::Checkpoint`] if it is not a whole model file of ours, [`Error::Device`].
+    pub fn open(path: impl AsRef<Path>, device: DeviceChoice) -> Result<Model> {
+        let path = path.as_ref();
+        let device = device::resolve(device)?;
+        let file = std::fs::read(path).map_err(Error::io(path))?;
+        let wrong = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
+        let (_, header) = SafeTensors::read_metadata(&file).map_err(|e| wrong(unreadable(&file, &e)))?;
+        let card =
+            header.metadata().as_ref().and_then(|m| m.get(CARD_KEY)).ok_or_else(|| {
+                wrong("has no humerus card; a file written by `humerus train` was expected".to_owned())
+            })?;
+        let card: ModelCard = serde_json::from_str(card).map_err(|e| wrong(format!("its card cannot be read: {e}")))?;
+        if card.format != FORMAT {
+            return Err(wrong(format!("card format {FORMAT} was expected, got {}", card.format)));
+        }
+        if card.classes != Label::ALL {
+            return Err(wrong(format!("classes normal, abnormal were expected, got {:?}", card.classes)));
+        }
+        card.preprocess.validate().map_err(|e| wrong(e.to_string()))?;
+        let classifier = Classifier::new(card.architecture, card.head, 0, device);
+        load_weights(&classifier, path, &file, Missing::Refuse)?;
+        Ok(Model { classifier, card })
+    }
+
+    /// Writes the model file.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; the file that was there before, if any, is then still there.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        save(&self.classifier, &self.card, path.as_ref())
+    }
+
+    /// Logits `[N, 2]` of a prepared batch `[N, 3, H, W]`, eval mode, no gradients.
+    ///
+    /// # Errors
+    /// [`Error::Shape`].
+    pub fn logits(&self, batch: &Tensor) -> Result<Tensor> {
+        let _guard = tch::no_grad_guard();
+        self.classifier.forward(&batch.to_device(self.classifier.device()), Mode::Eval)
+    }
+}
+
+fn unreadable(file: &[u8], error: &safetensors::SafeTensorError) -> String {
+    let cut = matches!(
+        error,
+        safetensors::SafeTensorError::MetadataIncompleteBuffer
+            | safetensors::SafeTensorError::InvalidHeaderLength
+            | safetensors::SafeTensorError::HeaderTooSmall
+    );
+    let hint = if cut { "; the file seems to be cut short" } else { "" };
+    format!("not a safetensors file of {} bytes: {error}{hint}", file.len())
+}
+
+/// Writes weights and card to `path`, by temporary file and rename.
+pub(crate) fn save(model: &Classifier, card: &ModelCard, path: &Path) -> Result<()> {
+    let values: Vec<(Vec<u8>, Vec<usize>)> = model
+        .variables()
+        .iter()
+        .map(|v| (bytes(&v.tensor).0, v.tensor.size().iter().map(|&n| n as usize).collect()))
+        .collect();
+    let wrong = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
+    let mut views = Vec::with_capacity(values.len());
+    for (variable, (bytes, shape)) in model.variables().iter().zip(&values) {
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(|e| wrong(e.to_string()))?;
+        views.push((variable.name.as_str(), view));
+    }
+    let card = serde_json::to_string(card).map_err(|e| wrong(e.to_string()))?;
+    let metadata = HashMap::from([(CARD_KEY.to_owned(), card), ("format".to_owned(), "pt".to_owned())]);
+    let file = safetensors::serialize(views, Some(metadata)).map_err(|e| wrong(e.to_string()))?;
+    write_atomically(path, &file)
+}
+
+/// Writes `bytes` to a temporary sibling of `path`, syncs it to disk and renames it.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::io::Write;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io(folder))?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(Error::io(path))?;
+    #[cfg(unix)]
+    {
+        // Temporary files are private; a model file is as readable as any other new file.
+        use std::os::unix::fs::PermissionsExt;
+        let readable = std::fs::Permissions::from_mode(0o644);
+        file.as_file().set_permissions(readable).map_err(Error::io(path))?;
+    }
+    file.persist(path).map_err(|e| Error::Io { path: path.to_owned(), source: e.error })?;
+    Ok(())
+}
+
+/// What to do about weights that the file lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// The file must hold every weight in the right shape.
+    Refuse,
+    /// The head may be missing or of another shape; it then stays as it is.
+    KeepHead,
+}
+
+/// What became of a file's tensors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// Tensors copied into the network.
+    pub loaded: usize,
+    /// The network's own tensors that stayed as they were.
+    pub kept: Vec<String>,
+    /// Tensors of the file that the network has no place for.
+    pub unexpected: Vec<String>,
+}
+
+/// Starts a network from a safetensors file with torchvision's names: ours, or one saved from torchvision. The head is taken over
+/// where it fits, and stays as initialised where it does not.
+///
+/// # Errors
+/// [`Error::Io`], or [`Error::Checkpoint`] if the file cannot be read or lacks a weight below the head.
+pub fn load_pretrained(model: &Classifier, path: impl AsRef<Path>) -> Result<Loaded> {
+    let path = path.as_ref();
+    let file = std::fs::read(path).map_err(Error::io(path))?;
+    load_weights(model, path, &file, Missing::KeepHead)
+}
+
+fn load_weights(model: &Classifier, path: &Path, file: &[u8], missing: Missing) -> Result<Loaded> {
+    let wrong = |reason: String| Error::Checkpoint { path: PathBuf::from(path), reason };
+    let tensors = SafeTensors::deserialize(file).map_err(|e| wrong(unreadable(file, &e)))?;
+    let _guard = tch::no_grad_guard();
+    let mut result = Loaded { loaded: 0, kept: Vec::new(), unexpected: Vec::new() };
+    let mut copies = Vec::new();
+    for variable in model.variables() {
+        let head_may_stay = missing == Missing::KeepHead && variable.name.starts_with("classifier");
+        let Ok(view) = tensors.tensor(&variable.name) else {
+            if head_may_stay {
+                result.kept.push(variable.name.clone());
+                continue;
+            }
+            return Err(wrong(format!("has no tensor {}", variable.name)));
+        };
+        let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
+        if shape != variable.tensor.size() {
+            if head_may_stay {
+                result.kept.push(variable.name.clone());
+                continue;
+            }
+            let expected = variable.tensor.size();
+            return Err(wrong(format!("{}: expected shape {expected:?}, got {shape:?}", variable.name)));
+        }
+        let kind = match view.dtype() {
+            Dtype::F32 => Kind::Float,
+            Dtype::F16 => Kind::Half,
+            Dtype::BF16 => Kind::BFloat16,
+            Dtype::F64 => Kind::Double,
+            other => return Err(wrong(format!("{}: expected floating-point values, got {other:?}", variable.name))),
+        };
+        let values = Tensor::f_from_data_size(view.data(), &shape, kind)?;
+        copies.push((variable.tensor.shallow_clone(), values));
+    }
+    // Only now that all of it fits is anything changed.
+    result.loaded = copies.len();
+    for (mut tensor, values) in copies {
+        tensor.f_copy_(&values.to_kind(Kind::Float))?;
+    }
+    let ours: std::collections::HashSet<&str> = model.variables().iter().map(|v| v.name.as_str()).collect();
+    result.unexpected = tensors
+        .names()
+        .into_iter()
+        .filter(|name| !ours.contains(name) && !name.ends_with("num_batches_tracked"))
+        .map(str::to_owned)
+        .collect();
+    result.unexpected.sort();
+    Ok(result)
+}
+
+/// An untrained model on the CPU, for tests that need only its form.
+#[cfg(test)]
+pub(crate) fn untrained(head: Head, size: u32) -> Model {
+    let recipe = Recipe { head, preprocess: Preprocess { size, ..Preprocess::default() }, ..Recipe::default() };
+    let classifier = Classifier::new(recipe.architecture, head, 1, tch::Device::Cpu);
+    let data = DataCard { name: "none".into(), layout: "mura".into(), splits: BTreeMap::new(), skipped: 0 };
+    let card = ModelCard::new(&classifier, &recipe, data);
+    Model { classifier, card }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    #[test]
+    fn a_saved_model_comes_back_with_the_same_weights_and_card() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let model = untrained(Head::Reference { classes: 2 }, 96);
+        model.save(&path).unwrap();
+        let back = Model::open(&path, DeviceChoice::Cpu).unwrap();
+        assert_eq!(back.card, model.card);
+        for (a, b) in model.classifier.variables().iter().zip(back.classifier.variables()) {
+            assert!(a.tensor.equal(&b.tensor), "{}", a.name);
+        }
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "no temporary file stays behind");
+    }
+
+    #[test]
+    fn a_file_cut_in_half_and_a_file_of_text_are_refused_in_one_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        untrained(Head::Linear { classes: 2 }, 64).save(&path).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for (name, content) in [("half", &whole[..whole.len() / 2]), ("text", b"not a model at all".as_slice())] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            let error = Model::open(&path, DeviceChoice::Cpu).unwrap_err().to_string();
+            assert!(error.contains(name) && !error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn pretrained_features_are_taken_over_and_a_head_of_another_shape_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("linear.safetensors");
+        let linear = untrained(Head::Linear { classes: 2 }, 64);
+        linear.save(&path).unwrap();
+        let reference = Classifier::new(Architecture::DenseNet121, Head::Reference { classes: 2 }, 5, Device::Cpu);
+        let loaded = load_pretrained(&reference, &path).unwrap();
+        assert_eq!(loaded.kept.len(), 8);
+        assert_eq!(loaded.unexpected, ["classifier.bias", "classifier.weight"]);
+        assert!(reference.variables()[0].tensor.equal(&linear.classifier.variables()[0].tensor));
+    }
+}
