@@ -1,0 +1,198 @@
+//! What a training run tells while it runs and when it is over.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ParameterCount;
+use crate::model::checkpoint::Loaded;
+use crate::score::{Metrics, OperatingPoint, Report};
+
+/// One epoch: a line of `metrics.jsonl`, and a line on the screen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochReport {
+    /// Counted from 1.
+    pub epoch: usize,
+    /// The most there will be.
+    pub epochs: usize,
+    /// Mean training loss over the epoch, with smoothing, class weights and augmentation.
+    pub train_loss: f64,
+    /// Mean cross-entropy over the tune views, in nats, plain.
+    pub tune_loss: f64,
+    /// AUROC over the tune studies; `None` if a class is absent.
+    pub tune_auroc: Option<f64>,
+    /// Share of tune views decided right.
+    pub tune_accuracy: f64,
+    /// Step size at the epoch's first step.
+    pub learning_rate: f64,
+    /// Training films per second.
+    pub images_per_second: f64,
+    /// Seconds of the epoch, its look at the tune split included.
+    pub seconds: f64,
+    /// Seconds until the last epoch is over, at this pace.
+    pub seconds_left: f64,
+    /// Whether its model is the best so far.
+    pub best: bool,
+}
+
+impl fmt::Display for EpochReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let auroc = self.tune_auroc.map_or("  n/a".to_owned(), |a| format!("{a:.3}"));
+        write!(
+            f,
+            "epoch {:>3}/{}  loss {:.4}  tune loss {:.4}  tune AUROC {auroc}  {:>6.1} images/s  {} left{}",
+            self.epoch,
+            self.epochs,
+            self.train_loss,
+            self.tune_loss,
+            self.images_per_second,
+            Duration(self.seconds_left),
+            if self.best { "  best so far" } else { "" }
+        )
+    }
+}
+
+/// What happens during training.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// Initial weights were read.
+    Weights {
+        /// From this file.
+        path: PathBuf,
+        /// What was taken over.
+        loaded: Loaded,
+    },
+    /// Films are decoded and the network is built.
+    Started {
+        /// Training films.
+        train: usize,
+        /// Tune films.
+        tune: usize,
+        /// Where the network lives.
+        device: String,
+        /// Its size.
+        parameters: ParameterCount,
+        /// Seconds this took.
+        seconds: f64,
+    },
+    /// A sign of life in a long epoch, once a minute.
+    Step {
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// Steps done.
+        step: usize,
+        /// Steps of the epoch.
+        steps: usize,
+    },
+    /// An epoch is over and its models are saved.
+    Epoch(EpochReport),
+    /// The tune loss stopped falling.
+    StoppedEarly {
+        /// After this epoch.
+        epoch: usize,
+        /// Epochs waited.
+        patience: usize,
+    },
+    /// Done; the held-out split is scored.
+    Finished {
+        /// Seconds since the first step.
+        seconds: f64,
+        /// The best model.
+        model: PathBuf,
+    },
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Weights { path, loaded } => write!(
+                f,
+                "weights from {}: {} tensors loaded, {} kept as initialised, {} not used",
+                path.display(),
+                loaded.loaded,
+                loaded.kept.len(),
+                loaded.unexpected.len()
+            ),
+            Event::Started { train, tune, device, parameters, seconds } => write!(
+                f,
+                "{train} films to learn from, {tune} to choose the epoch by, decoded in {seconds:.1} s; {} of {} weights learn; {device}",
+                parameters.trainable, parameters.weights
+            ),
+            Event::Step { epoch, step, steps } => write!(f, "epoch {epoch:>3}  step {step} of {steps}"),
+            Event::Epoch(report) => report.fmt(f),
+            Event::StoppedEarly { epoch, patience } => {
+                write!(f, "stopped after epoch {epoch}: no lower tune loss for {patience} epochs")
+            }
+            Event::Finished { seconds, model } => {
+                write!(f, "done in {}; best model in {}", Duration(*seconds), model.display())
+            }
+        }
+    }
+}
+
+/// The epochs of a run, in order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Run(pub Vec<EpochReport>);
+
+/// A finished run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TrainReport {
+    /// Every epoch.
+    pub epochs: Run,
+    /// The epoch whose model was kept, counted from 1.
+    pub best_epoch: usize,
+    /// Its file.
+    pub model: PathBuf,
+    /// Figures on the tune split, by which the epoch was chosen: a little too good for that reason.
+    pub tune: Option<Metrics>,
+    /// Figures on the held-out split.
+    pub held_out: Metrics,
+    /// When a study counts as abnormal.
+    pub operating_point: OperatingPoint,
+    /// The held-out scores behind the figures.
+    #[serde(skip)]
+    pub scores: Report,
+}
+
+/// Seconds as a person says them.
+struct Duration(f64);
+
+impl fmt::Display for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.round().max(0.0) as u64;
+        match seconds {
+            0..60 => write!(f, "{seconds} s"),
+            60..3600 => write!(f, "{} min {:02} s", seconds / 60, seconds % 60),
+            _ => write!(f, "{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_is_one_line_with_loss_auroc_speed_and_time_left() {
+        let report = EpochReport {
+            epoch: 3,
+            epochs: 12,
+            train_loss: 0.412,
+            tune_loss: 0.388,
+            tune_auroc: Some(0.9123),
+            tune_accuracy: 0.8,
+            learning_rate: 1e-3,
+            images_per_second: 17.26,
+            seconds: 30.0,
+            seconds_left: 190.0,
+            best: true,
+        };
+        assert_eq!(
+            report.to_string(),
+            "epoch   3/12  loss 0.4120  tune loss 0.3880  tune AUROC 0.912    17.3 images/s  3 min 10 s left  best so far"
+        );
+    }
+}
