@@ -1,0 +1,484 @@
+//! From logits to a probability, from the views of a study to its decision, and how often that is right.
+//!
+//! MURA's protocol (Rajpurkar et al., arXiv:1712.06957): a study's probability is the mean of its views', and it counts as abnormal
+//! above 0.5; the headline figure is Cohen's kappa over studies.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+use crate::dataset::{self, Films, Skipped};
+use crate::error::{Error, Result};
+use crate::metrics::{self, Confusion, DRAWS, Interval, Roc};
+use crate::model::Model;
+use crate::study::{Label, Split, Study, View};
+
+/// Films per forward pass when only looking.
+const BATCH: usize = 32;
+
+/// How likely a film or study is abnormal, in the model's opinion: `0.0..=1.0`.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Probability(f64);
+
+impl Probability {
+    /// The number, `0.0..=1.0`.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+
+    /// The mean of the views' probabilities; `None` without views.
+    pub fn mean(of: impl IntoIterator<Item = Probability>) -> Option<Probability> {
+        let values: Vec<f64> = of.into_iter().map(Probability::get).collect();
+        // Summed in order of size, so that the order of views cannot change the last bit.
+        let mut sorted = values;
+        sorted.sort_by(f64::total_cmp);
+        let n = sorted.len();
+        (n > 0).then(|| Probability(sorted.iter().sum::<f64>() / n as f64))
+    }
+}
+
+impl fmt::Display for Probability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3}", self.0)
+    }
+}
+
+/// What is made of a probability at an operating point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// Below the threshold.
+    Normal,
+    /// At the threshold or above it.
+    Abnormal,
+}
+
+impl Decision {
+    /// The label that this decision claims.
+    pub fn label(self) -> Label {
+        match self {
+            Decision::Normal => Label::Normal,
+            Decision::Abnormal => Label::Abnormal,
+        }
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.label().name())
+    }
+}
+
+/// A threshold, and what it gave on the split it was judged on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OperatingPoint {
+    /// Probabilities from here on count as abnormal. Default 0.5, MURA's.
+    pub threshold: f64,
+    /// Share of abnormal studies called abnormal there.
+    pub sensitivity: Option<f64>,
+    /// Share of normal studies called normal there.
+    pub specificity: Option<f64>,
+    /// The split that both were measured on; never the held-out one.
+    pub measured_on: Option<Split>,
+}
+
+impl Default for OperatingPoint {
+    fn default() -> Self {
+        OperatingPoint { threshold: 0.5, sensitivity: None, specificity: None, measured_on: None }
+    }
+}
+
+impl OperatingPoint {
+    /// The decision for a probability.
+    pub fn decide(&self, probability: Probability) -> Decision {
+        if probability.get() >= self.threshold { Decision::Abnormal } else { Decision::Normal }
+    }
+
+    /// The same threshold with what it gave in `metrics`.
+    pub fn measured(&self, metrics: &Metrics) -> OperatingPoint {
+        OperatingPoint {
+            threshold: self.threshold,
+            sensitivity: metrics.sensitivity.value,
+            specificity: metrics.specificity.value,
+            measured_on: metrics.split,
+        }
+    }
+}
+
+impl fmt::Display for OperatingPoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "abnormal from {:.3}", self.threshold)?;
+        if let (Some(sensitivity), Some(specificity), Some(split)) =
+            (self.sensitivity, self.specificity, self.measured_on)
+        {
+            write!(f, " (sensitivity {sensitivity:.2}, specificity {specificity:.2} on {split})")?;
+        }
+        Ok(())
+    }
+}
+
+/// One film's score.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ViewScore {
+    /// The image file.
+    pub path: PathBuf,
+    /// The study it belongs to.
+    pub study: String,
+    /// How likely it is abnormal.
+    pub probability: Probability,
+    /// At the model's operating point.
+    pub decision: Decision,
+    /// What the data set claims, where it claims anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
+    /// The view, with what the data set points out on it.
+    #[serde(skip)]
+    pub view: View,
+}
+
+/// One study's score: the mean of its views.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StudyScore {
+    /// The study.
+    pub study: String,
+    /// Mean of its views' probabilities.
+    pub probability: Probability,
+    /// At the model's operating point.
+    pub decision: Decision,
+    /// What the data set claims, where it claims anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
+    /// How many views it has.
+    pub views: usize,
+}
+
+impl StudyScore {
+    /// Whether decision and label agree; `None` where there is no label.
+    pub fn is_right(&self) -> Option<bool> {
+        self.label.map(|label| label == self.decision.label())
+    }
+}
+
+/// Scores of any number of studies.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// Every film, study after study.
+    pub views: Vec<ViewScore>,
+    /// Every study.
+    pub studies: Vec<StudyScore>,
+    /// Files that were met and not scored, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skipped>,
+}
+
+/// A figure with its 95 % bootstrap interval over studies.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The figure; `None` where it is undefined, as AUROC without abnormal studies.
+    pub value: Option<f64>,
+    /// 95 % percentile bootstrap interval, 2000 draws of studies.
+    pub interval: Option<Interval>,
+}
+
+impl fmt::Display for Estimate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.value, self.interval) {
+            (Some(value), Some(Interval { low, high })) => write!(f, "{value:.3} (95 % CI {low:.3} to {high:.3})"),
+            (Some(value), None) => write!(f, "{value:.3}"),
+            (None, _) => f.write_str("undefined"),
+        }
+    }
+}
+
+/// How well scores and labels agree over studies.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// The split, where all studies are of one.
+    pub split: Option<Split>,
+    /// Studies scored.
+    pub studies: usize,
+    /// Films scored.
+    pub views: usize,
+    /// Area under the ROC curve.
+    pub auroc: Estimate,
+    /// Cohen's kappa at the operating point, MURA's headline figure.
+    pub kappa: Estimate,
+    /// Share of right decisions.
+    pub accuracy: Estimate,
+    /// Share of abnormal studies called abnormal.
+    pub sensitivity: Estimate,
+    /// Share of normal studies called normal.
+    pub specificity: Estimate,
+    /// Counts at the operating point.
+    pub confusion: Confusion,
+}
+
+impl fmt::Display for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "AUROC {}, kappa {}, accuracy {}, sensitivity {}, specificity {}; {} studies, {} views",
+            self.auroc, self.kappa, self.accuracy, self.sensitivity, self.specificity, self.studies, self.views
+        )
+    }
+}
+
+impl Metrics {
+    /// The figures by name, for tables.
+    pub fn rows(&self) -> Vec<(&'static str, Estimate)> {
+        vec![
+            ("AUROC", self.auroc),
+            ("Cohen's kappa", self.kappa),
+            ("accuracy", self.accuracy),
+            ("sensitivity", self.sensitivity),
+            ("specificity", self.specificity),
+        ]
+    }
+}
+
+impl Report {
+    /// Figures over the labelled studies at this operating point.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if no study has a label.
+    pub fn metrics(&self, point: &OperatingPoint, split: Option<Split>) -> Result<Metrics> {
+        let (labels, scores) = self.labelled();
+        if labels.is_empty() {
+            return Err(Error::setting("studies", "at least one with a label", 0));
+        }
+        let threshold = point.threshold;
+        let estimate = |metric: Metric<'_>| Estimate {
+            value: metric(&labels, &scores),
+            interval: metrics::interval(&labels, &scores, metric, DRAWS, 0),
+        };
+        let at = |of: fn(&Confusion) -> Option<f64>| {
+            move |l: &[Label], s: &[f64]| Confusion::at(l, s, threshold).ok().and_then(|c| of(&c))
+        };
+        Ok(Metrics {
+            split,
+            studies: labels.len(),
+            views: self.views.iter().filter(|v| v.label.is_some()).count(),
+            auroc: estimate(&metrics::auroc),
+            kappa: estimate(&at(Confusion::kappa)),
+            accuracy: estimate(&at(Confusion::accuracy)),
+            sensitivity: estimate(&at(Confusion::sensitivity)),
+            specificity: estimate(&at(Confusion::specificity)),
+            confusion: Confusion::at(&labels, &scores, threshold)?,
+        })
+    }
+
+    /// The ROC curve over the labelled studies.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if a class is absent.
+    pub fn roc(&self) -> Result<Roc> {
+        let (labels, scores) = self.labelled();
+        Roc::new(&labels, &scores)
+    }
+
+    /// Labels and probabilities of the labelled studies, in order.
+    pub fn labelled(&self) -> (Vec<Label>, Vec<f64>) {
+        self.studies.iter().filter_map(|s| Some((s.label?, s.probability.get()))).unzip()
+    }
+
+    /// The films whose probability is furthest from the threshold, most certain first.
+    pub fn most_certain(&self, n: usize, threshold: f64) -> Vec<ViewScore> {
+        self.by_distance(threshold, true).into_iter().take(n).collect()
+    }
+
+    /// The films whose probability is closest to the threshold, least certain first.
+    pub fn most_uncertain(&self, n: usize, threshold: f64) -> Vec<ViewScore> {
+        self.by_distance(threshold, false).into_iter().take(n).collect()
+    }
+
+    /// The films decided against their label, the most certain mistake first.
+    pub fn wrong(&self, n: usize, threshold: f64) -> Vec<ViewScore> {
+        let mistaken = |v: &ViewScore| v.label.is_some_and(|label| label != v.decision.label());
+        self.by_distance(threshold, true).into_iter().filter(mistaken).take(n).collect()
+    }
+
+    /// The films of one label, the most probably abnormal first.
+    pub fn ranked(&self, label: Label) -> Vec<ViewScore> {
+        let mut views: Vec<_> = self.views.iter().filter(|v| v.label == Some(label)).cloned().collect();
+        views.sort_by(|a, b| b.probability.get().total_cmp(&a.probability.get()));
+        views
+    }
+
+    fn by_distance(&self, threshold: f64, far_first: bool) -> Vec<ViewScore> {
+        let mut views = self.views.clone();
+        views.sort_by(|a, b| {
+            let distance = |v: &ViewScore| (v.probability.get() - threshold).abs();
+            let order = distance(a).total_cmp(&distance(b));
+            if far_first { order.reverse() } else { order }
+        });
+        views
+    }
+}
+
+/// A figure of labels and scores, where it is defined.
+type Metric<'a> = &'a dyn Fn(&[Label], &[f64]) -> Option<f64>;
+
+/// Probabilities of *abnormal* for a prepared batch `[N, 3, H, W]`.
+///
+/// # Errors
+/// [`Error::Shape`].
+pub fn probabilities(model: &Model, batch: &Tensor) -> Result<Vec<Probability>> {
+    let logits = model.logits(batch)?;
+    let abnormal = logits.softmax(-1, Kind::Double).select(1, Label::Abnormal.index() as i64);
+    let values = Vec::<f64>::try_from(&abnormal)?;
+    if let Some(bad) = values.iter().find(|p| !(0.0..=1.0).contains(*p)) {
+        return Err(Error::setting("probability", "0 to 1 (are the weights finite?)", bad));
+    }
+    Ok(values.into_iter().map(Probability).collect())
+}
+
+/// Scores one film.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Decode`].
+pub fn film(model: &Model, path: impl AsRef<Path>) -> Result<ViewScore> {
+    let path = path.as_ref();
+    let batch = model.card.preprocess.load(&[path])?;
+    let probability = probabilities(model, &batch)?[0];
+    Ok(ViewScore {
+        path: path.to_owned(),
+        study: file_stem(path),
+        probability,
+        decision: model.card.operating_point.decide(probability),
+        label: None,
+        view: View::new(path),
+    })
+}
+
+/// Scores indexed studies: every view, then their means.
+///
+/// # Errors
+/// [`Error::Io`] or [`Error::Decode`] naming the file.
+pub fn studies(model: &Model, studies: &[&Study]) -> Result<Report> {
+    score(model, studies, true)
+}
+
+/// Scores films that were decoded before, as training does; `studies` are those that `films` were loaded from.
+pub(crate) fn loaded(model: &Model, films: &Films, studies: &[&Study]) -> Result<Report> {
+    let mut found = Vec::with_capacity(films.len());
+    let order: Vec<usize> = (0..films.len()).collect();
+    for chunk in order.chunks(BATCH) {
+        let (batch, _) = films.batch(chunk, model.classifier.device());
+        found.extend(probabilities(model, &batch)?);
+    }
+    Ok(report(model, studies, &found, true))
+}
+
+fn score(model: &Model, studies: &[&Study], labelled: bool) -> Result<Report> {
+    let views: Vec<&View> = studies.iter().flat_map(|s| &s.views).collect();
+    let mut found = Vec::with_capacity(views.len());
+    for chunk in studies.chunks(BATCH) {
+        // A few studies at a time, so that a folder larger than memory can be scored.
+        let films = Films::load(chunk, &model.card.preprocess, &|_| ())?;
+        let order: Vec<usize> = (0..films.len()).collect();
+        for part in order.chunks(BATCH) {
+            let (batch, _) = films.batch(part, model.classifier.device());
+            found.extend(probabilities(model, &batch)?);
+        }
+    }
+    Ok(report(model, studies, &found, labelled))
+}
+
+fn report(model: &Model, studies: &[&Study], found: &[Probability], labelled: bool) -> Report {
+    let point = &model.card.operating_point;
+    let mut report = Report { views: Vec::new(), studies: Vec::new(), skipped: Vec::new() };
+    let mut next = found.iter();
+    for study in studies {
+        let label = labelled.then_some(study.label);
+        let probabilities: Vec<Probability> = next.by_ref().take(study.views.len()).copied().collect();
+        for (view, &probability) in study.views.iter().zip(&probabilities) {
+            report.views.push(ViewScore {
+                path: view.path.clone(),
+                study: study.id.clone(),
+                probability,
+                decision: point.decide(probability),
+                label,
+                view: (*view).clone(),
+            });
+        }
+        if let Some(probability) = Probability::mean(probabilities) {
+            report.studies.push(StudyScore {
+                study: study.id.clone(),
+                probability,
+                decision: point.decide(probability),
+                label,
+                views: study.views.len(),
+            });
+        }
+    }
+    report
+}
+
+/// Scores files and folders. A folder that is laid out like a data set keeps its studies and labels; the images of any other folder,
+/// and files named one by one, form a study for each folder named `study…` and stand alone elsewhere.
+///
+/// # Errors
+/// [`Error::Io`] for a path that is not there, [`Error::NoFilms`] for a folder without images, [`Error::Decode`] for a file named one
+/// by one that cannot be decoded. Inside a folder, such files are reported as skipped.
+pub fn paths(model: &Model, paths: &[PathBuf]) -> Result<Report> {
+    let mut all = Report { views: Vec::new(), studies: Vec::new(), skipped: Vec::new() };
+    let mut loose = Vec::new();
+    for path in paths {
+        let kind = std::fs::metadata(path).map_err(Error::io(path))?;
+        if !kind.is_dir() {
+            loose.push(path.clone());
+            continue;
+        }
+        match dataset::index(path) {
+            Ok(index) => {
+                let studies: Vec<&Study> = index.studies.iter().collect();
+                let part = score(model, &studies, true)?;
+                all.views.extend(part.views);
+                all.studies.extend(part.studies);
+                all.skipped.extend(index.skipped);
+            }
+            Err(Error::NoFilms { .. }) => {
+                let (films, skipped) = dataset::loose_films(path)?;
+                loose.extend(films);
+                all.skipped.extend(skipped);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let unlabelled = group(&loose);
+    let studies: Vec<&Study> = unlabelled.iter().collect();
+    let part = score(model, &studies, false)?;
+    all.views.extend(part.views);
+    all.studies.extend(part.studies);
+    Ok(all)
+}
+
+/// Puts files of one `study…` folder together; the label is a placeholder that nobody reads.
+fn group(files: &[PathBuf]) -> Vec<Study> {
+    let mut studies: BTreeMap<String, Vec<View>> = BTreeMap::new();
+    for path in files {
+        let folder = path.parent().filter(|f| f.file_name().is_some_and(|n| n.to_string_lossy().starts_with("study")));
+        let id = folder.map_or_else(|| path.display().to_string(), |f| f.display().to_string());
+        studies.entry(id).or_default().push(View::new(path.clone()));
+    }
+    studies
+        .into_iter()
+        .map(|(id, views)| Study {
+            group: id.clone(),
+            id,
+            patient: None,
+            part: None,
+            split: Split::Valid,
+            label: Label::Normal,
+            views,
+        })
+        .collect()
+}
+
+fn file_stem(path: &Path) -> String {
+    path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
