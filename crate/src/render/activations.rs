@@ -1,0 +1,84 @@
+//! Every channel of a layer at once, as the original notebooks drew them.
+
+use image::{Rgb, RgbImage};
+
+use super::canvas::{Anchor, Canvas, Rect};
+use super::colour::{Colours, MUTED};
+use super::grid::{Head, MARGIN, cell_view, check_per_row};
+use super::map::Map;
+use super::text::{NOTE, TICK, Typeface};
+use super::{Figure, nothing};
+use crate::Result;
+
+/// What the numbers −2 to +2 are.
+const MEANING: &str = "standard deviations from the channel's mean";
+const TICKS: [(f32, &str); 5] = [(0.0, "−2"), (0.25, "−1"), (0.5, "0"), (0.75, "+1"), (1.0, "+2")];
+const GAP: i32 = 3;
+
+/// All channels of an activation, `per_row` in a row (12 in the original), in order; the number before each row is its first
+/// channel. Each channel is standardised on its own ([`Map::standardised`]) and drawn in plasma.
+///
+/// Small maps are enlarged a whole number of times, large ones shrunk; the figure stays below 1500 pixels in width, and below
+/// about 5000 in height as long as cells of 40 pixels allow it.
+///
+/// # Errors
+/// [`Error::Figure`](crate::Error::Figure) if there are no maps, one has the wrong number of values, or `per_row` is not 1
+/// to 64.
+pub fn activation_grid(title: &str, maps: &[Map], per_row: usize) -> Result<Figure> {
+    check_per_row(per_row)?;
+    let Some(first) = maps.first() else {
+        return Err(nothing("channels"));
+    };
+    maps.iter().try_for_each(Map::check)?;
+
+    let face = Typeface::bundled();
+    let columns = per_row.min(maps.len()) as i32;
+    let rows = (maps.len() as i32 + columns - 1) / columns;
+    let numbers = face.widest([format!("{}", maps.len() - 1).as_str()], TICK) + 8;
+    let bar_room = 16 + 18 + 80;
+    let room = 1200 - 2 * MARGIN - numbers - bar_room;
+    let side = (room / columns - GAP).min(5000 / rows - GAP).clamp(if columns > 24 { 24 } else { 40 }, 240);
+    let cell = drawn_side(first, side);
+    let grid_width = columns * (cell + GAP) - GAP;
+    let grid_height = rows * (cell + GAP) - GAP;
+
+    let bar_height = grid_height.clamp(300, 420);
+    let width = 2 * MARGIN + numbers + grid_width + 16 + 18 + Canvas::new(1, 1)?.colour_bar_room(&TICKS);
+    let width = width.max(480);
+    let (n, wide, high) = (maps.len(), first.width, first.height);
+    let note = format!("{n} channel{} of {wide} × {high}", if n == 1 { "" } else { "s" });
+    let head = Head::new(&face, title, Vec::new(), width);
+    let top = head.height + NOTE.leading() + 4;
+    let height = top + grid_height.max(bar_height) + MARGIN;
+
+    let mut canvas = Canvas::new(width, height)?;
+    head.draw(&mut canvas);
+    let note_top = head.height - 10;
+    canvas.lines(MARGIN as f32, note_top, std::slice::from_ref(&note), NOTE, Anchor::Start);
+    let left = MARGIN + numbers;
+    let palette: Vec<_> = (0..=255u8).map(|v| Colours::Plasma.at(f32::from(v) / 255.0)).collect();
+    for (i, map) in maps.iter().enumerate() {
+        let (row, column) = (i as i32 / columns, i as i32 % columns);
+        let (x, y) = (left + column * (cell + GAP), top + row * (cell + GAP));
+        if column == 0 {
+            let baseline = (y + cell / 2) as f32 + TICK.half_capital();
+            canvas.text((left - 8) as f32, baseline, &i.to_string(), TICK.coloured(MUTED), Anchor::End);
+        }
+        canvas.paste(&painted(map, cell, &palette), x, y);
+    }
+    let bar = Rect::new(left + grid_width + 16, top + 1, 18, bar_height - 2);
+    canvas.colour_bar(bar, |value| Colours::Plasma.at(value), &TICKS, MEANING);
+    Ok(Figure::new(canvas.image, format!("{title}: {note}; colours: {MEANING}, −2 to +2")))
+}
+
+/// The side that the first map really takes: a whole multiple of a small one's, so that no white remains around it.
+fn drawn_side(map: &Map, side: i32) -> i32 {
+    let longest = map.width.max(map.height) as i32;
+    if longest > side { side } else { side / longest * longest }
+}
+
+/// Shrunk or enlarged while still grey, so that mixed pixels are mixed numbers and not mixed colours.
+fn painted(map: &Map, side: i32, palette: &[Rgb<u8>]) -> RgbImage {
+    let grey = cell_view(&map.standardised(), side);
+    RgbImage::from_fn(grey.width(), grey.height(), |x, y| palette[usize::from(grey.get_pixel(x, y)[0])])
+}

@@ -1,0 +1,227 @@
+//! Contact sheets: films with labels and scores, filters with their channel.
+
+use image::{GrayImage, Rgb, RgbImage};
+
+use super::canvas::{Anchor, Canvas, Mark, Rect};
+use super::colour::{AXIS, BLUE, GREEN, MOUNT, PURPLE, VERMILLION};
+use super::grid::{Head, Key, MARGIN, SHEET, check_per_row, coloured, has_pixels, thumbnail};
+use super::text::{BODY, Style, TICK, Typeface};
+use super::{Figure, nothing};
+use crate::{Label, Result};
+
+/// What the frame and the mark beside a caption say about a film.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Tone {
+    /// Nothing: a grey frame, no mark.
+    #[default]
+    Plain,
+    /// Labelled or called normal: a blue ring.
+    Normal,
+    /// Labelled or called abnormal: a vermillion triangle.
+    Abnormal,
+    /// The decision agrees with the label: a green tick.
+    Right,
+    /// The decision differs from the label: a purple cross.
+    Wrong,
+}
+
+impl Tone {
+    const MARKED: [Tone; 4] = [Tone::Normal, Tone::Abnormal, Tone::Right, Tone::Wrong];
+
+    /// The tone of a film whose label is known: [`Tone::Right`] if the decision agrees with it.
+    pub fn judged(label: Label, decision: Label) -> Tone {
+        if label == decision { Tone::Right } else { Tone::Wrong }
+    }
+
+    pub(crate) fn colour(self) -> Rgb<u8> {
+        match self {
+            Tone::Plain => AXIS,
+            Tone::Normal => BLUE,
+            Tone::Abnormal => VERMILLION,
+            Tone::Right => GREEN,
+            Tone::Wrong => PURPLE,
+        }
+    }
+
+    fn mark(self) -> Option<(Mark, &'static str)> {
+        match self {
+            Tone::Plain => None,
+            Tone::Normal => Some((Mark::Ring, "normal")),
+            Tone::Abnormal => Some((Mark::Triangle, "abnormal")),
+            Tone::Right => Some((Mark::Tick, "right")),
+            Tone::Wrong => Some((Mark::Cross, "wrong")),
+        }
+    }
+
+    /// What the marks of `tones` stand for, each once.
+    pub(crate) fn keys(tones: impl Iterator<Item = Tone> + Clone) -> Vec<Key> {
+        Tone::MARKED
+            .into_iter()
+            .filter(|tone| tones.clone().any(|t| t == *tone))
+            .filter_map(|tone| {
+                let (mark, meaning) = tone.mark()?;
+                Some((mark, tone.colour(), meaning.to_owned()))
+            })
+            .collect()
+    }
+}
+
+impl From<Label> for Tone {
+    fn from(label: Label) -> Tone {
+        match label {
+            Label::Normal => Tone::Normal,
+            Label::Abnormal => Tone::Abnormal,
+        }
+    }
+}
+
+/// A film on a contact sheet.
+#[derive(Debug, Clone)]
+pub struct Film {
+    /// The pixels, of any size and shape.
+    pub image: GrayImage,
+    /// What stands under it; broken into as many lines as it needs.
+    pub caption: String,
+    /// Its frame and mark.
+    pub tone: Tone,
+}
+
+/// A pattern that a filter answers to.
+#[derive(Debug, Clone)]
+pub struct FilterPattern {
+    /// The pixels.
+    pub image: RgbImage,
+    /// What stands under it, for example `channel 17`.
+    pub caption: String,
+}
+
+/// Films side by side, `per_row` in a row, each fitted into a square, framed by its tone, its caption in full underneath.
+///
+/// About 1160 pixels wide; wider only where more than ten in a row would become too small to see.
+///
+/// # Errors
+/// [`Error::Figure`](crate::Error::Figure) if there are no films, one has no pixels, or `per_row` is not 1 to 64.
+pub fn films(title: &str, films: &[Film], per_row: usize) -> Result<Figure> {
+    for (i, film) in films.iter().enumerate() {
+        has_pixels("film", i, film.image.width(), film.image.height())?;
+    }
+    let tiles: Vec<_> = films
+        .iter()
+        .map(|film| Tile {
+            caption: &film.caption,
+            tone: film.tone,
+            picture: Box::new(|side| coloured(&thumbnail(&film.image, side))),
+        })
+        .collect();
+    let captions: Vec<_> = films.iter().map(|f| f.caption.trim()).collect();
+    let alt = format!("{title}: {} films. {}", films.len(), captions.join("; "));
+    Ok(Figure::new(sheet(title, &tiles, per_row, "films")?, alt))
+}
+
+/// Filter patterns side by side, `per_row` in a row (8 in the original), each with its caption.
+///
+/// # Errors
+/// [`Error::Figure`](crate::Error::Figure) if there are no patterns, one has no pixels, or `per_row` is not 1 to 64.
+pub fn filter_grid(title: &str, patterns: &[FilterPattern], per_row: usize) -> Result<Figure> {
+    for (i, pattern) in patterns.iter().enumerate() {
+        has_pixels("pattern", i, pattern.image.width(), pattern.image.height())?;
+    }
+    let tiles: Vec<_> = patterns
+        .iter()
+        .map(|pattern| Tile {
+            caption: &pattern.caption,
+            tone: Tone::Plain,
+            picture: Box::new(|side| thumbnail(&pattern.image, side)),
+        })
+        .collect();
+    let alt = format!("{title}: {} filter patterns", patterns.len());
+    Ok(Figure::new(sheet(title, &tiles, per_row, "patterns")?, alt))
+}
+
+struct Tile<'a> {
+    caption: &'a str,
+    tone: Tone,
+    picture: Box<dyn Fn(i32) -> RgbImage + 'a>,
+}
+
+fn sheet(title: &str, tiles: &[Tile], per_row: usize, what: &str) -> Result<RgbImage> {
+    check_per_row(per_row)?;
+    if tiles.is_empty() {
+        return Err(nothing(what));
+    }
+    let columns = per_row.min(tiles.len()) as i32;
+    let gap = if columns > 6 { 10 } else { 16 };
+    let side = ((SHEET - 2 * MARGIN - (columns - 1) * gap) / columns).clamp(96, 440);
+    let width = 2 * MARGIN + columns * side + (columns - 1) * gap;
+
+    let face = Typeface::bundled();
+    let style = if side < 150 { TICK.sized(13.0) } else { BODY.sized(15.0) };
+    let captions: Vec<_> = tiles.iter().map(|tile| Caption::new(&face, tile.caption, tile.tone, style, side)).collect();
+    let head = Head::new(&face, title, Tone::keys(tiles.iter().map(|t| t.tone)), width);
+    let row_height = |row: &[Caption]| {
+        let tallest = row.iter().map(Caption::height).max().unwrap_or(0);
+        side + tallest + gap
+    };
+    let rows = captions.chunks(columns as usize);
+    let height = head.height + rows.clone().map(row_height).sum::<i32>() - gap + MARGIN;
+
+    let mut canvas = Canvas::new(width, height)?;
+    head.draw(&mut canvas);
+    let mut y = head.height;
+    for (tiles, row) in tiles.chunks(columns as usize).zip(rows) {
+        for (i, (tile, caption)) in tiles.iter().zip(row).enumerate() {
+            let x = MARGIN + i as i32 * (side + gap);
+            mount(&mut canvas, Rect::new(x, y, side, side), &(tile.picture)(side - 2 * FRAME), tile.tone);
+            caption.draw(&mut canvas, x, y + side);
+        }
+        y += row_height(row);
+    }
+    Ok(canvas.image)
+}
+
+/// Width of a frame.
+pub(crate) const FRAME: i32 = 3;
+
+/// A picture in the middle of a framed square.
+pub(crate) fn mount(canvas: &mut Canvas, square: Rect, picture: &RgbImage, tone: Tone) {
+    canvas.rect(square, MOUNT);
+    let (width, height) = (picture.width() as i32, picture.height() as i32);
+    canvas.paste(picture, square.x + (square.width - width) / 2, square.y + (square.height - height) / 2);
+    let thick = if tone == Tone::Plain { 1 } else { FRAME };
+    canvas.frame(square, thick, tone.colour());
+}
+
+/// A caption broken into lines, with its tone's mark before the first.
+#[derive(Debug)]
+pub(crate) struct Caption {
+    lines: Vec<String>,
+    tone: Tone,
+    style: Style,
+    indent: i32,
+}
+
+impl Caption {
+    pub fn new(face: &Typeface, text: &str, tone: Tone, style: Style, width: i32) -> Caption {
+        let indent = if tone.mark().is_some() { 18 } else { 0 };
+        let mut lines = face.wrap(text.trim(), style, (width - indent) as f32);
+        if lines.is_empty() && indent > 0 {
+            lines.push(String::new());
+        }
+        Caption { lines, tone, style, indent }
+    }
+
+    pub fn height(&self) -> i32 {
+        match self.lines.len() as i32 {
+            0 => 0,
+            n => 5 + n * self.style.leading(),
+        }
+    }
+
+    pub fn draw(&self, canvas: &mut Canvas, x: i32, y: i32) {
+        canvas.lines((x + self.indent) as f32, y + 5, &self.lines, self.style, Anchor::Start);
+        if let Some((mark, _)) = self.tone.mark() {
+            let centre = y as f32 + 5.0 + self.style.ascent() - self.style.half_capital();
+            canvas.mark(mark, (x as f32 + 7.0, centre), 12.0, self.tone.colour());
+        }
+    }
+}
