@@ -1,0 +1,67 @@
+//! Heat maps over many films: do they point at the fracture?
+
+use super::cam::{Localisation, film_cam, localisation};
+use crate::dataset;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::score::{Decision, Report, ViewScore};
+use crate::study::Label;
+
+/// How well heat maps for *abnormal* agree with the true fractures over some films.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Localised {
+    /// The layer that was looked through.
+    pub layer: String,
+    /// Each film's path and agreement.
+    pub films: Vec<(std::path::PathBuf, Localisation)>,
+}
+
+/// Means over the films; all are NaN where there is no film.
+impl Localised {
+    /// Mean share of the maps' energy inside the dilated masks.
+    pub fn energy_share(&self) -> f64 {
+        self.mean(|l| l.energy_share)
+    }
+
+    /// Mean share of the films' area that the dilated masks cover: the energy share that chance would reach.
+    pub fn area_share(&self) -> f64 {
+        self.mean(|l| l.area_share)
+    }
+
+    /// Mean energy share over mean area share: 1 is chance.
+    pub fn concentration(&self) -> f64 {
+        self.energy_share() / self.area_share()
+    }
+
+    /// Share of films whose peak lies inside the dilated mask: the pointing game.
+    pub fn pointing(&self) -> f64 {
+        self.mean(|l| f64::from(u8::from(l.peak_inside)))
+    }
+
+    fn mean(&self, of: impl Fn(&Localisation) -> f64) -> f64 {
+        self.films.iter().map(|(_, l)| of(l)).sum::<f64>() / self.films.len() as f64
+    }
+}
+
+/// The films that are abnormal, were called so, and whose fracture the data set knows.
+pub fn true_positives(report: &Report) -> Vec<ViewScore> {
+    let known = |v: &&ViewScore| v.view.mask.is_some() || !v.view.findings.is_empty();
+    let hit = |v: &&ViewScore| v.label == Some(Label::Abnormal) && v.decision == Decision::Abnormal;
+    report.views.iter().filter(hit).filter(known).cloned().collect()
+}
+
+/// Compares the heat map of each film with its true fracture.
+///
+/// # Errors
+/// [`Error::Setting`] if a film has no known fracture, [`Error::NoSuchLayer`], [`Error::Decode`].
+pub fn localise(model: &Model, films: &[ViewScore], layer: &str) -> Result<Localised> {
+    let films = films.iter().map(|score| {
+        let cam = film_cam(model, &score.path, Label::Abnormal, layer)?;
+        let mask = dataset::fracture_mask(&score.view)?;
+        let mask = mask
+            .map(|mask| model.card.preprocess.mask(&mask))
+            .ok_or_else(|| Error::setting("film", "a known fracture", score.path.display()))?;
+        Ok((score.path.clone(), localisation(&cam.map, &mask)?))
+    });
+    Ok(Localised { layer: layer.to_owned(), films: films.collect::<Result<_>>()? })
+}
