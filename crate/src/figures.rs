@@ -1,0 +1,192 @@
+//! Figures of this crate's results, for notebooks: a result in, one [`Figure`] out. The drawing itself is [`crate::render`]'s.
+
+use std::path::Path;
+
+use image::{DynamicImage, GrayImage, RgbImage};
+
+use crate::dataset::{self, Index};
+use crate::error::{Error, Result};
+use crate::explain::{self, FilterOptions};
+use crate::model::Model;
+use crate::preprocess::{self, decode};
+use crate::render::{self, BalanceRow, CamPanel, CurvePoint, Figure, Film, FilterPattern, OverlayOptions, Tone};
+use crate::score::{Metrics, OperatingPoint, Report, ViewScore};
+use crate::study::{Label, Split, Study};
+use crate::train::TrainReport;
+
+/// `n` films of one split with their labels, normal and abnormal in turn, taken evenly over the split.
+///
+/// # Errors
+/// [`Error::Figure`] if the split has no film, [`Error::Decode`].
+pub fn films(index: &Index, split: Split, n: usize) -> Result<Figure> {
+    let studies = index.split(split);
+    let of = |label| studies.iter().filter(move |s| s.label == label).copied().collect::<Vec<_>>();
+    let [normal, abnormal] = Label::ALL.map(of);
+    let mut chosen: Vec<&Study> = Vec::new();
+    for i in 0..n {
+        let (class, rank) = if i % 2 == 0 { (&normal, i / 2) } else { (&abnormal, i / 2) };
+        let wanted = n.div_ceil(2);
+        if let Some(study) = class.get(rank * class.len() / wanted.max(1)) {
+            chosen.push(study);
+        }
+    }
+    let films = chosen.iter().map(|study| {
+        let image = decode(&study.views[0].path)?;
+        Ok(Film { image, caption: format!("{}\n{}", study.label, short(&study.id)), tone: Tone::from(study.label) })
+    });
+    render::films(&format!("Films of the {split} split"), &films.collect::<Result<Vec<_>>>()?, 6)
+}
+
+/// The last two parts of a study's id, enough to find it again.
+fn short(id: &str) -> String {
+    let parts: Vec<&str> = id.rsplit('/').take(2).collect();
+    parts.into_iter().rev().collect::<Vec<_>>().join("/")
+}
+
+/// How many studies and views of each split are normal and abnormal.
+///
+/// # Errors
+/// [`Error::Figure`].
+pub fn class_balance(index: &Index) -> Result<Figure> {
+    let mut rows = Vec::new();
+    for (split, counts) in index.summary().splits {
+        for (what, all, abnormal) in
+            [("studies", counts.studies, counts.positive_studies), ("views", counts.views, counts.positive_views)]
+        {
+            rows.push(BalanceRow { name: format!("{split}\n{what}"), normal: all - abnormal, abnormal });
+        }
+    }
+    render::class_balance("Class balance", &rows)
+}
+
+/// Losses and AUROC over the epochs of a run.
+///
+/// # Errors
+/// [`Error::Figure`].
+pub fn learning_curves(report: &TrainReport) -> Result<Figure> {
+    let point = |e: &crate::train::EpochReport| CurvePoint {
+        epoch: e.epoch,
+        train_loss: e.train_loss,
+        tune_loss: e.tune_loss,
+        tune_auroc: e.tune_auroc,
+    };
+    let points: Vec<_> = report.epochs.0.iter().map(point).collect();
+    render::learning_curves("Learning curves", &points, Some(report.best_epoch))
+}
+
+/// The ROC curve over studies, with the operating point.
+///
+/// # Errors
+/// [`Error::Setting`] if a class is absent.
+pub fn roc(report: &Report, metrics: &Metrics, point: &OperatingPoint) -> Result<Figure> {
+    let title = format!("ROC over {} {}studies", metrics.studies, split_name(metrics));
+    render::roc(&title, &report.roc()?, metrics.auroc.interval, Some(point.threshold))
+}
+
+/// Decisions against labels, over studies.
+///
+/// # Errors
+/// [`Error::Figure`].
+pub fn confusion(metrics: &Metrics) -> Result<Figure> {
+    let title = format!("Decisions on {} {}studies", metrics.studies, split_name(metrics));
+    render::confusion(&title, &metrics.confusion, Label::ALL.map(Label::name))
+}
+
+fn split_name(metrics: &Metrics) -> String {
+    match metrics.split {
+        Some(Split::Valid) => "held-out ".to_owned(),
+        Some(split) => format!("{split} "),
+        None => String::new(),
+    }
+}
+
+/// Probabilities of the normal and the abnormal studies, and the threshold.
+///
+/// # Errors
+/// [`Error::Figure`] if no study has a label.
+pub fn score_histogram(report: &Report, point: &OperatingPoint) -> Result<Figure> {
+    let (labels, scores) = report.labelled();
+    let of = |label| labels.iter().zip(&scores).filter(move |(l, _)| **l == label).map(|(_, s)| *s).collect::<Vec<_>>();
+    render::score_histogram("Studies by probability", &of(Label::Normal), &of(Label::Abnormal), Some(point.threshold))
+}
+
+/// Scored films with label, probability and decision; says so where there is none.
+///
+/// # Errors
+/// [`Error::Decode`].
+pub fn gallery(title: &str, scores: &[ViewScore]) -> Result<Figure> {
+    let films =
+        scores.iter().map(|score| Ok(Film { image: decode(&score.path)?, caption: caption(score), tone: tone(score) }));
+    let mut films = films.collect::<Result<Vec<_>>>()?;
+    if films.is_empty() {
+        films.push(Film { image: GrayImage::new(64, 64), caption: "there is none".to_owned(), tone: Tone::Plain });
+    }
+    render::films(title, &films, 6)
+}
+
+fn caption(score: &ViewScore) -> String {
+    let claim = score.label.map_or(String::new(), |label| format!("label {label}\n"));
+    format!("{claim}called {} ({})\n{}", score.decision, score.probability, short(&score.study))
+}
+
+fn tone(score: &ViewScore) -> Tone {
+    score.label.map_or(Tone::Plain, |label| Tone::judged(label, score.decision.label()))
+}
+
+/// Films beside their heat maps for *abnormal*, the true fracture outlined where the data set knows it.
+///
+/// # Errors
+/// [`Error::NoSuchLayer`], [`Error::Decode`].
+pub fn heat_maps(model: &Model, title: &str, scores: &[ViewScore], layer: &str) -> Result<Figure> {
+    if scores.is_empty() {
+        return gallery(title, scores);
+    }
+    let panels = scores.iter().map(|score| {
+        let cam = explain::film_cam(model, &score.path, Label::Abnormal, layer)?;
+        let map = cam.over_film(model.card.preprocess.size)?;
+        let mask = dataset::fracture_mask(&score.view)?;
+        Ok(CamPanel { film: cam.film, map, mask, caption: caption(score), tone: tone(score) })
+    });
+    render::cam_panel(title, &panels.collect::<Result<Vec<_>>>()?, OverlayOptions::default())
+}
+
+/// Every channel of one layer for one film, 12 in a row.
+///
+/// # Errors
+/// [`Error::NoSuchLayer`], [`Error::Decode`].
+pub fn activations(model: &Model, film: impl AsRef<Path>, layer: &str) -> Result<Figure> {
+    let batch = model.card.preprocess.load(&[film])?;
+    let maps = explain::activation_maps(&model.classifier, &batch, layer)?;
+    render::activation_grid(layer, &maps, 12)
+}
+
+/// The patterns that excite some channels of a layer.
+///
+/// # Errors
+/// [`Error::NoSuchLayer`], [`Error::Setting`] for a channel that the layer lacks.
+pub fn filters(model: &Model, layer: &str, channels: &[i64], options: &FilterOptions) -> Result<Figure> {
+    let found = explain::filter_patterns(model, layer, channels, options)?;
+    let patterns: Vec<FilterPattern> = found
+        .into_iter()
+        .zip(channels)
+        .map(|(image, channel)| {
+            let image: RgbImage = DynamicImage::ImageLuma8(image).into_rgb8();
+            FilterPattern { image, caption: format!("channel {channel}") }
+        })
+        .collect();
+    render::filter_grid(&format!("{layer}: what excites each channel"), &patterns, 8)
+}
+
+/// One film as the network sees it, as a figure of its own.
+///
+/// # Errors
+/// [`Error::Decode`].
+pub fn film(model: &Model, path: impl AsRef<Path>) -> Result<Figure> {
+    let path = path.as_ref();
+    let image = model.card.preprocess.film(&preprocess::decode(path)?);
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let size = model.card.preprocess.size;
+    let caption = format!("{name}\n{size} x {size} pixels");
+    render::films("The film as the network sees it", &[Film { image, caption, tone: Tone::Plain }], 1)
+        .map_err(|e| Error::Figure(e.to_string()))
+}

@@ -1,0 +1,144 @@
+//! Tables of this crate's results, for notebooks.
+
+use crate::dataset::{SplitSummary, Summary};
+use crate::explain::Localised;
+use crate::model::{Classifier, ModelCard};
+use crate::render::Table;
+use crate::score::{Metrics, Report, StudyScore, ViewScore};
+use crate::settings::Settings;
+use crate::train::Recipe;
+
+/// Counts by split, and what was skipped by reason, with the first few names.
+pub fn summary(summary: &Summary) -> Table {
+    let title = format!("{} layout", summary.layout);
+    let mut table = Table::new(title, ["", "studies", "abnormal", "views", "abnormal", "patients"]);
+    let row = |name: String, counts: &SplitSummary| {
+        let patients = counts.patients.map_or("not named".to_owned(), |n| n.to_string());
+        let counts = [counts.studies, counts.positive_studies, counts.views, counts.positive_views];
+        let mut cells = vec![name];
+        cells.extend(counts.map(|n| n.to_string()));
+        cells.push(patients);
+        cells
+    };
+    for (split, counts) in &summary.splits {
+        table.row(row(split.to_string(), counts));
+    }
+    table
+}
+
+/// Every skipped file with its reason, at most `most` of them, and how many more there are.
+pub fn skipped(summary: &Summary, most: usize) -> Table {
+    let n = summary.skipped.len();
+    if n == 0 {
+        return Table { title: "No file was skipped".to_owned(), ..Table::default() };
+    }
+    let mut table = Table::new(format!("{n} files skipped"), ["file", "reason"]);
+    for skipped in summary.skipped.iter().take(most) {
+        table.row([skipped.path.display().to_string(), skipped.reason.to_string()]);
+    }
+    if n > most {
+        table.row([format!("and {} more", n - most), String::new()]);
+    }
+    table
+}
+
+/// The settings by name.
+pub fn settings(settings: &Settings) -> Table {
+    let mut table = Table::new("", ["setting", "value"]);
+    for (name, value) in settings.rows() {
+        table.row([name.to_owned(), value]);
+    }
+    table
+}
+
+/// The recipe by field.
+pub fn recipe(recipe: &Recipe) -> Table {
+    let mut table = Table::new(format!("Recipe {}", recipe.name), ["field", "value"]);
+    for (name, value) in recipe.rows() {
+        table.row([name.to_owned(), value]);
+    }
+    table
+}
+
+/// The card by field.
+pub fn card(card: &ModelCard) -> Table {
+    let mut table = Table::new("Model card", ["", ""]);
+    for (name, value) in card.rows() {
+        table.row([name.to_owned(), value]);
+    }
+    table
+}
+
+/// The network stage by stage: output shape and weights.
+pub fn network(model: &Classifier, size: i64) -> Table {
+    let count = model.parameters();
+    let title = format!(
+        "{} with {} weights, {} of them learn; {} parameters as Keras counts",
+        model.architecture().name(),
+        thousands(count.weights),
+        thousands(count.trainable),
+        thousands(count.keras())
+    );
+    let mut table = Table::new(title, ["stage", "output", "weights", "learn"]);
+    for stage in model.stages(size) {
+        let shape = stage.output.iter().map(i64::to_string).collect::<Vec<_>>().join(" x ");
+        table.row([stage.name, shape, thousands(stage.weights), thousands(stage.trainable)]);
+    }
+    table
+}
+
+fn thousands(n: i64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Figures with their intervals.
+pub fn metrics(metrics: &Metrics) -> Table {
+    let split = metrics.split.map_or("labelled".to_owned(), |s| s.to_string());
+    let title = format!("{} {split} studies, {} views", metrics.studies, metrics.views);
+    let mut table = Table::new(title, ["", "value", "95 % interval"]);
+    for (name, estimate) in metrics.rows() {
+        let value = estimate.value.map_or("undefined".to_owned(), |v| format!("{v:.3}"));
+        let interval = estimate.interval.map_or(String::new(), |i| format!("{:.3} to {:.3}", i.low, i.high));
+        table.row([name.to_owned(), value, interval]);
+    }
+    table
+}
+
+/// One study and its views.
+pub fn study(report: &Report) -> Table {
+    let mut table = Table::new("", ["", "probability of abnormal", "decision", "label"]);
+    let label = |label: Option<crate::Label>| label.map_or("unknown".to_owned(), |l| l.to_string());
+    for StudyScore { study, probability, decision, label: claimed, views } in &report.studies {
+        let name = format!("study {study}, mean of {views}");
+        table.row([name, probability.to_string(), decision.to_string(), label(*claimed)]);
+        for view in report.views.iter().filter(|v| v.study == *study) {
+            let ViewScore { path, probability, decision, label: claimed, .. } = view;
+            let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+            table.row([name, probability.to_string(), decision.to_string(), label(*claimed)]);
+        }
+    }
+    table
+}
+
+/// How well heat maps agree with the true fractures.
+pub fn localised(found: &Localised) -> Table {
+    let title = format!("Heat maps of {} true positives at {}", found.films.len(), found.layer);
+    let mut table = Table::new(title, ["", "value"]);
+    if found.films.is_empty() {
+        table.row(["no true positive with a known fracture", "–"]);
+        return table;
+    }
+    table.row(["energy inside the dilated fracture mask", &format!("{:.3}", found.energy_share())]);
+    table.row(["area share of that mask, what chance would reach", &format!("{:.3}", found.area_share())]);
+    table.row(["energy over area", &format!("{:.2} times", found.concentration())]);
+    table.row(["peak inside (pointing game)", &format!("{:.3}", found.pointing())]);
+    table
+}
