@@ -1,0 +1,78 @@
+//! `humerus explain`
+
+use std::path::PathBuf;
+
+use humerus::device::DeviceChoice;
+use humerus::model::Model;
+use humerus::render::{self, CamPanel, OverlayOptions, Tone};
+use humerus::{Label, Result, explain};
+use serde::Serialize;
+
+use crate::output;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A model file, as `humerus train` writes it
+    model: PathBuf,
+    /// A film
+    image: PathBuf,
+    /// The layer to look through, by torchvision's name
+    #[arg(long, default_value = explain::DEFAULT_LAYER)]
+    layer: String,
+    /// The picture to write: the heat map for *abnormal* over the film
+    #[arg(long, value_name = "FILE.png")]
+    out: PathBuf,
+    /// auto, cpu or cuda
+    #[arg(long, default_value_t)]
+    device: DeviceChoice,
+    /// Print one JSON object instead of a line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Explained {
+    path: PathBuf,
+    layer: String,
+    class: Label,
+    probability: f64,
+    decision: humerus::score::Decision,
+    map: [usize; 2],
+    picture: PathBuf,
+}
+
+impl Args {
+    pub fn run(self) -> Result<()> {
+        let model = Model::open(&self.model, self.device)?;
+        let cam = explain::film_cam(&model, &self.image, Label::Abnormal, &self.layer)?;
+        let panel = CamPanel {
+            map: cam.over_film(model.card.preprocess.size)?,
+            film: cam.film,
+            mask: None,
+            caption: format!("called {} ({})", cam.decision, cam.probability),
+            tone: Tone::Plain,
+        };
+        let title = format!("Evidence for {} at {}", cam.class, cam.layer);
+        let size = [cam.map.height, cam.map.width];
+        render::cam_panel(&title, &[panel], OverlayOptions::default())?.save(&self.out)?;
+        if !self.json {
+            return output::text(format_args!(
+                "{}  {}  heat map of {} at {} in {}",
+                cam.probability,
+                cam.decision,
+                cam.class,
+                cam.layer,
+                self.out.display()
+            ));
+        }
+        output::json(&Explained {
+            path: self.image,
+            layer: cam.layer,
+            class: cam.class,
+            probability: cam.probability.get(),
+            decision: cam.decision,
+            map: size,
+            picture: self.out,
+        })
+    }
+}

@@ -1,0 +1,65 @@
+//! The `humerus` command: the crate's functions for scripts. One file a subcommand.
+//!
+//! Results go to standard output, as text or with `--json` as one JSON object; an error is one line on standard error and
+//! exit code 1; wrong usage is exit code 2.
+
+mod explain;
+mod index;
+mod output;
+mod phantom;
+mod score;
+mod train;
+
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use humerus::{Error, Result};
+
+/// Deep learning on X-rays. Not for clinical use.
+#[derive(Debug, Parser)]
+#[command(name = "humerus", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List what a data set holds, and every file that could not be used
+    Index(index::Args),
+    /// Draw simulated radiographs, in MURA's layout with the true fracture masks beside
+    Phantom(phantom::Args),
+    /// Train a network and save the best and the last model
+    Train(train::Args),
+    /// Score films and folders with a saved model
+    Score(score::Args),
+    /// Draw where a saved model sees evidence on a film
+    Explain(explain::Args),
+}
+
+impl Command {
+    fn run(self) -> Result<()> {
+        match self {
+            Command::Index(args) => args.run(),
+            Command::Phantom(args) => args.run(),
+            Command::Train(args) => args.run(),
+            Command::Score(args) => args.run(),
+            Command::Explain(args) => args.run(),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has enough, as `head` does.
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            let line = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+            // If standard error is closed too, the exit code is all that is left to say.
+            let _ = writeln!(std::io::stderr(), "error: {line}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! `humerus train`
+
+use std::path::PathBuf;
+
+use humerus::device::DeviceChoice;
+use humerus::train::{self, Recipe, TrainOptions};
+use humerus::{Result, dataset};
+
+use crate::output;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Folder of a data set in MURA's or FracAtlas' layout
+    data: PathBuf,
+    /// Folder that receives model.safetensors (best epoch), last.safetensors and metrics.jsonl
+    #[arg(long)]
+    out: PathBuf,
+    /// `default`, `reference` (the original project's), or a JSON file with a recipe
+    #[arg(long, default_value = "default")]
+    recipe: String,
+    /// Most passes over the training films, instead of the recipe's
+    #[arg(long)]
+    epochs: Option<usize>,
+    /// Side of the network's input in pixels, instead of the recipe's
+    #[arg(long, value_name = "PX")]
+    size: Option<u32>,
+    /// Films per step, instead of the recipe's
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// Seed of weights, split, order and augmentation
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Weights to start from: a safetensors file with torchvision's names
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// auto, cpu or cuda
+    #[arg(long, default_value_t)]
+    device: DeviceChoice,
+    /// Print one JSON object at the end instead of lines during training
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    pub fn run(self) -> Result<()> {
+        let mut recipe = Recipe::named(&self.recipe)?;
+        recipe.epochs = self.epochs.unwrap_or(recipe.epochs);
+        recipe.batch_size = self.batch.unwrap_or(recipe.batch_size);
+        recipe.seed = self.seed.unwrap_or(recipe.seed);
+        recipe.preprocess.size = self.size.unwrap_or(recipe.preprocess.size);
+        recipe.validate()?;
+        let index = dataset::index(&self.data)?;
+        let options = TrainOptions { run: self.out, device: self.device, weights: self.weights };
+        let mut broken = Ok(());
+        if !self.json {
+            output::text(format_args!("{}", index.summary()))?;
+        }
+        let report = train::run(&index, &recipe, &options, &mut |event| {
+            // A reader that goes away does not stop a night's work.
+            if !self.json && broken.is_ok() {
+                broken = output::text(event);
+            }
+        })?;
+        if self.json {
+            return output::json(&report);
+        }
+        output::text(format_args!("held out: {}", report.held_out))
+    }
+}

@@ -1,0 +1,135 @@
+//! The `humerus` command as a script sees it: standard output, standard error and exit code.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use image::{GrayImage, Luma};
+use serde_json::{Value, json};
+
+fn humerus(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_humerus")).args(arguments).output().unwrap()
+}
+
+/// One error line and exit code 1, nothing on standard output.
+fn refusal(path: &Path) -> String {
+    let output = humerus(&["index", path.to_str().unwrap(), "--json"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(output.stdout.is_empty());
+    assert_eq!(error.lines().count(), 1, "{error}");
+    assert!(error.starts_with("error: ") && error.contains(path.to_str().unwrap()), "{error}");
+    error
+}
+
+fn write_film(path: &Path) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    GrayImage::from_fn(64, 48, |x, y| Luma([(x * y) as u8])).save(path).unwrap();
+}
+
+/// Two training studies, one held-out study, a truncated film, a resource fork.
+fn write_set(root: &Path) {
+    for film in [
+        "train/XR_HUMERUS/patient00001/study1_positive/image1.png",
+        "train/XR_HUMERUS/patient00001/study1_positive/image2.png",
+        "train/XR_HUMERUS/patient00002/study1_negative/image1.png",
+        "valid/XR_HUMERUS/patient00003/study1_negative/image1.png",
+        "valid/XR_HUMERUS/patient00003/study1_negative/image2.png",
+    ] {
+        write_film(&root.join(film));
+    }
+    let cut = root.join("valid/XR_HUMERUS/patient00003/study1_negative/image2.png");
+    let bytes = fs::read(&cut).unwrap();
+    fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+    fs::write(root.join("train/._XR_HUMERUS"), b"\0\x05\x16\x07").unwrap();
+}
+
+#[test]
+fn paths_without_films_are_one_clear_line_and_exit_code_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    assert!(refusal(&path("absent")).contains("No such file"));
+
+    fs::create_dir(path("empty")).unwrap();
+    assert!(refusal(&path("empty")).contains("the folder is empty"));
+
+    fs::create_dir(path("text")).unwrap();
+    for n in 0..3 {
+        fs::write(path(&format!("text/{n}.txt")), "no film").unwrap();
+    }
+    let text = refusal(&path("text"));
+    assert!(text.contains("looked for MURA") && text.contains("3 files (3 not an image)"), "{text}");
+
+    write_film(&path("film.png"));
+    assert!(refusal(&path("film.png")).contains("this is a file"));
+}
+
+#[test]
+fn index_prints_one_json_object_with_exactly_these_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    write_set(root);
+    let output = humerus(&["index", root.to_str().unwrap(), "--json"]);
+    assert!(output.status.success());
+    assert_eq!(output.stdout.iter().filter(|&&byte| byte == b'\n').count(), 1);
+    let got: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let path = |below: &str| root.join(below).to_str().unwrap().to_owned();
+    let expected = json!({
+        "layout": "mura",
+        "studies": 3,
+        "views": 4,
+        "patients": 3,
+        "splits": {
+            "train": {"studies": 2, "views": 3, "patients": 2, "positive_studies": 1, "positive_views": 2},
+            "valid": {"studies": 1, "views": 1, "patients": 1, "positive_studies": 0, "positive_views": 0},
+        },
+        "skipped": [
+            {"path": path("train/._XR_HUMERUS"), "reason": "resource fork of macOS, not an image"},
+            {
+                "path": path("valid/XR_HUMERUS/patient00003/study1_negative/image2.png"),
+                "reason": "truncated: PNG that stops inside a chunk",
+            },
+        ],
+    });
+    assert_eq!(got, expected);
+}
+
+#[test]
+fn index_prints_a_table_and_every_skipped_file() {
+    let folder = tempfile::tempdir().unwrap();
+    write_set(folder.path());
+    let output = humerus(&["index", folder.path().to_str().unwrap()]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 8, "{text}");
+    assert_eq!(lines[0], "layout: MURA");
+    assert_eq!(lines[4].split_whitespace().collect::<Vec<_>>(), ["all", "3", "1", "4", "2", "3"]);
+    let width = lines[1].len();
+    assert!(lines[2..5].iter().all(|line| line.len() == width), "{text}");
+    assert_eq!(lines[5], "skipped: 2 files (1 resource fork, 1 truncated)");
+    assert!(lines[7].contains("image2.png: truncated"), "{text}");
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    for arguments in [&["index"][..], &["indexx", "."], &["index", ".", "--jsonn"]] {
+        assert_eq!(humerus(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    write_set(folder.path());
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = Command::new(env!("CARGO_BIN_EXE_humerus"))
+        .args(["index", folder.path().to_str().unwrap()])
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}

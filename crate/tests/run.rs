@@ -1,0 +1,118 @@
+//! The whole way by the command: simulate, train, score, explain; and what it says to files it cannot use.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn humerus(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_humerus")).args(arguments).output().expect("the command starts")
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let output = humerus(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("one JSON object on standard output")
+}
+
+/// Exit code 1 and exactly one line, which contains every word.
+fn refused(arguments: &[&str], words: &[&str]) {
+    let output = humerus(arguments);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+    assert!(said.starts_with("error: ") && said.trim_end().lines().count() == 1, "{arguments:?}: {said}");
+    for word in words {
+        assert!(said.contains(word), "{arguments:?}: {said:?} does not say {word:?}");
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a temporary path in UTF-8")
+}
+
+#[test]
+fn simulate_train_score_and_explain_work_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let [data, run, heat] = ["data", "run", "heat.png"].map(|name| folder.path().join(name));
+    let set = json(&["phantom", "--studies", "16", "--seed", "3", "--out", text(&data), "--json"]);
+    assert_eq!(set["studies"], 16);
+
+    let train =
+        ["train", text(&data), "--out", text(&run), "--epochs", "2", "--size", "64", "--device", "cpu", "--json"];
+    let report = json(&train);
+    assert_eq!(report["epochs"].as_array().unwrap().len(), 2);
+    assert!(report["held_out"]["studies"].as_u64().unwrap() > 0);
+    let [model, last, metrics] = ["model.safetensors", "last.safetensors", "metrics.jsonl"].map(|name| run.join(name));
+    assert!(model.exists() && last.exists());
+    let lines = std::fs::read_to_string(metrics).unwrap();
+    let epochs: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(epochs.iter().map(|e| e["epoch"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2]);
+    let first = &epochs[0];
+    for figure in ["train_loss", "tune_loss", "images_per_second", "seconds_left"] {
+        assert!(first[figure].as_f64().unwrap().is_finite(), "{figure}");
+    }
+
+    let scores = json(&["score", text(&model), text(&data.join("valid")), "--device", "cpu", "--json"]);
+    let held_out = report["held_out"]["views"].as_u64().unwrap() as usize;
+    assert_eq!(scores["views"].as_array().unwrap().len(), held_out);
+    for study in scores["studies"].as_array().unwrap() {
+        let of_study = |view: &&Value| view["study"] == study["study"];
+        let views: Vec<f64> = scores["views"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(of_study)
+            .map(|view| view["probability"].as_f64().unwrap())
+            .collect();
+        let mean = views.iter().sum::<f64>() / views.len() as f64;
+        assert!((mean - study["probability"].as_f64().unwrap()).abs() < 1e-12);
+        let decision = if study["probability"].as_f64().unwrap() >= 0.5 { "abnormal" } else { "normal" };
+        assert_eq!(study["decision"], decision);
+    }
+
+    let film = scores["views"][0]["path"].as_str().unwrap();
+    let layer = "features.denseblock3";
+    let explained =
+        json(&["explain", text(&model), film, "--layer", layer, "--out", text(&heat), "--device", "cpu", "--json"]);
+    assert_eq!(explained["map"], serde_json::json!([4, 4]));
+    assert!(image::open(&heat).unwrap().width() >= 64);
+
+    // The same again sets the first run aside and gives the same figures: a seed is a promise.
+    let again = json(&train);
+    assert_eq!(again["held_out"], report["held_out"]);
+    assert!(run.join("previous-1/model.safetensors").exists());
+
+    let half = folder.path().join("half.safetensors");
+    let whole = std::fs::read(&model).unwrap();
+    std::fs::write(&half, &whole[..whole.len() / 2]).unwrap();
+    refused(&["score", text(&half), film], &["half.safetensors", "cut short"]);
+    refused(&["score", text(&model), "no/such/film.png"], &["no/such/film.png"]);
+    refused(&["explain", text(&model), film, "--layer", "features.nope", "--out", text(&heat)], &["features.nope"]);
+    let broken = folder.path().join("broken.png");
+    let bytes = std::fs::read(film).unwrap();
+    std::fs::write(&broken, &bytes[..bytes.len() / 2]).unwrap();
+    refused(&["score", text(&model), text(&broken)], &["broken.png"]);
+}
+
+#[test]
+fn what_cannot_be_trained_on_is_refused_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let [empty, texts] = ["empty", "texts"].map(|name| folder.path().join(name));
+    std::fs::create_dir(&empty).unwrap();
+    std::fs::create_dir(&texts).unwrap();
+    std::fs::write(texts.join("notes.txt"), "no films here").unwrap();
+    let train = |data: &Path, words: &[&str], more: &[&str]| {
+        refused(&[&["train", text(data), "--out", text(&out)], more].concat(), words);
+    };
+    train(&folder.path().join("nowhere"), &["nowhere"], &[]);
+    train(&empty, &["empty", "looked for MURA"], &[]);
+    train(&texts, &["texts", "looked for MURA"], &[]);
+    train(&empty, &["epochs", "1 to 100000", "0"], &["--epochs", "0"]);
+    train(&empty, &["preprocess.size", "64"], &["--size", "32"]);
+    train(&empty, &["recipe", "default, reference"], &["--recipe", "nonsense"]);
+    assert!(!out.exists(), "nothing is left behind");
+    let model = folder.path().join("notes.safetensors");
+    std::fs::write(&model, "not a model").unwrap();
+    refused(&["score", text(&model), text(&empty)], &["notes.safetensors"]);
+}
