@@ -1,0 +1,126 @@
+//! `cargo lab doctor`: what was found, without changing anything.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::checkout::Checkout;
+use crate::problem::{Problem, Result};
+use crate::setup::rust::Rust;
+use crate::setup::{Cache, evcxr, kernel, outside_cargo, python, rust};
+
+#[derive(Deserialize)]
+struct Torch {
+    torch: String,
+    cuda: Option<String>,
+    gpu: Option<String>,
+}
+
+const ASK_TORCH: &str = "import json, torch; gpu = torch.cuda.is_available()\n\
+print(json.dumps({'torch': torch.__version__, 'cuda': torch.version.cuda, 'gpu': torch.cuda.get_device_name(0) if gpu else None}))";
+
+/// `cargo lab doctor`: false if something is missing that set-up cannot mend.
+pub fn run() -> Result<bool> {
+    let checkout = Checkout::find()?;
+    let cache = Cache::open()?;
+    let mut well = true;
+    let say = |what: &str, found: String| println!("{what:<14} {found}");
+    let mut bad = |problem: &Problem| {
+        well = false;
+        format!("MISSING: {problem}")
+    };
+
+    say("checkout", checkout.root.display().to_string());
+    let toolchain = Rust::find();
+    match &toolchain {
+        Ok(rust) => {
+            say("Rust", rust.version().to_owned());
+            say("rust-src", found(rust.has_sources(), "found", "set-up will add it"));
+        }
+        Err(problem) => say("Rust", bad(problem)),
+    }
+    match rust::compiler() {
+        Ok(cxx) => say(
+            "C++ compiler",
+            cxx.unwrap_or_else(|| std::env::var_os("CXX").unwrap_or("c++".into())).to_string_lossy().into_owned(),
+        ),
+        Err(problem) => say("C++ compiler", bad(&problem)),
+    }
+
+    let plan = python::plan(&checkout, &cache);
+    let mut environment = None;
+    match &plan {
+        Ok(python::Plan::Use(found)) => {
+            let kind = match found.kind {
+                python::Kind::Cached => "environment of the lab",
+                python::Kind::Conda => "active conda environment",
+            };
+            say("Python", format!("{} ({kind}: {})", found.version, found.prefix.display()));
+            environment = Some(found);
+        }
+        Ok(python::Plan::Make { base, prefix, conda }) => {
+            if let Some(unfit) = conda {
+                say("conda", unfit.clone());
+            }
+            say(
+                "Python",
+                format!("{} ({}); set-up will make {}", base.version, base.program.display(), prefix.display()),
+            );
+        }
+        Err(problem) => say("Python", bad(problem)),
+    }
+    if let Some(environment) = environment {
+        match ask_torch(&environment.python) {
+            Some(torch) => {
+                say("torch", format!("{} ({})", torch.torch, environment.torch.display()));
+                let library = environment.torch.join("lib/libtorch_cuda.so").is_file();
+                let build = torch.cuda.map_or("none, a CPU build".to_owned(), |cuda| format!("build {cuda}"));
+                say("CUDA", format!("{build}; libtorch_cuda {}", found(library, "installed", "not installed")));
+                say("GPU", torch.gpu.unwrap_or("none seen; computing on the CPU".to_owned()));
+            }
+            None => say(
+                "torch",
+                bad(&Problem::new("torch does not load").mend(format!("remove {}", environment.prefix.display()))),
+            ),
+        }
+    }
+
+    let program = evcxr::path(&cache);
+    say("evcxr_jupyter", found(program.is_file(), evcxr::VERSION, "set-up will install it"));
+    if let (Some(environment), Ok(toolchain)) = (environment, &toolchain) {
+        let spec = kernel::spec_path(environment);
+        say("kernelspec", found(spec.is_file(), &spec.display().to_string(), "set-up will write it"));
+        let mut stamps =
+            kernel::templates(&cache, toolchain).into_iter().filter_map(|template| kernel::stamp(&template));
+        let state = match stamps.find(|warmed| warmed.crate_dir == checkout.crate_dir()) {
+            Some(warmed) if kernel::is_current(&checkout, &warmed) => "warm",
+            Some(_) => "the crate has changed since; set-up will build it again",
+            None => "cold; set-up will warm it",
+        };
+        say("warm copy", state.to_owned());
+    }
+    let sessions = std::fs::read_dir(cache.join("sessions")).into_iter().flatten().flatten();
+    let running = sessions.filter(|entry| entry.path().is_dir()).count();
+    say("sessions", running.to_string());
+    let gib = Cache::size_of(&cache.root) as f64 / f64::from(1 << 30);
+    say("cache", format!("{} ({gib:.1} GiB)", cache.root.display()));
+    if let (Ok(plan), Ok(toolchain)) = (&plan, &toolchain) {
+        let (free, wanted) = (cache.free_gib()?, cache.wanted_gib(plan, toolchain));
+        let verdict = match cache.require_space(plan, toolchain) {
+            Ok(()) => format!("{free:.1} GiB free, {wanted:.1} GiB wanted"),
+            Err(problem) => bad(&problem),
+        };
+        say("disk", verdict);
+    }
+    Ok(well)
+}
+
+fn found(is: bool, yes: &str, no: &str) -> String {
+    if is { yes } else { no }.to_owned()
+}
+
+fn ask_torch(python: &Path) -> Option<Torch> {
+    let output = outside_cargo(python).args(["-E", "-s", "-c", ASK_TORCH]).output().ok()?;
+    let line = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(line.lines().last()?).ok()
+}

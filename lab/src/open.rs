@@ -1,0 +1,40 @@
+//! `cargo lab open`: JupyterLab with the kernel ready.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::problem::{Problem, Result};
+use crate::setup;
+
+/// What to open.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// A notebook by name or path
+    pub notebook: Option<PathBuf>,
+    /// Passed to JupyterLab, for example `-- --no-browser --port 9999`
+    #[arg(last = true)]
+    pub jupyter: Vec<OsString>,
+}
+
+/// `cargo lab open`.
+pub fn run(options: &Options) -> Result<bool> {
+    let checkout = crate::checkout::Checkout::find()?;
+    let notebook = options.notebook.as_ref().map(|name| checkout.notebook(name)).transpose()?;
+    let ready = setup::complete_and_warm()?;
+    // The server shows the checkout; a notebook from elsewhere, its own folder.
+    let root = match &notebook {
+        Some(path) if !path.starts_with(&checkout.root) => path.parent().map(PathBuf::from),
+        _ => None,
+    }
+    .unwrap_or_else(|| checkout.root.clone());
+    let mut command = ready.command(&ready.python.python);
+    command.args(["-m", "jupyterlab"]).arg("--ServerApp.root_dir").arg(&root).current_dir(&root);
+    if let Some(path) = &notebook {
+        command.arg(path);
+    }
+    let error = command.args(&options.jupyter).exec();
+    Err(Problem::new(format!("cannot start JupyterLab: {error}")))
+}

@@ -1,0 +1,81 @@
+//! evcxr_jupyter, the Rust kernel: installed once per machine.
+
+use std::path::PathBuf;
+
+use super::{Cache, outside_cargo};
+use crate::problem::{Problem, Result};
+use crate::progress::{self, Step};
+
+/// The version all facts about the kernel were checked with.
+pub const VERSION: &str = "0.22.0";
+
+/// Where the kernel's program is or will be.
+pub fn path(cache: &Cache) -> PathBuf {
+    cache.join(format!("evcxr_jupyter-{VERSION}/bin/evcxr_jupyter"))
+}
+
+/// Builds the kernel if it is missing: some minutes, once per machine.
+pub fn complete(cache: &Cache) -> Result<PathBuf> {
+    let program = path(cache);
+    if program.is_file() {
+        return Ok(program);
+    }
+    let _lock = cache.lock("evcxr")?;
+    if program.is_file() {
+        return Ok(program);
+    }
+    let step =
+        Step::start(format!("Rust kernel evcxr_jupyter {VERSION} (once per machine, 6 to 12 minutes on two cores)"));
+    let unfinished =
+        tempfile::Builder::new().prefix(".evcxr-").tempdir_in(&cache.root).map_err(Problem::at(&cache.root))?;
+    let mut crates = 0;
+    let ended = progress::run(
+        outside_cargo("cargo")
+            .args(["install", "evcxr_jupyter", "--locked", "--no-track", "--version", &format!("={VERSION}")])
+            .arg("--root")
+            .arg(unfinished.path())
+            .env("CARGO_TARGET_DIR", unfinished.path().join("target"))
+            .env_remove("RUSTFLAGS")
+            .current_dir(unfinished.path()),
+        |line| {
+            if line.trim_start().starts_with("Compiling") {
+                crates += 1;
+                step.say(&format!("{crates} crates, {}", line.trim()));
+            }
+        },
+    )?;
+    let built = unfinished.path().join("bin/evcxr_jupyter");
+    if !ended.status.success() || !built.is_file() {
+        let what = format!("cannot install evcxr_jupyter {VERSION}: {}", ended.reason());
+        return Err(Problem::new(what).mend(match ended.tail.iter().any(|line| is_network(line)) {
+            true => "connect to the network and type the same command again",
+            false => "see the reason above; the kernel is built with `cargo install evcxr_jupyter`",
+        }));
+    }
+    let folder = program.parent().unwrap_or(&cache.root);
+    std::fs::create_dir_all(folder).map_err(Problem::at(folder))?;
+    std::fs::rename(&built, &program).map_err(Problem::at(&program))?;
+    step.done();
+    Ok(program)
+}
+
+/// Whether a line of cargo's or pip's tells of a network that is not there.
+pub fn is_network(line: &str) -> bool {
+    const SIGNS: [&str; 13] = [
+        "resolve host",
+        "name resolution",
+        "connection refused",
+        "connection error",
+        "connectionerror",
+        "failed to establish a new connection",
+        "network is unreachable",
+        "could not connect",
+        "failed to connect",
+        "download of config.json failed",
+        "timed out",
+        "unable to update registry",
+        "newconnectionerror",
+    ];
+    let line = line.to_ascii_lowercase();
+    SIGNS.iter().any(|sign| line.contains(sign))
+}

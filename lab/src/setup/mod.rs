@@ -1,0 +1,140 @@
+//! Does what is still missing, step by step: Rust's parts, a compiler, the Python environment, the kernel, its warm copy.
+
+pub mod cache;
+pub mod evcxr;
+pub mod kernel;
+pub mod python;
+pub mod rust;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+pub use cache::Cache;
+
+use crate::checkout::Checkout;
+use crate::problem::Result;
+
+/// Everything that commands of the lab need, in place.
+#[derive(Debug)]
+pub struct Ready {
+    /// The checkout.
+    pub checkout: Checkout,
+    /// The per-user cache.
+    pub cache: Cache,
+    /// The Rust toolchain.
+    pub rust: rust::Rust,
+    /// The Python environment.
+    pub python: python::Environment,
+    /// `CXX`, where the C++ compiler is not called `c++`.
+    pub cxx: Option<OsString>,
+    /// The installed kernel.
+    pub kernel: kernel::Kernel,
+}
+
+/// Completes the set-up, but for the warm copy of the kernel: that one needs a crate that compiles.
+pub fn complete() -> Result<Ready> {
+    let checkout = Checkout::find()?;
+    let cache = Cache::open()?;
+    let rust = rust::Rust::complete()?;
+    let cxx = rust::compiler()?;
+    let plan = python::plan(&checkout, &cache)?;
+    cache.require_space(&plan, &rust)?;
+    let python = plan.complete(&checkout, &cache)?;
+    let evcxr = evcxr::complete(&cache)?;
+    let kernel = kernel::install(&checkout, &cache, &rust, &python, cxx.as_deref(), &evcxr)?;
+    Ok(Ready { checkout, cache, rust, python, cxx, kernel })
+}
+
+/// [`complete`], and a warm copy of the kernel for this checkout's crate as it is now.
+pub fn complete_and_warm() -> Result<Ready> {
+    let ready = complete()?;
+    ready.warm()?;
+    Ok(ready)
+}
+
+/// How long a thread of libtorch's spins while it waits for the others: by default so long that, on a machine with other
+/// work, most of the processor goes into waiting.
+pub const SPIN: (&str, &str) = ("GOMP_SPINCOUNT", "10000");
+
+impl Ready {
+    /// Brings the kernel's warm copy up to date with the crate.
+    pub fn warm(&self) -> Result<()> {
+        kernel::warm(self)
+    }
+
+    /// A program inside the environment.
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = outside_cargo(program);
+        command.envs(self.variables());
+        command
+    }
+
+    /// One of the lab's Python scripts.
+    pub fn script(&self, name: &str) -> Command {
+        let mut command = self.command(&self.python.python);
+        command.args(["-E", "-s", "-u"]).arg(self.kernel.scripts.join(name));
+        command
+    }
+
+    /// What [`Ready::command`] adds to the environment.
+    fn variables(&self) -> Vec<(&'static str, OsString)> {
+        let bin = self.python.python.parent().unwrap_or(Path::new("/")).to_owned();
+        let mut variables = vec![
+            ("LIBTORCH", self.python.torch.clone().into_os_string()),
+            ("HUMERUS_PYTHON", self.python.python.clone().into_os_string()),
+            ("HUMERUS_KERNEL", self.kernel.file.clone().into_os_string()),
+            ("PATH", join_paths([bin].into_iter().chain(inherited("PATH")))),
+            (
+                "LD_LIBRARY_PATH",
+                join_paths(
+                    [self.python.torch.join("lib"), self.rust.target_libdir.clone()]
+                        .into_iter()
+                        .chain(inherited("LD_LIBRARY_PATH").filter(|path| !self.is_cargos(path))),
+                ),
+            ),
+        ];
+        if let Some(cxx) = &self.cxx {
+            variables.push(("CXX", cxx.clone()));
+        }
+        if std::env::var_os(SPIN.0).is_none() {
+            variables.push((SPIN.0, SPIN.1.into()));
+        }
+        variables
+    }
+
+    /// Whether `cargo run` put this entry into LD_LIBRARY_PATH.
+    fn is_cargos(&self, path: &Path) -> bool {
+        path.starts_with(self.checkout.root.join("target")) || path.starts_with(&self.rust.sysroot)
+    }
+}
+
+/// The entries of a path variable of ours.
+fn inherited(name: &str) -> impl Iterator<Item = PathBuf> {
+    let value = std::env::var_os(name).unwrap_or_default();
+    std::env::split_paths(&value).filter(|path| !path.as_os_str().is_empty()).collect::<Vec<_>>().into_iter()
+}
+
+/// A path variable of these entries, each once.
+fn join_paths(paths: impl Iterator<Item = PathBuf>) -> OsString {
+    let mut once: Vec<PathBuf> = Vec::new();
+    for path in paths {
+        if !once.contains(&path) {
+            once.push(path);
+        }
+    }
+    std::env::join_paths(once).unwrap_or_default()
+}
+
+/// A program without the variables that `cargo run` set for the lab itself: another cargo must not see them.
+pub fn outside_cargo(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let of_a_package = ["CARGO_PKG_", "CARGO_BIN_", "CARGO_MANIFEST_"].iter().any(|start| text.starts_with(start));
+        if of_a_package || ["CARGO", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "OUT_DIR"].contains(&text.as_ref()) {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
