@@ -5,10 +5,10 @@ use std::path::Path;
 use image::{DynamicImage, GrayImage, RgbImage};
 
 use crate::dataset::{self, Index};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::explain::{self, FilterOptions};
 use crate::model::Model;
-use crate::preprocess::{self, decode};
+use crate::preprocess::decode;
 use crate::render::{self, BalanceRow, CamPanel, CurvePoint, Figure, Film, FilterPattern, OverlayOptions, Tone};
 use crate::score::{Metrics, OperatingPoint, Report, ViewScore};
 use crate::study::{Label, Split, Study};
@@ -17,7 +17,7 @@ use crate::train::TrainReport;
 /// `n` films of one split with their labels, normal and abnormal in turn, taken evenly over the split.
 ///
 /// # Errors
-/// [`Error::Figure`] if the split has no film, [`Error::Decode`].
+/// [`Error::Figure`](crate::Error::Figure) if the split has no film, [`Error::Decode`](crate::Error::Decode).
 pub fn films(index: &Index, split: Split, n: usize) -> Result<Figure> {
     let studies = index.split(split);
     let of = |label| studies.iter().filter(move |s| s.label == label).copied().collect::<Vec<_>>();
@@ -46,7 +46,7 @@ fn short(id: &str) -> String {
 /// How many studies and views of each split are normal and abnormal.
 ///
 /// # Errors
-/// [`Error::Figure`].
+/// [`Error::Figure`](crate::Error::Figure).
 pub fn class_balance(index: &Index) -> Result<Figure> {
     let mut rows = Vec::new();
     for (split, counts) in index.summary().splits {
@@ -62,7 +62,7 @@ pub fn class_balance(index: &Index) -> Result<Figure> {
 /// Losses and AUROC over the epochs of a run.
 ///
 /// # Errors
-/// [`Error::Figure`].
+/// [`Error::Figure`](crate::Error::Figure).
 pub fn learning_curves(report: &TrainReport) -> Result<Figure> {
     let point = |e: &crate::train::EpochReport| CurvePoint {
         epoch: e.epoch,
@@ -77,7 +77,7 @@ pub fn learning_curves(report: &TrainReport) -> Result<Figure> {
 /// The ROC curve over studies, with the operating point.
 ///
 /// # Errors
-/// [`Error::Setting`] if a class is absent.
+/// [`Error::Setting`](crate::Error::Setting) if a class is absent.
 pub fn roc(report: &Report, metrics: &Metrics, point: &OperatingPoint) -> Result<Figure> {
     let title = format!("ROC over {} {}studies", metrics.studies, split_name(metrics));
     render::roc(&title, &report.roc()?, metrics.auroc.interval, Some(point.threshold))
@@ -86,7 +86,7 @@ pub fn roc(report: &Report, metrics: &Metrics, point: &OperatingPoint) -> Result
 /// Decisions against labels, over studies.
 ///
 /// # Errors
-/// [`Error::Figure`].
+/// [`Error::Figure`](crate::Error::Figure).
 pub fn confusion(metrics: &Metrics) -> Result<Figure> {
     let title = format!("Decisions on {} {}studies", metrics.studies, split_name(metrics));
     render::confusion(&title, &metrics.confusion, Label::ALL.map(Label::name))
@@ -103,7 +103,7 @@ fn split_name(metrics: &Metrics) -> String {
 /// Probabilities of the normal and the abnormal studies, and the threshold.
 ///
 /// # Errors
-/// [`Error::Figure`] if no study has a label.
+/// [`Error::Figure`](crate::Error::Figure) if no study has a label.
 pub fn score_histogram(report: &Report, point: &OperatingPoint) -> Result<Figure> {
     let (labels, scores) = report.labelled();
     let of = |label| labels.iter().zip(&scores).filter(move |(l, _)| **l == label).map(|(_, s)| *s).collect::<Vec<_>>();
@@ -113,7 +113,7 @@ pub fn score_histogram(report: &Report, point: &OperatingPoint) -> Result<Figure
 /// Scored films with label, probability and decision; says so where there is none.
 ///
 /// # Errors
-/// [`Error::Decode`].
+/// [`Error::Decode`](crate::Error::Decode).
 pub fn gallery(title: &str, scores: &[ViewScore]) -> Result<Figure> {
     let films =
         scores.iter().map(|score| Ok(Film { image: decode(&score.path)?, caption: caption(score), tone: tone(score) }));
@@ -136,7 +136,7 @@ fn tone(score: &ViewScore) -> Tone {
 /// Films beside their heat maps for *abnormal*, the true fracture outlined where the data set knows it.
 ///
 /// # Errors
-/// [`Error::NoSuchLayer`], [`Error::Decode`].
+/// [`Error::NoSuchLayer`](crate::Error::NoSuchLayer), [`Error::Decode`](crate::Error::Decode).
 pub fn heat_maps(model: &Model, title: &str, scores: &[ViewScore], layer: &str) -> Result<Figure> {
     if scores.is_empty() {
         return gallery(title, scores);
@@ -153,7 +153,7 @@ pub fn heat_maps(model: &Model, title: &str, scores: &[ViewScore], layer: &str) 
 /// Every channel of one layer for one film, 12 in a row.
 ///
 /// # Errors
-/// [`Error::NoSuchLayer`], [`Error::Decode`].
+/// [`Error::NoSuchLayer`](crate::Error::NoSuchLayer), [`Error::Decode`](crate::Error::Decode).
 pub fn activations(model: &Model, film: impl AsRef<Path>, layer: &str) -> Result<Figure> {
     let batch = model.card.preprocess.load(&[film])?;
     let maps = explain::activation_maps(&model.classifier, &batch, layer)?;
@@ -163,7 +163,7 @@ pub fn activations(model: &Model, film: impl AsRef<Path>, layer: &str) -> Result
 /// The patterns that excite some channels of a layer.
 ///
 /// # Errors
-/// [`Error::NoSuchLayer`], [`Error::Setting`] for a channel that the layer lacks.
+/// [`Error::NoSuchLayer`](crate::Error::NoSuchLayer), [`Error::Setting`](crate::Error::Setting) for a channel that the layer lacks.
 pub fn filters(model: &Model, layer: &str, channels: &[i64], options: &FilterOptions) -> Result<Figure> {
     let found = explain::filter_patterns(model, layer, channels, options)?;
     let patterns: Vec<FilterPattern> = found
@@ -175,18 +175,4 @@ pub fn filters(model: &Model, layer: &str, channels: &[i64], options: &FilterOpt
         })
         .collect();
     render::filter_grid(&format!("{layer}: what excites each channel"), &patterns, 8)
-}
-
-/// One film as the network sees it, as a figure of its own.
-///
-/// # Errors
-/// [`Error::Decode`].
-pub fn film(model: &Model, path: impl AsRef<Path>) -> Result<Figure> {
-    let path = path.as_ref();
-    let image = model.card.preprocess.film(&preprocess::decode(path)?);
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    let size = model.card.preprocess.size;
-    let caption = format!("{name}\n{size} x {size} pixels");
-    render::films("The film as the network sees it", &[Film { image, caption, tone: Tone::Plain }], 1)
-        .map_err(|e| Error::Figure(e.to_string()))
 }

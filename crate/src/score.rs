@@ -364,28 +364,27 @@ pub fn studies(model: &Model, studies: &[&Study]) -> Result<Report> {
 
 /// Scores films that were decoded before, as training does; `studies` are those that `films` were loaded from.
 pub(crate) fn loaded(model: &Model, films: &Films, studies: &[&Study]) -> Result<Report> {
-    let mut found = Vec::with_capacity(films.len());
-    let order: Vec<usize> = (0..films.len()).collect();
-    for chunk in order.chunks(BATCH) {
-        let (batch, _) = films.batch(chunk, model.classifier.device());
-        found.extend(probabilities(model, &batch)?);
-    }
-    Ok(report(model, studies, &found, true))
+    Ok(report(model, studies, &probabilities_of(model, films)?, true))
 }
 
 fn score(model: &Model, studies: &[&Study], labelled: bool) -> Result<Report> {
-    let views: Vec<&View> = studies.iter().flat_map(|s| &s.views).collect();
-    let mut found = Vec::with_capacity(views.len());
+    let mut found = Vec::new();
     for chunk in studies.chunks(BATCH) {
         // A few studies at a time, so that a folder larger than memory can be scored.
-        let films = Films::load(chunk, &model.card.preprocess, &|_| ())?;
-        let order: Vec<usize> = (0..films.len()).collect();
-        for part in order.chunks(BATCH) {
-            let (batch, _) = films.batch(part, model.classifier.device());
-            found.extend(probabilities(model, &batch)?);
-        }
+        found.extend(probabilities_of(model, &Films::load(chunk, &model.card.preprocess, &|_| ())?)?);
     }
     Ok(report(model, studies, &found, labelled))
+}
+
+/// Every film's probability, in order.
+fn probabilities_of(model: &Model, films: &Films) -> Result<Vec<Probability>> {
+    let order: Vec<usize> = (0..films.len()).collect();
+    let mut found = Vec::with_capacity(films.len());
+    for part in order.chunks(BATCH) {
+        let (batch, _) = films.batch(part, model.classifier.device());
+        found.extend(probabilities(model, &batch)?);
+    }
+    Ok(found)
 }
 
 fn report(model: &Model, studies: &[&Study], found: &[Probability], labelled: bool) -> Report {
