@@ -8,6 +8,10 @@ place is copied. This process then *becomes* evcxr_jupyter, so that Jupyter's si
 child of its own session (the janitor) outlives it, ends what the kernel left running and removes the directory; it also
 ends a kernel whose Jupyter died. The kernel inherits a locked file: should the janitor be killed too, the next start finds
 the lock free and sweeps.
+
+A kernel keeps the crate that it began with. Built anew between two cells, the crate would read the variables of the
+earlier cells with types of another layout; so once it is built, its sources count as old, whatever is edited. The next
+kernel sees the edits.
 """
 
 import fcntl
@@ -24,6 +28,9 @@ from pathlib import Path
 FINISHED = (".rlib", ".rmeta", ".so", ".dylib", ".a", ".o")
 SPARE_AFTER = 60  # seconds; until then the kernel itself needs the processor
 PROGRAM = ("build-script-build", "build_script_build-")
+FROZEN = 4102444800  # the year 2100: no source file is newer
+# The file whose time cargo compares with those of the crate's sources.
+BUILT = "target/*/debug/.fingerprint/humerus-*/dep-lib-humerus"
 
 
 def sweep(sessions):
@@ -136,6 +143,32 @@ def copy_template(kernel_dir, session):
     return None
 
 
+def is_built(session, template):
+    """Whether the session's copy of the crate is as new as the sources, so that the first cell will not build it."""
+    try:
+        crate = Path(json.loads((template / "warmed.json").read_text())["crate_dir"])
+        built = max(mark.stat().st_mtime for mark in session.glob(BUILT))
+        sources = [crate / "Cargo.toml", crate / "build.rs", *(crate / "src").rglob("*")]
+        return max(source.stat().st_mtime for source in sources) <= built
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def freeze(session):
+    """Makes the built crate newer than any edit of its sources."""
+    for mark in session.glob(BUILT):
+        os.utime(mark, (FROZEN, FROZEN))
+
+
+def freeze_when_built(session, started):
+    """Freezes the crate if this kernel has built it by now."""
+    try:
+        if any(started < mark.stat().st_mtime < FROZEN for mark in session.glob(BUILT)):
+            freeze(session)
+    except OSError:
+        pass  # cargo is writing; a second later it is not
+
+
 def alive(pid):
     """Whether the process exists."""
     try:
@@ -156,9 +189,12 @@ def janitor(kernel_pid, session, lock_path, template):
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
     client = int(os.environ.get("JPY_PARENT_PID", "0"))  # Jupyter, or our runner: a kernel nobody can reach ends too
-    started = time.monotonic()
+    started, born, looked = time.monotonic(), time.time(), 0.0
     while os.getppid() == kernel_pid and (client == 0 or alive(client)):
         time.sleep(0.2)
+        if time.monotonic() - looked > 1:
+            looked = time.monotonic()
+            freeze_when_built(session, born)
         if template is not None and time.monotonic() - started > SPARE_AFTER:
             make_spare(template)
             template = None
@@ -199,6 +235,8 @@ def main():
         lock_path = session.with_suffix(".lock")
         os.rename(unnamed, lock_path)
         template = copy_template(kernel_file.parent, session)
+        if template is not None and is_built(session, template):
+            freeze(session)
 
     os.environ.update(kernel["environment"])
     for variable, first in [("LD_LIBRARY_PATH", kernel["library_path"]), ("PATH", kernel["program_path"])]:
