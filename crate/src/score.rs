@@ -327,7 +327,11 @@ type Metric<'a> = &'a dyn Fn(&[Label], &[f64]) -> Option<f64>;
 /// # Errors
 /// [`Error::Shape`].
 pub fn probabilities(model: &Model, batch: &Tensor) -> Result<Vec<Probability>> {
-    let logits = model.logits(batch)?;
+    abnormal(&model.logits(batch)?)
+}
+
+/// The probabilities that logits `[N, 2]` stand for.
+pub(crate) fn abnormal(logits: &Tensor) -> Result<Vec<Probability>> {
     let abnormal = logits.softmax(-1, Kind::Double).select(1, Label::Abnormal.index() as i64);
     let values = Vec::<f64>::try_from(&abnormal)?;
     if let Some(bad) = values.iter().find(|p| !(0.0..=1.0).contains(*p)) {

@@ -26,6 +26,11 @@ use crate::study::Label;
 /// # Errors
 /// [`Error::Shape`] if `batch` is not as above or `layer` has no map, [`Error::NoSuchLayer`] if the network has no such layer.
 pub fn grad_cam(model: &Classifier, batch: &Tensor, class: Label, layer: &str) -> Result<Tensor> {
+    Ok(attributed(model, batch, class, layer)?.0)
+}
+
+/// [`grad_cam`] and the logits `[N, 2]` of the same pass.
+fn attributed(model: &Classifier, batch: &Tensor, class: Label, layer: &str) -> Result<(Tensor, Tensor)> {
     tch::with_grad(|| {
         // The input asks for gradients, so that every layer has them, frozen or not; its own is never computed.
         let batch = batch.to_device(model.device()).detach().copy().set_requires_grad(true);
@@ -42,7 +47,7 @@ pub fn grad_cam(model: &Classifier, batch: &Tensor, class: Label, layer: &str) -
         }
         let target = logits.select(1, class.index() as i64).sum(Kind::Float);
         let gradient = Tensor::f_run_backward(&[target], &[&activation], false, false)?.remove(0);
-        Ok(weigh(&activation.detach(), &gradient))
+        Ok((weigh(&activation.detach(), &gradient), logits.detach()))
     })
 }
 
@@ -100,8 +105,9 @@ pub fn film_cam(model: &Model, path: impl AsRef<Path>, class: Label, layer: &str
     let film = preprocess::decode(path)?;
     let placement = preprocess.placement(film.width(), film.height());
     let batch = preprocess.tensor(&[preprocess.film(&film)])?;
-    let probability = score::probabilities(model, &batch)?[0];
-    let map = maps(&grad_cam(&model.classifier, &batch, class, layer)?, "heat map")?.remove(0);
+    let (map, logits) = attributed(&model.classifier, &batch, class, layer)?;
+    let probability = score::abnormal(&logits)?[0];
+    let map = maps(&map, "heat map")?.remove(0);
     Ok(FilmCam {
         film,
         map,
