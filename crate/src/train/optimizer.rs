@@ -6,13 +6,33 @@ use tch::Tensor;
 
 use super::recipe::{Optimizer, Schedule};
 
+/// Elements that one round of the update touches on a CPU: six vectors of them stay in two cores' caches.
+const CHUNK: i64 = 1 << 16;
+const BETA1: f64 = 0.9;
+const BETA2: f64 = 0.999;
+const EPSILON: f64 = 1e-8;
+
 /// An update rule together with its state for one list of weights.
+///
+/// The weights are moved into one or two long vectors, of which each becomes a view: a step over DenseNet-121's 364 tensors
+/// then costs a dozen operations instead of thousands.
 #[derive(Debug)]
 pub struct Update {
     rule: Optimizer,
     weights: Vec<Tensor>,
-    state: Vec<State>,
+    groups: Vec<Group>,
     steps: i32,
+}
+
+/// Weights that are treated alike.
+#[derive(Debug)]
+struct Group {
+    /// Positions in [`Update::weights`].
+    members: Vec<usize>,
+    decays: bool,
+    /// All members end to end, `[n]`.
+    values: Tensor,
+    state: State,
 }
 
 #[derive(Debug)]
@@ -22,18 +42,27 @@ enum State {
 }
 
 impl Update {
-    /// For these weights, which are moved in place.
-    pub fn new(rule: Optimizer, weights: Vec<Tensor>) -> Self {
-        let state = weights
-            .iter()
-            .map(|weight| match rule {
+    /// For these weights, `f32` on one device, which are moved in place.
+    pub fn new(rule: Optimizer, mut weights: Vec<Tensor>) -> Self {
+        // Biases and norms, the one-dimensional weights, do not decay.
+        let (matrices, vectors): (Vec<_>, Vec<_>) = (0..weights.len()).partition(|&at| weights[at].dim() > 1);
+        let groups = [(matrices, true), (vectors, false)].into_iter().filter(|(members, _)| !members.is_empty());
+        let groups = groups.map(|(members, decays)| {
+            let values = end_to_end(members.iter().map(|&at| weights[at].detach()));
+            let mut start = 0;
+            for &at in &members {
+                let (size, n) = (weights[at].size(), weights[at].numel() as i64);
+                weights[at].set_data(&values.narrow(0, start, n).view(size.as_slice()));
+                start += n;
+            }
+            let state = match rule {
                 Optimizer::Sgd { .. } => State::Momentum(None),
-                Optimizer::AdamW { .. } => {
-                    State::Moments { first: weight.detach().zeros_like(), second: weight.detach().zeros_like() }
-                }
-            })
-            .collect();
-        Update { rule, weights, state, steps: 0 }
+                Optimizer::AdamW { .. } => State::Moments { first: values.zeros_like(), second: values.zeros_like() },
+            };
+            Group { members, decays, values, state }
+        });
+        let groups = groups.collect();
+        Update { rule, weights, groups, steps: 0 }
     }
 
     /// The weights, in the order that [`step`](Self::step) takes gradients.
@@ -45,33 +74,32 @@ impl Update {
     pub fn step(&mut self, gradients: &[Tensor], learning_rate: f64) {
         let _guard = tch::no_grad_guard();
         self.steps += 1;
-        for ((weight, gradient), state) in self.weights.iter_mut().zip(gradients).zip(&mut self.state) {
-            match (self.rule, state) {
+        for group in &mut self.groups {
+            let gradient = end_to_end(group.members.iter().map(|&at| gradients[at].shallow_clone()));
+            match (self.rule, &mut group.state) {
                 (Optimizer::Sgd { momentum, nesterov, .. }, State::Momentum(buffer)) => {
                     let direction = if momentum == 0.0 {
-                        gradient.shallow_clone()
+                        gradient
                     } else {
                         let next = match buffer.take() {
-                            Some(old) => old * momentum + gradient,
+                            Some(old) => old * momentum + &gradient,
                             None => gradient.copy(),
                         };
                         let direction = if nesterov { gradient + &next * momentum } else { next.shallow_clone() };
                         *buffer = Some(next);
                         direction
                     };
-                    let _ = weight.g_add_(&(direction * -learning_rate));
+                    let _ = group.values.g_add_(&(direction * -learning_rate));
                 }
                 (Optimizer::AdamW { weight_decay, .. }, State::Moments { first, second }) => {
-                    // Biases and norms, the one-dimensional weights, do not decay.
-                    if weight.dim() > 1 {
-                        let _ = weight.g_mul_scalar_(1.0 - learning_rate * weight_decay);
+                    let decay = if group.decays { weight_decay } else { 0.0 };
+                    let (n, device) = (gradient.numel() as i64, gradient.device());
+                    let chunk = if device.is_cuda() { n } else { CHUNK };
+                    for start in (0..n).step_by(chunk.max(1) as usize) {
+                        let part = |whole: &Tensor| whole.narrow(0, start, chunk.min(n - start));
+                        let moments = [part(first), part(second)];
+                        adamw(part(&group.values), part(&gradient), moments, self.steps, learning_rate, decay);
                     }
-                    let _ = first.lerp_(gradient, 1.0 - BETA1);
-                    let _ = second.g_mul_scalar_(BETA2).g_add_(&(gradient * gradient * (1.0 - BETA2)));
-                    let correction1 = 1.0 - BETA1.powi(self.steps);
-                    let correction2 = 1.0 - BETA2.powi(self.steps);
-                    let scale = (&*second / correction2).sqrt() + EPSILON;
-                    let _ = weight.g_add_(&(&*first / scale * (-learning_rate / correction1)));
                 }
                 _ => unreachable!("state and rule are made together"),
             }
@@ -79,9 +107,31 @@ impl Update {
     }
 }
 
-const BETA1: f64 = 0.9;
-const BETA2: f64 = 0.999;
-const EPSILON: f64 = 1e-8;
+/// One step of AdamW over vectors `[n]`, in place, PyTorch's formula.
+fn adamw(
+    mut weight: Tensor,
+    gradient: Tensor,
+    [mut first, mut second]: [Tensor; 2],
+    step: i32,
+    learning_rate: f64,
+    decay: f64,
+) {
+    if decay != 0.0 {
+        let _ = weight.g_mul_scalar_(1.0 - learning_rate * decay);
+    }
+    let _ = first.lerp_(&gradient, 1.0 - BETA1);
+    let _ = second.g_mul_scalar_(BETA2).g_add_(&(&gradient * &gradient).g_mul_scalar_(1.0 - BETA2));
+    let (correction1, correction2) = (1.0 - BETA1.powi(step), 1.0 - BETA2.powi(step));
+    let mut scale = second.sqrt();
+    // sqrt(v / c) + ε = (sqrt(v) + ε sqrt(c)) / sqrt(c)
+    let _ = scale.g_add_scalar_(EPSILON * correction2.sqrt());
+    let _ = weight.g_add_(&(&first / scale).g_mul_scalar_(-learning_rate * correction2.sqrt() / correction1));
+}
+
+/// Tensors as one vector `[n]`.
+fn end_to_end(tensors: impl Iterator<Item = Tensor>) -> Tensor {
+    Tensor::cat(&tensors.map(|tensor| tensor.contiguous().flatten(0, -1)).collect::<Vec<_>>(), 0)
+}
 
 /// Where a schedule stands.
 #[derive(Debug)]
