@@ -3,6 +3,7 @@
 mod optimizer;
 mod recipe;
 mod report;
+mod tensorboard;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -12,6 +13,7 @@ use tch::{Device, Kind, Reduction, Tensor};
 pub use optimizer::{Pace, Update};
 pub use recipe::{Optimizer, Recipe, Schedule, SelectBy, Standardise};
 pub use report::{EpochReport, Event, Run, TrainReport};
+pub use tensorboard::EventWriter;
 
 use crate::dataset::{self, Films, Index, split};
 use crate::device::{self, DeviceChoice};
