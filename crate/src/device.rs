@@ -106,6 +106,30 @@ pub fn resolve(choice: DeviceChoice) -> Result<Device> {
     }
 }
 
+/// Bytes free on a CUDA device, as its driver counts them; `None` for a CPU, and where the driver does not tell.
+pub fn free_memory(device: Device) -> Option<u64> {
+    let Device::Cuda(_) = device else { return None };
+    // Asked of the driver itself, whose name is the same in every version of CUDA. libtorch makes the device current on
+    // this thread when it first allocates there.
+    drop(tch::Tensor::f_zeros([1], (tch::Kind::Uint8, device)).ok()?);
+    let name = if cfg!(windows) { "nvcuda.dll" } else { "libcuda.so.1" };
+    // SAFETY: NVIDIA's driver library, which libtorch has loaded already; the signature is `cuMemGetInfo`'s.
+    unsafe {
+        let driver = libloading::Library::new(name).ok()?;
+        let ask: libloading::Symbol<'_, unsafe extern "C" fn(*mut usize, *mut usize) -> i32> =
+            driver.get(b"cuMemGetInfo_v2\0").ok()?;
+        let (mut free, mut total) = (0, 0);
+        (ask(&mut free, &mut total) == 0).then_some(free as u64)
+    }
+}
+
+/// Bytes of memory that programs can still be given without swapping, on Linux; `None` elsewhere.
+pub fn available_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
+}
+
 /// The device in words, for example `CPU, 2 threads` or `CUDA device 0`.
 pub fn describe(device: Device) -> String {
     match device {

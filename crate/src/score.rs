@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+use crate::dataset::films::LOOK_AHEAD;
 use crate::dataset::{self, Films, Skipped};
 use crate::error::{Error, Result};
 use crate::metrics::{self, Confusion, DRAWS, Interval, Roc};
@@ -366,27 +367,27 @@ pub fn studies(model: &Model, studies: &[&Study]) -> Result<Report> {
     score(model, studies, true)
 }
 
-/// Scores films that were decoded before, as training does; `studies` are those that `films` were loaded from.
+/// Scores films that were opened before, as training does; `studies` are those that `films` were opened from.
 pub(crate) fn loaded(model: &Model, films: &Films, studies: &[&Study]) -> Result<Report> {
     Ok(report(model, studies, &probabilities_of(model, films)?, true))
 }
 
 fn score(model: &Model, studies: &[&Study], labelled: bool) -> Result<Report> {
-    let mut found = Vec::new();
-    for chunk in studies.chunks(BATCH) {
-        // A few studies at a time, so that a folder larger than memory can be scored.
-        found.extend(probabilities_of(model, &Films::load(chunk, &model.card.preprocess, &|_| ())?)?);
+    if studies.is_empty() {
+        return Ok(report(model, studies, &[], labelled));
     }
-    Ok(report(model, studies, &found, labelled))
+    // Decoded a batch at a time, ahead of the network, so that a folder larger than memory can be scored.
+    let films = Films::undecoded(studies, &model.card.preprocess)?;
+    Ok(report(model, studies, &probabilities_of(model, &films)?, labelled))
 }
 
 /// Every film's probability, in order.
 fn probabilities_of(model: &Model, films: &Films) -> Result<Vec<Probability>> {
     let order: Vec<usize> = (0..films.len()).collect();
+    let batches = order.chunks(BATCH).map(<[usize]>::to_vec).collect();
     let mut found = Vec::with_capacity(films.len());
-    for part in order.chunks(BATCH) {
-        let (batch, _) = films.batch(part, model.classifier.device());
-        found.extend(probabilities(model, &batch)?);
+    for batch in films.feed(batches, model.classifier.device(), LOOK_AHEAD) {
+        found.extend(probabilities(model, &model.card.preprocess.standardise(&batch?.films))?);
     }
     Ok(found)
 }

@@ -112,7 +112,7 @@ impl Settings {
 
     /// Where training goes.
     pub fn options(&self) -> TrainOptions {
-        TrainOptions { run: self.run.clone(), device: self.device, weights: None }
+        TrainOptions { run: self.run.clone(), device: self.device, ..TrainOptions::default() }
     }
 
     /// The model file that training writes.

@@ -4,6 +4,7 @@
 //! Data 10, 521, 2023). The layout is recognised from the folder names. No file is dropped silently: each below the root
 //! becomes a view, a known companion of the films (label lists, annotations, masks), or a [`Skipped`] with its reason.
 
+pub mod cache;
 mod coco;
 pub mod films;
 mod fracatlas;
@@ -20,7 +21,8 @@ use std::path::{Component, Path, PathBuf};
 use serde::Serialize;
 use walkdir::WalkDir;
 
-pub use films::{Films, epoch_order};
+pub use cache::{CacheFolder, Preparing};
+pub use films::{Batch, Feed, Feeding, Films, epoch_order};
 pub use region::fracture_mask;
 pub use skipped::{SkipReason, Skipped};
 pub use summary::{SplitSummary, Summary};

@@ -15,7 +15,7 @@ pub use recipe::{Optimizer, Recipe, Schedule, SelectBy, Standardise};
 pub use report::{EpochReport, Event, Run, TrainReport};
 pub use tensorboard::EventWriter;
 
-use crate::dataset::{self, Films, Index, split};
+use crate::dataset::{self, Batch, Feeding, Films, Index, Preparing, split};
 use crate::device::{self, DeviceChoice};
 use crate::error::{Error, Result};
 use crate::model::checkpoint::{DataCard, load_pretrained, write_atomically};
@@ -33,6 +33,8 @@ pub struct TrainOptions {
     pub device: DeviceChoice,
     /// Weights to start from, a safetensors file; random ones where there is none.
     pub weights: Option<PathBuf>,
+    /// Where decoded films are kept and how they reach the network.
+    pub feeding: Feeding,
 }
 
 /// Name of the best model's file in a run's folder.
@@ -109,11 +111,14 @@ impl<'a> Session<'a> {
         }
         let started = Instant::now();
         let mut recipe = recipe.clone();
-        let train = Films::load(&train_studies, &recipe.preprocess, &|_| ())?;
+        let mut train = prepare(&train_studies, &recipe, options, progress)?;
         if recipe.standardise == Standardise::TrainingSet {
             (recipe.preprocess.mean, recipe.preprocess.std) = train.statistics()?;
         }
-        let tune = Films::load(&tune_studies, &recipe.preprocess, &|_| ())?;
+        let mut tune = prepare(&tune_studies, &recipe, options, progress)?;
+        for films in [&mut train, &mut tune] {
+            films.move_to(device, options.feeding.device_share)?;
+        }
         let mut classifier = Classifier::new(recipe.architecture, recipe.head, recipe.seed, device);
         if let Some(weights) = &options.weights {
             let loaded = load_pretrained(&classifier, weights)?;
@@ -182,14 +187,19 @@ impl<'a> Session<'a> {
         let began = Instant::now();
         let order = dataset::epoch_order(self.train.len(), self.recipe.seed, epoch as u64);
         let batches = batches(order.len(), self.recipe.batch_size);
+        let feed = self.train.feed(
+            batches.iter().map(|range| order[range.clone()].to_vec()).collect(),
+            self.model.classifier.device(),
+            self.options.feeding.ahead,
+        );
         // The loss stays on the device until the epoch is over: reading it would stall a GPU at every step.
         let mut losses = Tensor::zeros([], (Kind::Float, self.model.classifier.device()));
         let mut said = Instant::now();
         let learning_rate = self.pace.learning_rate(self.steps);
-        for (number, range) in batches.iter().enumerate() {
-            let views = &order[range.clone()];
-            let loss = self.step(views, epoch)?;
-            losses += loss * views.len() as f64;
+        for (number, batch) in feed.enumerate() {
+            let batch = batch?;
+            let loss = self.step(&batch, epoch)?;
+            losses += loss * batch.indices.len() as f64;
             if said.elapsed().as_secs() >= 60 {
                 said = Instant::now();
                 progress(&Event::Step { epoch, step: number + 1, steps: batches.len() });
@@ -222,15 +232,12 @@ impl<'a> Session<'a> {
         Ok(report)
     }
 
-    fn step(&mut self, views: &[usize], epoch: usize) -> Result<Tensor> {
-        let device = self.model.classifier.device();
-        let films = self.train.films(views, device);
-        let films = self.recipe.augment.apply(&films, views, self.recipe.seed, epoch);
-        let batch = self.recipe.preprocess.standardise(&films);
-        let logits = self.model.classifier.forward(&batch, Mode::Train)?;
-        let labels = self.train.labels(views, device);
+    fn step(&mut self, batch: &Batch, epoch: usize) -> Result<Tensor> {
+        let films = self.recipe.augment.apply(&batch.films, &batch.indices, self.recipe.seed, epoch);
+        let films = self.recipe.preprocess.standardise(&films);
+        let logits = self.model.classifier.forward(&films, Mode::Train)?;
         let loss = logits.cross_entropy_loss(
-            &labels,
+            &batch.labels,
             self.class_weights.as_ref(),
             Reduction::Mean,
             -100,
@@ -283,7 +290,8 @@ impl<'a> Session<'a> {
     fn finish(self, progress: &mut dyn FnMut(&Event)) -> Result<TrainReport> {
         let path = self.options.run.join(MODEL_FILE);
         let mut model = Model::open(&path, self.options.device)?;
-        let held_out: Report = score::studies(&model, &self.valid_studies)?;
+        let films = prepare(&self.valid_studies, &self.recipe, self.options, progress)?;
+        let held_out: Report = score::loaded(&model, &films, &self.valid_studies)?;
         let metrics = held_out.metrics(&model.card.operating_point, Some(Split::Valid))?;
         model.card.held_out = Some(metrics.clone());
         model.save(&path)?;
@@ -305,6 +313,26 @@ impl<'a> Session<'a> {
             None => "Nothing was saved yet".to_owned(),
         }
     }
+}
+
+/// Seconds between two signs of life while films are decoded.
+const SIGN_OF_LIFE: u64 = 10;
+
+/// Opens the films of some studies; tells of it when it takes long.
+fn prepare(
+    studies: &[&Study],
+    recipe: &Recipe,
+    options: &TrainOptions,
+    progress: &mut dyn FnMut(&Event),
+) -> Result<Films> {
+    let mut said = Instant::now();
+    Films::open(studies, &recipe.preprocess, &options.feeding, &mut |preparing| {
+        let is_step = matches!(preparing, Preparing::Decoded { .. });
+        if !is_step || said.elapsed().as_secs() >= SIGN_OF_LIFE {
+            said = Instant::now();
+            progress(&Event::Preparing(preparing));
+        }
+    })
 }
 
 struct Tuned {

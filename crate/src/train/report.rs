@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::dataset::Preparing;
 use crate::model::ParameterCount;
 use crate::model::checkpoint::Loaded;
 use crate::score::{Metrics, OperatingPoint, Report};
@@ -64,6 +65,8 @@ pub enum Event {
         /// What was taken over.
         loaded: Loaded,
     },
+    /// Films are being decoded, or their cache cannot be used.
+    Preparing(Preparing),
     /// Films are decoded and the network is built.
     Started {
         /// Training films.
@@ -115,9 +118,10 @@ impl fmt::Display for Event {
                 loaded.kept.len(),
                 loaded.unexpected.len()
             ),
+            Event::Preparing(preparing) => preparing.fmt(f),
             Event::Started { train, tune, device, parameters, seconds } => write!(
                 f,
-                "{train} films to learn from, {tune} to choose the epoch by, decoded in {seconds:.1} s; {} of {} weights learn; {device}",
+                "{train} films to learn from, {tune} to choose the epoch by, ready in {seconds:.1} s; {} of {} weights learn; {device}",
                 parameters.trainable, parameters.weights
             ),
             Event::Step { epoch, step, steps } => write!(f, "epoch {epoch:>3}  step {step} of {steps}"),

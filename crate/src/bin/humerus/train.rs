@@ -50,7 +50,8 @@ impl Args {
         recipe.preprocess.size = self.size.unwrap_or(recipe.preprocess.size);
         recipe.validate()?;
         let index = dataset::index(&self.data)?;
-        let options = TrainOptions { run: self.out, device: self.device, weights: self.weights };
+        let options =
+            TrainOptions { run: self.out, device: self.device, weights: self.weights, ..TrainOptions::default() };
         let mut broken = Ok(());
         if !self.json {
             output::text(format_args!("{}", index.summary()))?;

@@ -1,0 +1,185 @@
+//! Which content a file has, remembered so that it need not be read at each start.
+//!
+//! A file whose path, size and time of last change (in nanoseconds) are those of an earlier run is taken to have the same
+//! content; any other is read and hashed. Paths are kept as hashes only, since patients' names may stand in them.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+use super::super::parallel;
+use super::lock;
+use crate::preprocess;
+use crate::{Error, Result};
+
+const MAGIC: [u8; 8] = *b"HUMFILES";
+const NAME: &str = "known-files";
+const ENTRY: usize = 48;
+/// Files that are remembered at most, 48 MB; those met longest ago are forgotten first.
+const MOST: usize = 1_000_000;
+/// A file changed this recently could change again without its time showing it.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// What the file system says about a file without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    bytes: u64,
+    changed: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Known {
+    stamp: Stamp,
+    content: u128,
+}
+
+/// The key of a file's content.
+pub(super) fn content(bytes: &[u8]) -> u128 {
+    xxh3_128(bytes)
+}
+
+/// The content key of each file, in order. Reads those that are not known from an earlier run, on all cores.
+///
+/// # Errors
+/// [`Error::Io`] that names the first file that cannot be read. Trouble with the cache `folder` only makes it slower.
+pub(super) fn contents(folder: &Path, paths: &[&Path]) -> Result<Vec<u128>> {
+    let known: HashMap<u128, Known> = read(folder).into_iter().collect();
+    let now = SystemTime::now();
+    let found = parallel::map(paths, |path| -> Result<_> {
+        let metadata = std::fs::metadata(path).map_err(Error::io(path))?;
+        let changed = metadata.modified().map_err(Error::io(path))?;
+        let since = changed.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let stamp = Stamp { bytes: metadata.len(), changed: since.as_nanos() as i64 };
+        let name = name(path)?;
+        if let Some(known) = known.get(&name).filter(|known| known.stamp == stamp) {
+            return Ok((known.content, None));
+        }
+        let content = content(&preprocess::read(path).map_err(Error::io(path))?);
+        let settled = now.duration_since(changed).is_ok_and(|age| age > SETTLED);
+        Ok((content, settled.then_some((name, Known { stamp, content }))))
+    });
+    let found = found.into_iter().collect::<Result<Vec<_>>>()?;
+    let new: Vec<(u128, Known)> = found.iter().filter_map(|(_, new)| *new).collect();
+    if !new.is_empty() {
+        // Without it, the next start reads the files again.
+        let _ = remember(folder, &new);
+    }
+    Ok(found.into_iter().map(|(content, _)| content).collect())
+}
+
+fn name(path: &Path) -> Result<u128> {
+    let absolute = std::path::absolute(path).map_err(Error::io(path))?;
+    Ok(xxh3_128(absolute.as_os_str().as_encoded_bytes()))
+}
+
+/// What earlier runs have written, the latest last; nothing if a byte of it is damaged.
+fn read(folder: &Path) -> Vec<(u128, Known)> {
+    let bytes = std::fs::read(folder.join(NAME)).unwrap_or_default();
+    let body = bytes.strip_prefix(&MAGIC).and_then(|rest| rest.split_last_chunk::<8>());
+    let Some((entries, checksum)) = body else { return Vec::new() };
+    if xxh3_64(entries).to_le_bytes() != *checksum || entries.len() % ENTRY != 0 {
+        return Vec::new();
+    }
+    let entry = |bytes: &[u8]| {
+        let wide = |at: usize| Some(u128::from_le_bytes(bytes.get(at..at + 16)?.try_into().ok()?));
+        let long = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        let stamp = Stamp { bytes: long(16)?, changed: long(24)? as i64 };
+        Some((wide(0)?, Known { stamp, content: wide(32)? }))
+    };
+    entries.chunks_exact(ENTRY).filter_map(entry).collect()
+}
+
+fn remember(folder: &Path, new: &[(u128, Known)]) -> std::io::Result<()> {
+    let _held = lock(&folder.join(format!(".{NAME}.lock")), &mut || ())?;
+    let names: std::collections::HashSet<u128> = new.iter().map(|(name, _)| *name).collect();
+    let mut all = read(folder);
+    all.retain(|(name, _)| !names.contains(name));
+    all.extend(new);
+    let mut entries = Vec::with_capacity(all.len() * ENTRY);
+    for (name, known) in &all[all.len().saturating_sub(MOST)..] {
+        entries.extend(name.to_le_bytes());
+        entries.extend(known.stamp.bytes.to_le_bytes());
+        entries.extend(known.stamp.changed.to_le_bytes());
+        entries.extend(known.content.to_le_bytes());
+    }
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(&MAGIC)?;
+    file.write_all(&entries)?;
+    file.write_all(&xxh3_64(&entries).to_le_bytes())?;
+    file.persist(folder.join(NAME)).map_err(|error| error.error)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn age(path: &Path, seconds: u64) {
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
+    }
+
+    #[test]
+    fn a_file_is_read_again_when_its_size_or_time_changed_and_else_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("film");
+        let key = || contents(folder.path(), &[&path]).unwrap()[0];
+        std::fs::write(&path, b"one").unwrap();
+        let time = SystemTime::now() - Duration::from_secs(60);
+        let keep_time = || std::fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        keep_time();
+        assert_eq!(key(), content(b"one"));
+        std::fs::write(&path, b"two").unwrap();
+        keep_time();
+        assert_eq!(key(), content(b"one"), "same path, size and time: taken to be unchanged, as documented");
+        age(&path, 30);
+        assert_eq!(key(), content(b"two"));
+        std::fs::write(&path, b"three").unwrap();
+        age(&path, 30);
+        assert_eq!(key(), content(b"three"));
+    }
+
+    #[test]
+    fn a_file_that_changed_just_now_is_not_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("film");
+        std::fs::write(&path, b"one").unwrap();
+        contents(folder.path(), &[&path]).unwrap();
+        assert!(read(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn damage_in_any_byte_of_the_memory_only_makes_files_be_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("film");
+        std::fs::write(&path, b"one").unwrap();
+        age(&path, 60);
+        contents(folder.path(), &[&path]).unwrap();
+        let whole = std::fs::read(folder.path().join(NAME)).unwrap();
+        assert_eq!(read(folder.path()).len(), 1);
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 16;
+            std::fs::write(folder.path().join(NAME), &damaged).unwrap();
+            assert!(read(folder.path()).is_empty(), "byte {at}");
+            std::fs::write(folder.path().join(NAME), &whole[..at]).unwrap();
+            assert!(read(folder.path()).is_empty(), "{at} bytes");
+        }
+        assert_eq!(contents(folder.path(), &[&path]).unwrap(), [content(b"one")]);
+        assert_eq!(read(folder.path()).len(), 1, "mended");
+    }
+
+    #[test]
+    fn no_path_stands_in_the_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("Doe^Jane");
+        std::fs::write(&path, b"one").unwrap();
+        age(&path, 60);
+        contents(folder.path(), &[&path]).unwrap();
+        let bytes = std::fs::read(folder.path().join(NAME)).unwrap();
+        assert!(!bytes.windows(4).any(|part| part == b"Jane"));
+    }
+}

@@ -1,0 +1,459 @@
+//! Decoded films, wherever they are kept, and the batches drawn from them.
+
+mod feed;
+mod pixels;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use tch::{Device, Kind, Tensor};
+
+pub use feed::{Batch, Feed};
+
+use super::cache::{self, CacheFolder, Failure, Listener, Preparing};
+use crate::device;
+use crate::preprocess::{Preprocess, grey, training_statistics};
+use crate::study::{Study, View};
+use crate::{Error, Result};
+use pixels::{Pixels, Source, decoded};
+
+/// Where films are kept and how they reach the network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Feeding {
+    /// Where decoded films are kept between runs. Default [`CacheFolder::PerUser`].
+    pub cache: CacheFolder,
+    /// Bytes that the cache may take; what was not used for longest goes first. Default 32 GiB. The films in use are never
+    /// removed, even if they take more.
+    pub cache_limit: u64,
+    /// Films move to a GPU, as bytes, if they take at most this share of its free memory. Default 0.5.
+    pub device_share: f64,
+    /// Without a cache, films stay in memory if they take at most this share of what is available, and else are decoded in
+    /// each epoch. Default 0.5.
+    pub memory_share: f64,
+    /// Batches that lie ready before the network asks for them, at least 1. Default 4.
+    pub ahead: usize,
+}
+
+impl Default for Feeding {
+    fn default() -> Self {
+        Feeding { cache: CacheFolder::PerUser, cache_limit: 32 << 30, device_share: 0.5, memory_share: 0.5, ahead: 4 }
+    }
+}
+
+impl Feeding {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// [`Error::Setting`].
+    pub fn validate(&self) -> Result<()> {
+        for (what, share) in [("device_share", self.device_share), ("memory_share", self.memory_share)] {
+            if !(0.0..=1.0).contains(&share) {
+                return Err(Error::setting(what, "0 to 1", share));
+            }
+        }
+        if !(1..=1024).contains(&self.ahead) {
+            return Err(Error::setting("ahead", "1 to 1024 batches", self.ahead));
+        }
+        Ok(())
+    }
+}
+
+/// Memory that is taken to be available where the operating system does not tell: 2 GiB.
+const UNKNOWN_MEMORY: u64 = 2 << 30;
+/// Batches made ahead when films are only looked at.
+pub(crate) const LOOK_AHEAD: usize = 2;
+
+/// Every view of some studies, fitted to the network's square, not yet standardised.
+#[derive(Debug)]
+pub struct Films {
+    pixels: Arc<Pixels>,
+    /// All of them on a GPU, `[N, size, size]`, `u8`.
+    resident: Option<Tensor>,
+    /// Class indices, `[N]`, `i64`, on the CPU: the label of each view's study.
+    pub labels: Tensor,
+    /// For each view the position of its study in the slice that was opened.
+    pub study: Vec<usize>,
+    /// The views themselves, in the order of the studies.
+    pub views: Arc<[View]>,
+    /// How the pixels are made and how batches are standardised. Mean and standard deviation may be changed afterwards; to
+    /// change anything else has no effect.
+    pub preprocess: Preprocess,
+}
+
+impl Films {
+    /// Decodes every view of `studies` into memory on all cores: for a few films. `progress` hears now and then of
+    /// the number of films done.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Decode`] that names the first film that cannot be used; [`Error::Setting`] if
+    /// `preprocess` is not valid or memory is too small; [`Error::Split`] if there is no view.
+    pub fn load(studies: &[&Study], preprocess: &Preprocess, progress: &(dyn Fn(usize) + Sync)) -> Result<Films> {
+        Films::new(studies, preprocess, |paths| {
+            Ok(Source::Memory(decoded(paths, preprocess, &mut |done| progress(done))?))
+        })
+    }
+
+    /// Opens every view of `studies` through the [cache](super::cache), decoding on all cores those that it lacks. Takes
+    /// memory only for the list of films.
+    ///
+    /// Where the cache cannot be used, the films are decoded into memory, or in each epoch if they do not fit; `tell` hears of
+    /// it once, as [`Preparing::Notice`].
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Decode`] that names a film that cannot be used; [`Error::Setting`] if `preprocess` or
+    /// `feeding` is not valid; [`Error::Split`] if there is no view.
+    pub fn open(studies: &[&Study], preprocess: &Preprocess, feeding: &Feeding, tell: Listener<'_>) -> Result<Films> {
+        feeding.validate()?;
+        Films::new(studies, preprocess, |paths| {
+            let mut reason = None;
+            if let Some(folder) = feeding.cache.path() {
+                match cache::open(&folder, feeding.cache_limit, paths, preprocess, tell) {
+                    Ok((store, films)) => return Ok(Source::Cache(store, films)),
+                    Err(Failure::Film(error)) => return Err(error),
+                    Err(Failure::Folder(error)) => reason = Some(format!("{}: {error}", folder.display())),
+                }
+            } else if feeding.cache == CacheFolder::PerUser {
+                reason = Some("the user has no home folder".to_owned());
+            }
+            uncached(paths, preprocess, feeding, reason, tell)
+        })
+    }
+
+    /// The views of `studies`, decoded whenever they are asked for: for one pass over any number of films.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if `preprocess` is not valid; [`Error::Split`] if there is no view. Films that cannot be decoded
+    /// are met in [`Films::batch`] and [`Films::feed`].
+    pub fn undecoded(studies: &[&Study], preprocess: &Preprocess) -> Result<Films> {
+        Films::new(studies, preprocess, |_| Ok(Source::Files))
+    }
+
+    fn new(
+        studies: &[&Study],
+        preprocess: &Preprocess,
+        source: impl FnOnce(&[&Path]) -> Result<Source>,
+    ) -> Result<Films> {
+        preprocess.validate()?;
+        let study: Vec<usize> =
+            studies.iter().enumerate().flat_map(|(at, study)| study.views.iter().map(move |_| at)).collect();
+        let views: Arc<[View]> = studies.iter().flat_map(|study| &study.views).cloned().collect();
+        if views.is_empty() {
+            return Err(Error::Split("no film to load".to_owned()));
+        }
+        let labels: Vec<i64> = study.iter().map(|&at| studies[at].label.index() as i64).collect();
+        let paths: Vec<&Path> = views.iter().map(|view| view.path.as_path()).collect();
+        let pixels = Arc::new(Pixels::new(Arc::clone(&views), preprocess, source(&paths)?));
+        let labels = Tensor::from_slice(&labels);
+        Ok(Films { pixels, resident: None, labels, study, views, preprocess: preprocess.clone() })
+    }
+
+    /// How many films there are; at least one.
+    pub fn len(&self) -> usize {
+        self.views.len()
+    }
+
+    /// Never true: without a view there are no `Films`.
+    pub fn is_empty(&self) -> bool {
+        self.views.is_empty()
+    }
+
+    /// Moves the films to a GPU, as bytes, if they take at most `share` of its free memory; from then on batches are made
+    /// there. Returns whether they are there. A CPU is left alone: there the films stay where they are.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Decode`] that names a film that cannot be decoded.
+    pub fn move_to(&mut self, device: Device, share: f64) -> Result<bool> {
+        let wanted = self.len() as u64 * self.pixels.film_bytes() as u64;
+        match device::free_memory(device) {
+            Some(free) if wanted as f64 <= share * free as f64 => {}
+            _ => return Ok(false),
+        }
+        let side = self.pixels.side();
+        let Ok(all) = Tensor::f_empty([self.len() as i64, side, side], (Kind::Uint8, device)) else {
+            return Ok(false);
+        };
+        let order: Vec<usize> = (0..self.len()).collect();
+        for indices in order.chunks(cache::chunk(&self.preprocess)) {
+            let mut part = all.narrow(0, indices[0] as i64, indices.len() as i64);
+            part.copy_(&feed::bytes(&self.pixels, indices)?);
+        }
+        self.resident = Some(all);
+        Ok(true)
+    }
+
+    /// Some films, standardised. What a film looks like does not depend on the others in the batch.
+    ///
+    /// # Shapes
+    /// - returns: films `[B, 3, size, size]`, `f32`, and labels `[B]`, `i64`, both on `device`, in the order of `indices`
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Decode`] if a film must be decoded and cannot be.
+    ///
+    /// # Panics
+    /// If an index is not below [`Films::len`].
+    pub fn batch(&self, indices: &[usize], device: Device) -> Result<(Tensor, Tensor)> {
+        let films = match &self.resident {
+            Some(all) => all.index_select(0, &rows(indices).to_device(all.device())).to_device(device),
+            None => feed::bytes(&self.pixels, indices)?.to_device(device),
+        };
+        let labels = self.labels.index_select(0, &rows(indices)).to_device(device);
+        Ok((self.preprocess.standardise(&grey(&films)), labels))
+    }
+
+    /// The films of `batches`, in that order, with up to `ahead` batches made before they are asked for.
+    ///
+    /// # Panics
+    /// If an index is not below [`Films::len`].
+    pub fn feed(&self, batches: Vec<Vec<usize>>, device: Device, ahead: usize) -> Feed {
+        let last = batches.iter().flatten().max();
+        assert!(last.is_none_or(|last| *last < self.len()), "{last:?} of {} films", self.len());
+        let labels = self.labels.shallow_clone();
+        match &self.resident {
+            Some(all) if all.device() == device => Feed::resident(all.shallow_clone(), labels, batches, device),
+            _ => Feed::threaded(Arc::clone(&self.pixels), labels, batches, device, ahead),
+        }
+    }
+
+    /// How many films are normal and how many abnormal.
+    pub fn class_counts(&self) -> [usize; 2] {
+        let abnormal = self.labels.sum(Kind::Int64).int64_value(&[]) as usize;
+        [self.len() - abnormal, abnormal]
+    }
+
+    /// Mean and standard deviation of these films: see [`training_statistics`]. Looks at a few films at a time.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if all pixels are equal; [`Error::Io`] or [`Error::Decode`] if a film must be decoded and cannot
+    /// be.
+    pub fn statistics(&self) -> Result<([f32; 3], [f32; 3])> {
+        let order: Vec<usize> = (0..self.len()).collect();
+        let mut failed = None;
+        let films = order.chunks(cache::chunk(&self.preprocess)).map_while(|indices| {
+            let gathered = self.pixels.gather(indices);
+            gathered.map_err(|error| failed = Some(error)).ok()
+        });
+        let statistics = training_statistics(films);
+        failed.map_or(statistics, Err)
+    }
+}
+
+/// Films for which there is no cache, for a `reason` unless none was wanted.
+fn uncached(
+    paths: &[&Path],
+    preprocess: &Preprocess,
+    feeding: &Feeding,
+    reason: Option<String>,
+    tell: Listener<'_>,
+) -> Result<Source> {
+    let wanted = paths.len() as u64 * u64::from(preprocess.size).pow(2);
+    let available = device::available_memory().unwrap_or(UNKNOWN_MEMORY);
+    let fits = wanted as f64 <= feeding.memory_share * available as f64;
+    if let Some(reason) = reason {
+        let instead = if fits { "kept in memory for this run" } else { "decoded in each epoch, which is slow" };
+        let size = wanted as f64 / f64::from(1 << 20);
+        tell(Preparing::Notice(format!("no cache of decoded films ({reason}); {size:.0} MiB of films are {instead}")));
+    }
+    if !fits {
+        return Ok(Source::Files);
+    }
+    let of = paths.len();
+    let pixels = decoded(paths, preprocess, &mut |done| tell(Preparing::Decoded { done, of }))?;
+    Ok(Source::Memory(pixels))
+}
+
+fn rows(indices: &[usize]) -> Tensor {
+    let rows: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
+    Tensor::from_slice(&rows)
+}
+
+/// The order in which `n` films are shown in one epoch: a permutation of `0..n` that depends on nothing but `seed` and
+/// `epoch`, so that a resumed run sees what an uninterrupted one would have seen.
+pub fn epoch_order(n: usize, seed: u64, epoch: u64) -> Vec<usize> {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    key[8..16].copy_from_slice(&epoch.to_le_bytes());
+    let mut order: Vec<usize> = (0..n).collect();
+    order.shuffle(&mut ChaCha8Rng::from_seed(key));
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::study::{Label, Split};
+    use image::{GrayImage, Luma};
+
+    /// Two studies of 300 and 5 films; film `n` is of grey level `n % 200`.
+    fn studies(folder: &std::path::Path) -> Vec<Study> {
+        let study = |id: &str, label, numbers: std::ops::Range<u8>, copies: usize| {
+            let views = (0..copies).flat_map(|_| numbers.clone()).map(|level| {
+                let path = folder.join(format!("{level}.png"));
+                GrayImage::from_pixel(40, 80, Luma([level])).save(&path).unwrap();
+                View::new(path)
+            });
+            Study {
+                id: id.to_owned(),
+                patient: None,
+                group: id.to_owned(),
+                part: None,
+                split: Split::Train,
+                label,
+                views: views.collect(),
+            }
+        };
+        vec![study("a", Label::Abnormal, 0..150, 2), study("b", Label::Normal, 195..200, 1)]
+    }
+
+    fn preprocess() -> Preprocess {
+        Preprocess { size: 64, fit: crate::preprocess::Fit::Stretch, ..Preprocess::default() }
+    }
+
+    #[test]
+    fn films_keep_their_order_labels_and_studies() {
+        let folder = tempfile::tempdir().unwrap();
+        let studies = studies(folder.path());
+        let last = AtomicUsize::new(0);
+        let keep = |done| last.store(done, Ordering::Relaxed);
+        let films = Films::load(&studies.iter().collect::<Vec<_>>(), &preprocess(), &keep).unwrap();
+        assert_eq!((films.len(), last.into_inner()), (305, 305));
+        for (at, level) in [(0, 0), (149, 149), (150, 0), (299, 149), (300, 195), (304, 199)] {
+            assert_eq!(films.pixels.gather(&[at as usize]).unwrap(), vec![level; 64 * 64]);
+            let is_second = at >= 300;
+            assert_eq!(films.study[at as usize], usize::from(is_second));
+            assert_eq!(films.labels.int64_value(&[at]), i64::from(!is_second));
+        }
+        let (mean, _) = films.statistics().unwrap();
+        let want = (2.0 * (0..150).sum::<i32>() as f32 + (195..200).sum::<i32>() as f32) / 305.0 / 255.0;
+        assert!((mean[1] - want).abs() < 1e-5, "{mean:?} {want}");
+    }
+
+    #[test]
+    fn a_film_is_the_same_in_every_batch_and_in_preprocess() {
+        let folder = tempfile::tempdir().unwrap();
+        let studies = studies(folder.path());
+        let films = Films::load(&[&studies[0]], &preprocess(), &|_| {}).unwrap();
+        let (one, label) = films.batch(&[7], Device::Cpu).unwrap();
+        let (many, _) = films.batch(&[120, 3, 7], Device::Cpu).unwrap();
+        assert_eq!(many.size(), [3, 3, 64, 64]);
+        assert_eq!(one.get(0), many.get(2));
+        assert_eq!(label.int64_value(&[0]), 1);
+        assert_eq!(one, preprocess().load(&[&films.views[7].path]).unwrap());
+    }
+
+    fn cached(folder: &std::path::Path) -> Feeding {
+        Feeding { cache: CacheFolder::At(folder.join("cache")), ..Feeding::default() }
+    }
+
+    #[test]
+    fn films_are_the_same_from_memory_from_the_cache_and_from_their_files_fed_ahead_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let studies = studies(folder.path());
+        let studies: Vec<&Study> = studies.iter().collect();
+        let memory = Films::load(&studies, &preprocess(), &|_| {}).unwrap();
+        let cache = Films::open(&studies, &preprocess(), &cached(folder.path()), &mut |_| ()).unwrap();
+        let files = Films::undecoded(&studies, &preprocess()).unwrap();
+        let order = epoch_order(memory.len(), 1, 2);
+        for films in [&memory, &cache, &files] {
+            assert_eq!(films.statistics().unwrap(), memory.statistics().unwrap());
+            assert_eq!(films.class_counts(), [5, 300]);
+            for (ahead, size) in [(1, 16), (4, 31), (1000, 305)] {
+                let batches: Vec<Vec<usize>> = order.chunks(size).map(<[usize]>::to_vec).collect();
+                let mut met = 0;
+                for (batch, indices) in films.feed(batches.clone(), Device::Cpu, ahead).zip(&batches) {
+                    let batch = batch.unwrap();
+                    let (direct, labels) = memory.batch(indices, Device::Cpu).unwrap();
+                    assert_eq!(&batch.indices, indices);
+                    assert_eq!(batch.labels, labels);
+                    assert_eq!(films.preprocess.standardise(&batch.films), direct);
+                    met += indices.len();
+                }
+                assert_eq!(met, 305);
+            }
+        }
+    }
+
+    #[test]
+    fn a_feed_that_is_left_early_ends_its_thread() {
+        let folder = tempfile::tempdir().unwrap();
+        let studies = studies(folder.path());
+        let films = Films::load(&[&studies[0]], &preprocess(), &|_| {}).unwrap();
+        let batches = vec![vec![1, 2]; 500];
+        let mut feed = films.feed(batches, Device::Cpu, 2);
+        assert!(feed.next().unwrap().is_ok());
+        drop(feed);
+        assert_eq!(Arc::strong_count(&films.pixels), 1);
+    }
+
+    #[test]
+    fn a_feed_names_a_film_that_cannot_be_decoded_and_then_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let studies = studies(folder.path());
+        std::fs::write(folder.path().join("40.png"), b"\x89PNG").unwrap();
+        let films = Films::undecoded(&[&studies[0]], &preprocess()).unwrap();
+        let batches = (0..100).collect::<Vec<usize>>().chunks(16).map(<[usize]>::to_vec).collect();
+        let met: Vec<_> = films.feed(batches, Device::Cpu, 2).collect();
+        assert_eq!(met.len(), 3);
+        assert!(met[0].is_ok() && met[1].is_ok());
+        assert!(met[2].as_ref().unwrap_err().to_string().contains("40.png"));
+    }
+
+    #[test]
+    fn without_a_usable_cache_films_stay_in_memory_or_in_their_files_after_one_notice() {
+        let folder = tempfile::tempdir().unwrap();
+        let studies = studies(folder.path());
+        std::fs::write(folder.path().join("cache"), b"a file").unwrap();
+        let direct = Films::load(&[&studies[0]], &preprocess(), &|_| {}).unwrap();
+        for (memory_share, instead) in [(0.5, "kept in memory"), (0.0, "decoded in each epoch")] {
+            let mut notices = Vec::new();
+            let feeding = Feeding { memory_share, ..cached(folder.path()) };
+            let films = Films::open(&[&studies[0]], &preprocess(), &feeding, &mut |event| {
+                if let Preparing::Notice(text) = event {
+                    notices.push(text);
+                }
+            });
+            let (batch, _) = films.unwrap().batch(&[3, 99], Device::Cpu).unwrap();
+            assert_eq!(batch, direct.batch(&[3, 99], Device::Cpu).unwrap().0);
+            assert_eq!(notices.len(), 1);
+            assert!(notices[0].contains(instead) && notices[0].contains("cache"), "{notices:?}");
+            assert!(!notices[0].contains('\n'));
+        }
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused() {
+        let share = Feeding { device_share: 1.5, ..Feeding::default() };
+        let ahead = Feeding { ahead: 0, ..Feeding::default() };
+        for wrong in [share, ahead] {
+            assert!(matches!(wrong.validate(), Err(Error::Setting { .. })), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_film_stops_the_loading_and_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let studies = studies(folder.path());
+        let path = folder.path().join("17.png");
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
+        let error = Films::load(&[&studies[0]], &preprocess(), &|_| {}).unwrap_err().to_string();
+        assert!(error.contains("17.png"), "{error}");
+        assert!(matches!(Films::load(&[], &preprocess(), &|_| {}), Err(Error::Split(_))));
+    }
+
+    #[test]
+    fn an_epochs_order_is_a_permutation_that_depends_on_seed_and_epoch_alone() {
+        let order = epoch_order(1000, 3, 5);
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..1000).collect::<Vec<_>>());
+        assert_eq!(order, epoch_order(1000, 3, 5));
+        assert_ne!(order, epoch_order(1000, 3, 6));
+        assert_ne!(order, epoch_order(1000, 4, 5));
+        assert_ne!(epoch_order(1000, 1, 2), epoch_order(1000, 2, 1));
+    }
+}

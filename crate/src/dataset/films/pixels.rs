@@ -1,0 +1,91 @@
+//! Where the pixels of films come from: memory, the cache, or the files themselves.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::super::cache::{Cached, Store, chunk};
+use super::super::parallel;
+use crate::preprocess::{Preprocess, decode};
+use crate::study::View;
+use crate::{Error, Result};
+
+/// The films' bytes, in whatever place; any thread may ask for any of them.
+#[derive(Debug)]
+pub(super) struct Pixels {
+    views: Arc<[View]>,
+    preprocess: Preprocess,
+    source: Source,
+}
+
+#[derive(Debug)]
+pub(super) enum Source {
+    /// All films, one after the other.
+    Memory(Vec<u8>),
+    /// Each film's place in the cache.
+    Cache(Store, Vec<Cached>),
+    /// Decoded whenever they are asked for.
+    Files,
+}
+
+impl Pixels {
+    pub fn new(views: Arc<[View]>, preprocess: &Preprocess, source: Source) -> Pixels {
+        Pixels { views, preprocess: preprocess.clone(), source }
+    }
+
+    /// Bytes of one film.
+    pub fn film_bytes(&self) -> usize {
+        self.preprocess.size as usize * self.preprocess.size as usize
+    }
+
+    /// The side of the square.
+    pub fn side(&self) -> i64 {
+        self.preprocess.size.into()
+    }
+
+    /// The films at `indices`, one after the other, in that order.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Decode`] that names a film that cannot be decoded.
+    pub fn gather(&self, indices: &[usize]) -> Result<Vec<u8>> {
+        let film = self.film_bytes();
+        match &self.source {
+            Source::Memory(all) => {
+                let mut pixels = Vec::with_capacity(indices.len() * film);
+                indices.iter().for_each(|&at| pixels.extend_from_slice(&all[at * film..(at + 1) * film]));
+                Ok(pixels)
+            }
+            Source::Cache(store, films) => {
+                indices.iter().for_each(|&at| store.want(films[at]));
+                let mut pixels = vec![0; indices.len() * film];
+                for (&at, pixels) in indices.iter().zip(pixels.chunks_exact_mut(film)) {
+                    store.read(films[at], &self.views[at].path, &self.preprocess, pixels)?;
+                }
+                Ok(pixels)
+            }
+            Source::Files => {
+                let paths: Vec<&Path> = indices.iter().map(|&at| self.views[at].path.as_path()).collect();
+                decoded(&paths, &self.preprocess, &mut |_| ())
+            }
+        }
+    }
+}
+
+/// Decodes and fits films on all cores, one after the other in the order of `paths`; `done` hears of the number of films
+/// done.
+///
+/// # Errors
+/// [`Error::Io`] or [`Error::Decode`] that names the first film that cannot be used; [`Error::Setting`] if memory is too
+/// small.
+pub(super) fn decoded(paths: &[&Path], preprocess: &Preprocess, done: &mut dyn FnMut(usize)) -> Result<Vec<u8>> {
+    let film = preprocess.size as usize * preprocess.size as usize;
+    let mut pixels = Vec::new();
+    let room = pixels.try_reserve_exact(paths.len() * film);
+    room.map_err(|_| Error::setting("films", "fewer or smaller ones, that fit into memory", paths.len()))?;
+    for paths in paths.chunks(chunk(preprocess)) {
+        for decoded in parallel::map(paths, |path| -> Result<_> { Ok(preprocess.film(&decode(path)?)) }) {
+            pixels.extend_from_slice(decoded?.as_raw());
+        }
+        done(pixels.len() / film);
+    }
+    Ok(pixels)
+}
