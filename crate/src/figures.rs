@@ -3,16 +3,17 @@
 use std::path::Path;
 
 use image::{DynamicImage, GrayImage, RgbImage};
+use tch::{Kind, Tensor};
 
-use crate::dataset::{self, Index};
-use crate::error::Result;
+use crate::dataset::{self, Index, split};
+use crate::error::{Error, Result};
 use crate::explain::{self, FilterOptions};
 use crate::model::Model;
-use crate::preprocess::decode;
+use crate::preprocess::{decode, grey};
 use crate::render::{self, BalanceRow, CamPanel, CurvePoint, Figure, Film, FilterPattern, OverlayOptions, Tone};
 use crate::score::{Metrics, OperatingPoint, Report, ViewScore};
 use crate::study::{Label, Split, Study};
-use crate::train::TrainReport;
+use crate::train::{Recipe, TrainReport};
 
 /// `n` films of one split with their labels, normal and abnormal in turn, taken evenly over the split.
 ///
@@ -35,6 +36,41 @@ pub fn films(index: &Index, split: Split, n: usize) -> Result<Figure> {
         Ok(Film { image, caption: format!("{}\n{}", study.label, short(&study.id)), tone: Tone::from(study.label) })
     });
     render::films(&format!("Films of the {split} split"), &films.collect::<Result<Vec<_>>>()?, 6)
+}
+
+/// `n` training films, taken evenly, as they are and as augmentation shows them to the network in the first `epochs`: the
+/// very pixels that training by `recipe` sees, before they are standardised.
+///
+/// # Errors
+/// [`Error::Setting`](crate::Error::Setting) for a recipe out of its ranges, [`Error::Split`](crate::Error::Split) as
+/// training, [`Error::Figure`](crate::Error::Figure) if `n` is 0, [`Error::Decode`](crate::Error::Decode).
+pub fn augmented(index: &Index, recipe: &Recipe, n: usize, epochs: usize) -> Result<Figure> {
+    recipe.validate()?;
+    let index = split::hold_out_tune(index, recipe.tune_fraction, recipe.seed)?;
+    let studies = index.split(Split::Train);
+    let views: Vec<_> = studies.iter().flat_map(|study| study.views.iter().map(move |view| (study, view))).collect();
+    let n = n.min(views.len());
+    let mut films = Vec::new();
+    for position in (0..n).map(|i| (2 * i + 1) * views.len() / (2 * n)) {
+        let (study, view) = views[position];
+        let film = recipe.preprocess.film(&decode(&view.path)?);
+        let bytes = Tensor::from_slice(film.as_raw()).view([1, film.height().into(), film.width().into()]);
+        let caption = format!("{}\n{}", study.label, short(&study.id));
+        films.push(Film { image: film, caption, tone: Tone::from(study.label) });
+        for epoch in 1..=epochs {
+            let changed = recipe.augment.apply(&grey(&bytes), &[position], recipe.seed, epoch);
+            films.push(Film { image: picture(&changed)?, caption: format!("epoch {epoch}"), tone: Tone::Plain });
+        }
+    }
+    render::films("Films as they are and as the network sees them", &films, epochs + 1)
+}
+
+/// A film `[1, 1, size, size]` in `0.0..=1.0` as a picture.
+fn picture(film: &Tensor) -> Result<GrayImage> {
+    let (height, width) = (film.size()[2] as u32, film.size()[3] as u32);
+    let bytes = (film * 255.0).round().clamp(0.0, 255.0).to_kind(Kind::Uint8).flatten(0, -1);
+    let pixels = Vec::<u8>::try_from(&bytes)?;
+    GrayImage::from_raw(width, height, pixels).ok_or_else(|| Error::Figure("a film of the wrong size".to_owned()))
 }
 
 /// The last two parts of a study's id, enough to find it again.
@@ -175,4 +211,26 @@ pub fn filters(model: &Model, layer: &str, channels: &[i64], options: &FilterOpt
         })
         .collect();
     render::filter_grid(&format!("{layer}: what excites each channel"), &patterns, 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::augment::Augment;
+    use crate::phantom::{self, PhantomConfig};
+    use crate::preprocess::Preprocess;
+
+    #[test]
+    fn the_augmented_sheet_has_a_row_for_each_film_and_changes_with_the_recipe() {
+        let folder = tempfile::tempdir().unwrap();
+        phantom::write(&PhantomConfig { studies: 12, ..PhantomConfig::default() }, folder.path(), &|_| ()).unwrap();
+        let index = dataset::index(folder.path()).unwrap();
+        let preprocess = Preprocess { size: 64, ..Preprocess::default() };
+        let recipe = Recipe { preprocess, tune_fraction: 0.3, ..Recipe::default() };
+        let sheet = augmented(&index, &recipe, 2, 3).unwrap();
+        assert!(sheet.alt().contains("8 films") && sheet.alt().contains("epoch 3"), "{}", sheet.alt());
+        assert_eq!(sheet, augmented(&index, &recipe, 2, 3).unwrap());
+        let plain = Recipe { augment: Augment::none(), ..recipe };
+        assert_ne!(sheet, augmented(&index, &plain, 2, 3).unwrap());
+    }
 }

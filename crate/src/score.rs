@@ -387,7 +387,7 @@ fn probabilities_of(model: &Model, films: &Films) -> Result<Vec<Probability>> {
     let batches = order.chunks(BATCH).map(<[usize]>::to_vec).collect();
     let mut found = Vec::with_capacity(films.len());
     for batch in films.feed(batches, model.classifier.device(), LOOK_AHEAD) {
-        found.extend(probabilities(model, &model.card.preprocess.standardise(&batch?.films))?);
+        found.extend(probabilities(model, &batch?.standardised(&model.card.preprocess))?);
     }
     Ok(found)
 }

@@ -8,7 +8,12 @@ use image::{GrayImage, Luma};
 use serde_json::{Value, json};
 
 fn humerus(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_humerus")).args(arguments).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_humerus"))
+        .args(arguments)
+        // Not the user's own.
+        .env("HUMERUS_CACHE", env!("CARGO_TARGET_TMPDIR"))
+        .output()
+        .unwrap()
 }
 
 /// One error line and exit code 1, nothing on standard output.

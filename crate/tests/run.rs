@@ -6,7 +6,12 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 fn humerus(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_humerus")).args(arguments).output().expect("the command starts")
+    Command::new(env!("CARGO_BIN_EXE_humerus"))
+        .args(arguments)
+        // Not the user's own.
+        .env("HUMERUS_CACHE", env!("CARGO_TARGET_TMPDIR"))
+        .output()
+        .expect("the command starts")
 }
 
 fn json(arguments: &[&str]) -> Value {

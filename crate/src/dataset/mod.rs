@@ -22,7 +22,7 @@ use serde::Serialize;
 use walkdir::WalkDir;
 
 pub use cache::{CacheFolder, Preparing};
-pub use films::{Batch, Feed, Feeding, Films, epoch_order};
+pub use films::{Batch, Feed, Feeding, Films, epoch_order, prepare};
 pub use region::fracture_mask;
 pub use skipped::{SkipReason, Skipped};
 pub use summary::{SplitSummary, Summary};

@@ -233,7 +233,7 @@ impl<'a> Session<'a> {
     }
 
     fn step(&mut self, batch: &Batch, epoch: usize) -> Result<Tensor> {
-        let films = self.recipe.augment.apply(&batch.films, &batch.indices, self.recipe.seed, epoch);
+        let films = self.recipe.augment.apply(&batch.films(), &batch.indices, self.recipe.seed, epoch);
         let films = self.recipe.preprocess.standardise(&films);
         let logits = self.model.classifier.forward(&films, Mode::Train)?;
         let loss = logits.cross_entropy_loss(

@@ -1,9 +1,11 @@
-//! Standard output that survives a closed pipe: `println!` would panic.
+//! Standard output that survives a closed pipe, since `println!` would panic; and a bar on a terminal's standard error.
 
 use std::fmt::Display;
 use std::io::Write;
 
-use humerus::{Error, Result};
+use humerus::dataset::{self, Feeding, Index, Preparing};
+use humerus::{Error, Preprocess, Result};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 /// Prints one text, and a newline.
@@ -16,4 +18,27 @@ pub fn text(text: impl Display) -> Result<()> {
 pub fn json(value: &impl Serialize) -> Result<()> {
     let line = serde_json::to_string(value).map_err(|error| Error::io("standard output")(error.into()))?;
     text(line)
+}
+
+/// Decodes the films that the cache lacks, with a bar if standard error is a terminal and there are any.
+pub fn prepare(index: &Index, preprocess: &Preprocess, feeding: &Feeding) -> Result<()> {
+    let style = ProgressStyle::with_template("decoding films {bar:40} {pos}/{len}  {per_sec}  {eta} left");
+    let mut bar: Option<ProgressBar> = None;
+    let studies: Vec<_> = index.studies.iter().collect();
+    let prepared = dataset::prepare(&studies, preprocess, feeding, &mut |event| match event {
+        Preparing::Decoded { done, of } => {
+            let bar = bar.get_or_insert_with(|| ProgressBar::new(of as u64));
+            if let Ok(style) = &style
+                && done == 0
+            {
+                bar.set_style(style.clone());
+            }
+            bar.set_position(done as u64);
+        }
+        other => eprintln!("{other}"),
+    });
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    prepared
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use humerus::dataset::{CacheFolder, Feeding};
 use humerus::device::DeviceChoice;
 use humerus::train::{self, Recipe, TrainOptions};
 use humerus::{Result, dataset};
@@ -33,6 +34,9 @@ pub struct Args {
     /// Weights to start from: a safetensors file with torchvision's names
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
+    /// Folder for decoded films, or `none` [default: humerus/films in the user's cache folder]
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
     /// auto, cpu or cuda
     #[arg(long, default_value_t)]
     device: DeviceChoice,
@@ -50,12 +54,18 @@ impl Args {
         recipe.preprocess.size = self.size.unwrap_or(recipe.preprocess.size);
         recipe.validate()?;
         let index = dataset::index(&self.data)?;
-        let options =
-            TrainOptions { run: self.out, device: self.device, weights: self.weights, ..TrainOptions::default() };
+        let cache = match self.cache {
+            None => CacheFolder::PerUser,
+            Some(folder) if folder.as_os_str() == "none" => CacheFolder::Nowhere,
+            Some(folder) => CacheFolder::At(folder),
+        };
+        let feeding = Feeding { cache, ..Feeding::default() };
+        let options = TrainOptions { run: self.out, device: self.device, weights: self.weights, feeding };
         let mut broken = Ok(());
         if !self.json {
             output::text(format_args!("{}", index.summary()))?;
         }
+        output::prepare(&index, &recipe.preprocess, &options.feeding)?;
         let report = train::run(&index, &recipe, &options, &mut |event| {
             // A reader that goes away does not stop a night's work.
             if !self.json && broken.is_ok() {

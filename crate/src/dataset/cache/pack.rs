@@ -283,7 +283,7 @@ mod tests {
         assert!(!pack.mend(1, &film(2)).unwrap());
         assert!(pack.mend(1, &film(1)).unwrap());
         assert_eq!(std::fs::read(&path).unwrap(), whole);
-        assert!(pack.read(1, &mut vec![0; 100]), "the map shows the file as it is now");
+        assert!(pack.read(1, &mut [0; 100]), "the map shows the file as it is now");
     }
 
     #[test]

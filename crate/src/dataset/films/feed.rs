@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 use tch::{Device, Kind, Tensor};
 
 use super::pixels::Pixels;
-use super::rows;
-use crate::preprocess::grey;
+use super::{rows, standardise};
+use crate::preprocess::{Preprocess, grey};
 use crate::{Error, Result};
 
 /// Films for one step.
@@ -16,10 +16,25 @@ use crate::{Error, Result};
 pub struct Batch {
     /// Which films these are, as positions in [`Films`](super::Films).
     pub indices: Vec<usize>,
-    /// The films, `[B, 1, size, size]`, `f32` in `0.0..=1.0`, on the feed's device, not standardised.
-    pub films: Tensor,
+    /// The films, `[B, size, size]`, `u8`, on the feed's device.
+    pub pixels: Tensor,
     /// Their labels, `[B]`, `i64`, on the feed's device.
     pub labels: Tensor,
+}
+
+impl Batch {
+    /// The films, `[B, 1, size, size]`, `f32` in `0.0..=1.0`: what [`Augment::apply`](crate::augment::Augment::apply) takes.
+    pub fn films(&self) -> Tensor {
+        grey(&self.pixels)
+    }
+
+    /// The films as the network sees them, `[B, 3, size, size]`, `f32`: standardised by `preprocess`.
+    pub fn standardised(&self, preprocess: &Preprocess) -> Tensor {
+        match self.pixels.device() {
+            Device::Cpu => standardise::by_table(&self.pixels, preprocess),
+            _ => preprocess.standardise(&self.films()),
+        }
+    }
 }
 
 /// Batches in a given order, a few of them made ahead: what [`Films::feed`](super::Films::feed) returns. The batches are bit for
@@ -68,11 +83,11 @@ impl Feed {
         Feed { batches: batches.into_iter(), labels, device, source }
     }
 
-    fn films(&mut self, indices: &[usize]) -> Result<Tensor> {
+    fn pixels(&mut self, indices: &[usize]) -> Result<Tensor> {
         match &mut self.source {
-            Ahead::Resident(all) => Ok(grey(&all.index_select(0, &rows(indices).to_device(self.device)))),
+            Ahead::Resident(all) => Ok(all.index_select(0, &rows(indices).to_device(self.device))),
             Ahead::Thread { ready, worker } => match ready.as_ref().and_then(|ready| ready.recv().ok()) {
-                Some(bytes) => Ok(grey(&bytes?.to_device_(self.device, Kind::Uint8, true, false))),
+                Some(bytes) => Ok(bytes?.to_device_(self.device, Kind::Uint8, true, false)),
                 None => {
                     if let Some(Err(panic)) = worker.take().map(JoinHandle::join) {
                         std::panic::resume_unwind(panic);
@@ -89,13 +104,13 @@ impl Iterator for Feed {
 
     fn next(&mut self) -> Option<Result<Batch>> {
         let indices = self.batches.next()?;
-        let films = self.films(&indices);
-        if films.is_err() {
+        let pixels = self.pixels(&indices);
+        if pixels.is_err() {
             // Nothing comes after a film that cannot be decoded.
             self.batches = Vec::new().into_iter();
         }
         let labels = self.labels.index_select(0, &rows(&indices)).to_device(self.device);
-        Some(films.map(|films| Batch { indices, films, labels }))
+        Some(pixels.map(|pixels| Batch { indices, pixels, labels }))
     }
 }
 
@@ -114,8 +129,12 @@ impl Drop for Feed {
 /// Films at `indices` as bytes, `[B, size, size]`, on the CPU.
 pub(super) fn bytes(pixels: &Pixels, indices: &[usize]) -> Result<Tensor> {
     let side = pixels.side();
-    let gathered = pixels.gather(indices)?;
-    Ok(Tensor::f_from_data_size(&gathered, &[indices.len() as i64, side, side], Kind::Uint8)?)
+    let films = Tensor::f_empty([indices.len() as i64, side, side], (Kind::Uint8, Device::Cpu))?;
+    // SAFETY: the new tensor is contiguous, on the CPU, has so many bytes, and nobody else knows of it yet.
+    let place =
+        unsafe { std::slice::from_raw_parts_mut(films.data_ptr() as *mut u8, indices.len() * pixels.film_bytes()) };
+    pixels.gather(indices, place)?;
+    Ok(films)
 }
 
 /// The bytes in memory that a GPU can fetch by itself, if one is to.

@@ -2,6 +2,7 @@
 
 mod feed;
 mod pixels;
+mod standardise;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -232,11 +233,29 @@ impl Films {
         let order: Vec<usize> = (0..self.len()).collect();
         let mut failed = None;
         let films = order.chunks(cache::chunk(&self.preprocess)).map_while(|indices| {
-            let gathered = self.pixels.gather(indices);
+            let mut films = vec![0; indices.len() * self.pixels.film_bytes()];
+            let gathered = self.pixels.gather(indices, &mut films).map(|()| films);
             gathered.map_err(|error| failed = Some(error)).ok()
         });
         let statistics = training_statistics(films);
         failed.map_or(statistics, Err)
+    }
+}
+
+/// Adds what the cache lacks of the films of `studies`, so that they are there when [`Films::open`] asks. Does nothing where
+/// there is no cache to use.
+///
+/// # Errors
+/// As [`Films::open`].
+pub fn prepare(studies: &[&Study], preprocess: &Preprocess, feeding: &Feeding, tell: Listener<'_>) -> Result<()> {
+    preprocess.validate()?;
+    feeding.validate()?;
+    let Some(folder) = feeding.cache.path() else { return Ok(()) };
+    let paths: Vec<&Path> = studies.iter().flat_map(|study| &study.views).map(|view| view.path.as_path()).collect();
+    match cache::open(&folder, feeding.cache_limit, &paths, preprocess, tell) {
+        Err(Failure::Film(error)) => Err(error),
+        // Opening meets the same trouble, and tells of it.
+        Ok(_) | Err(Failure::Folder(_)) => Ok(()),
     }
 }
 
@@ -322,7 +341,9 @@ mod tests {
         let films = Films::load(&studies.iter().collect::<Vec<_>>(), &preprocess(), &keep).unwrap();
         assert_eq!((films.len(), last.into_inner()), (305, 305));
         for (at, level) in [(0, 0), (149, 149), (150, 0), (299, 149), (300, 195), (304, 199)] {
-            assert_eq!(films.pixels.gather(&[at as usize]).unwrap(), vec![level; 64 * 64]);
+            let mut film = vec![0; 64 * 64];
+            films.pixels.gather(&[at as usize], &mut film).unwrap();
+            assert_eq!(film, vec![level; 64 * 64]);
             let is_second = at >= 300;
             assert_eq!(films.study[at as usize], usize::from(is_second));
             assert_eq!(films.labels.int64_value(&[at]), i64::from(!is_second));
@@ -369,7 +390,8 @@ mod tests {
                     let (direct, labels) = memory.batch(indices, Device::Cpu).unwrap();
                     assert_eq!(&batch.indices, indices);
                     assert_eq!(batch.labels, labels);
-                    assert_eq!(films.preprocess.standardise(&batch.films), direct);
+                    assert_eq!(batch.standardised(&films.preprocess), direct);
+                    assert_eq!(films.preprocess.standardise(&batch.films()), direct);
                     met += indices.len();
                 }
                 assert_eq!(met, 305);

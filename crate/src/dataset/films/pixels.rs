@@ -42,31 +42,27 @@ impl Pixels {
         self.preprocess.size.into()
     }
 
-    /// The films at `indices`, one after the other, in that order.
+    /// Writes the films at `indices`, one after the other in that order, to `pixels`, which has room for exactly these.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Decode`] that names a film that cannot be decoded.
-    pub fn gather(&self, indices: &[usize]) -> Result<Vec<u8>> {
+    pub fn gather(&self, indices: &[usize], pixels: &mut [u8]) -> Result<()> {
         let film = self.film_bytes();
+        let places = indices.iter().zip(pixels.chunks_exact_mut(film));
         match &self.source {
-            Source::Memory(all) => {
-                let mut pixels = Vec::with_capacity(indices.len() * film);
-                indices.iter().for_each(|&at| pixels.extend_from_slice(&all[at * film..(at + 1) * film]));
-                Ok(pixels)
-            }
+            Source::Memory(all) => places.for_each(|(at, place)| place.copy_from_slice(&all[at * film..][..film])),
             Source::Cache(store, films) => {
-                indices.iter().for_each(|&at| store.want(films[at]));
-                let mut pixels = vec![0; indices.len() * film];
-                for (&at, pixels) in indices.iter().zip(pixels.chunks_exact_mut(film)) {
-                    store.read(films[at], &self.views[at].path, &self.preprocess, pixels)?;
+                indices.iter().for_each(|at| store.want(films[*at]));
+                for (at, place) in places {
+                    store.read(films[*at], &self.views[*at].path, &self.preprocess, place)?;
                 }
-                Ok(pixels)
             }
             Source::Files => {
-                let paths: Vec<&Path> = indices.iter().map(|&at| self.views[at].path.as_path()).collect();
-                decoded(&paths, &self.preprocess, &mut |_| ())
+                let paths: Vec<&Path> = indices.iter().map(|at| self.views[*at].path.as_path()).collect();
+                pixels.copy_from_slice(&decoded(&paths, &self.preprocess, &mut |_| ())?);
             }
         }
+        Ok(())
     }
 }
 
