@@ -1,6 +1,7 @@
 //! A humerus as a lofted tube with ellipsoids at its ends, each a thin shell of cortical bone around trabecular bone or
 //! marrow. Proportions after Gray's *Anatomy*; sizes vary from patient to patient.
 
+use super::difficulty::Grade;
 use super::draw::Draw;
 use super::geometry::{Ray, Spans, Vec3};
 
@@ -23,6 +24,12 @@ pub(super) struct Anatomy {
     pub nutrient_canal: (f32, f32),
     /// Whether a line of denser bone marks the former growth plate.
     pub physeal_scar: bool,
+    /// Years.
+    pub age: u32,
+    /// Size against a grown body, `1` from 16 years on.
+    pub grown: f32,
+    /// Thickness of the open growth plates in millimetres; children only.
+    pub growth_plate: Option<f32>,
 }
 
 /// A cross-section of the loft.
@@ -96,11 +103,16 @@ const PROFILE: [(f32, [f32; 6]); 15] = [
 ];
 
 impl Anatomy {
-    pub fn draw(draw: &mut Draw) -> Anatomy {
-        let length = draw.normal(312.0, 16.0, 2.2);
+    pub fn draw(grade: &Grade, draw: &mut Draw) -> Anatomy {
+        let child = draw.chance(grade.children);
+        let age = if child { draw.uniform(4.0, 15.0) } else { draw.normal(50.0, 20.0, 2.2).max(16.0) };
+        let grown = (0.58 + 0.038 * (age - 4.0)).min(1.0);
+        // From fifty on cortex and trabeculae grow thin, with some people sooner than with others (osteopenia).
+        let loss = ((age - 50.0) / 45.0).clamp(0.0, 1.0) * draw.uniform(0.4, 1.2);
+        let length = grown * draw.normal(312.0, 16.0, 2.2);
         let girth = (length / 312.0) * draw.normal(1.0, 0.06, 2.0);
-        let cortex = draw.normal(1.0, 0.14, 1.8);
-        let density = draw.normal(1.0, 0.15, 2.0);
+        let cortex = draw.normal(1.0, 0.14, 1.8) * (1.0 - 0.42 * loss);
+        let density = draw.normal(1.0, 0.15, 2.0) * (1.0 - 0.5 * loss);
         // A gentle bow, so that a straight axis says nothing.
         let bow = (draw.normal(0.0, 2.5, 2.0), draw.normal(0.0, 2.5, 2.0));
         let knob = |centre: [f32; 3], radii: [f32; 3], shell: f32, distal: bool| Knob {
@@ -157,12 +169,16 @@ impl Anatomy {
             humerus,
             length,
             girth,
-            arm: draw.normal(45.0, 6.0, 1.8),
-            fat: draw.uniform(4.0, 13.0),
+            arm: grown * draw.normal(45.0, 6.0, 1.8),
+            fat: grown * draw.uniform(4.0, 13.0),
             left: draw.chance(0.5),
-            grain: draw.uniform(0.5, 1.0),
+            // What is left of thinned bone stands out more.
+            grain: draw.uniform(0.6, 1.1) * (1.0 + 0.8 * loss),
             nutrient_canal: (draw.uniform(0.42, 0.62) * length, draw.direction()),
-            physeal_scar: draw.chance(0.5),
+            physeal_scar: draw.chance(if age < 30.0 { 0.8 } else { 0.3 }) && !child,
+            age: age as u32,
+            grown,
+            growth_plate: child.then(|| draw.uniform(1.1, 2.0) * (1.0 - 0.045 * (age - 4.0))),
         }
     }
 }
@@ -304,13 +320,14 @@ impl Bone {
 
 #[cfg(test)]
 mod tests {
+    use super::super::PhantomConfig;
     use super::super::draw::Purpose;
     use super::*;
 
     #[test]
     fn the_mid_shaft_is_a_tube_and_the_head_is_a_filled_ball() {
         for patient in 0..20 {
-            let anatomy = Anatomy::draw(&mut Draw::new(3, Purpose::Anatomy, patient));
+            let anatomy = Anatomy::draw(&Grade::new(&PhantomConfig::default()), &mut Draw::new(3, Purpose::Anatomy, patient));
             let across = |x: f32, z: f32| {
                 let ray = Ray { origin: Vec3::new(x, -200.0, z), direction: Vec3::new(0.0, 1.0, 0.0) };
                 let crossing = anatomy.humerus.cross(&ray).unwrap();

@@ -1,8 +1,10 @@
 //! Everything soft, and the bones of the trunk: arm, forearm and chest as path lengths through fat, muscle and lung.
 
 use super::anatomy::Anatomy;
+use super::film::Texture;
 use super::fracture::Fragments;
 use super::geometry::{Vec3, smoothstep};
+use super::plaster::Plaster;
 use super::setup::Setup;
 use super::{MU_CORTICAL, MU_FAT, MU_LUNG, MU_MUSCLE};
 
@@ -44,12 +46,16 @@ impl Shade {
 
 /// The soft tissue and the trunk of one film.
 #[derive(Debug)]
-pub(super) struct Body {
+pub(super) struct Body<'a> {
     /// One row every [`Body::STEP`] millimetres along the arm: skin, muscle compartment, biceps, triceps, deltoid.
     rows: Vec<[Shade; 5]>,
     first: f32,
     forearm: Limb,
     trunk: Option<Trunk>,
+    /// The cast, where along the arm it begins and ends, and its thickness on either side every [`Body::STEP`] millimetres.
+    plaster: Option<(&'a Plaster, f32, f32)>,
+    walls: Vec<[f32; 2]>,
+    texture: &'a Texture,
 }
 
 /// A tapering cylinder.
@@ -73,12 +79,14 @@ struct Trunk {
     thickness: f32,
     ribs: f32,
     phase: f32,
+    /// How far the chest reaches over the arm.
+    overlap: f32,
 }
 
-impl Body {
+impl<'a> Body<'a> {
     const STEP: f32 = 2.0;
 
-    pub fn new(anatomy: &Anatomy, fragments: &Fragments, setup: &Setup) -> Body {
+    pub fn new(anatomy: &Anatomy, fragments: &Fragments, setup: &'a Setup, texture: &'a Texture) -> Body<'a> {
         let length = anatomy.length;
         let first = -0.17 * length;
         let count = (1.28 * length / Self::STEP) as usize;
@@ -113,6 +121,9 @@ impl Body {
                 slant: (230.0 / seen).min(2.2),
             },
             trunk: setup.trunk.then(|| Trunk::new(anatomy, setup)),
+            plaster: setup.plaster.as_ref().map(|plaster| (plaster, plaster.from * length, plaster.to * length)),
+            walls: setup.plaster.as_ref().map_or(Vec::new(), |plaster| plaster.walls(count, Self::STEP, texture)),
+            texture,
         }
     }
 
@@ -120,16 +131,78 @@ impl Body {
     pub fn attenuation(&self, u: f32, v: f32) -> f32 {
         let arm = self.arm(u, v);
         let forearm = self.forearm.attenuation(u, v);
-        let (trunk, overlay) = self.trunk.as_ref().map_or((0.0, 0.0), |t| t.attenuation(u, v));
+        let (trunk_flesh, overlay) = self.trunk.as_ref().map_or((0.0, 0.0), |t| t.attenuation(u, v));
         // Where two of them merge they share their flesh: a smooth maximum, not a sum.
-        let others = forearm.max(trunk);
+        let others = forearm.max(trunk_flesh);
         let merged = if others <= 0.0 {
             arm
         } else {
-            let (a2, f2, t2) = (arm * arm, forearm * forearm, trunk * trunk);
+            let (a2, f2, t2) = (arm * arm, forearm * forearm, trunk_flesh * trunk_flesh);
             (a2 * a2 + f2 * f2 + t2 * t2).sqrt().sqrt()
         };
-        merged + overlay
+        let mut sum = merged + overlay;
+        if self.trunk.as_ref().is_some_and(|trunk| trunk.overlap > 0.0) {
+            // Below the armpit the arm lies in front of the chest, and the ray passes both.
+            sum += smoothstep(30.0, 110.0, v) * (arm + forearm.max(trunk_flesh) - merged);
+        }
+        if let Some((plaster, from, to)) = self.plaster {
+            sum += self.cast(plaster, from, to, u, v);
+        }
+        sum
+    }
+
+    /// Attenuation of the cast.
+    fn cast(&self, plaster: &Plaster, from: f32, to: f32, u: f32, v: f32) -> f32 {
+        let about_arm = match self.skin(v) {
+            Some(skin) if skin.half > 0.0 => {
+                let ends = smoothstep(from, from + 4.0, v) * (1.0 - smoothstep(to - 4.0, to, v));
+                ends * self.sleeve(plaster, ends, (u - skin.centre, v), skin.half, skin.thickness)
+            }
+            _ => 0.0,
+        };
+        if !plaster.long {
+            return about_arm;
+        }
+        let limb = &self.forearm;
+        let (t, d, r) = limb.place(u, v);
+        let below = smoothstep(-30.0, -10.0, t);
+        about_arm.max(below * self.sleeve(plaster, below, (d, t), r, 2.0))
+    }
+
+    /// The cast at `(across, along)` a limb of half-width `half`; nothing where its share is `0`.
+    fn sleeve(&self, plaster: &Plaster, share: f32, (d, along): (f32, f32), half: f32, depth: f32) -> f32 {
+        if share <= 0.0 {
+            return 0.0;
+        }
+        let row = ((along - self.first) / Self::STEP).max(0.0);
+        let at = |row: usize| self.walls[row.min(self.walls.len() - 1)][usize::from(d > 0.0)];
+        let wall = at(row as usize) + row.fract() * (at(row as usize + 1) - at(row as usize));
+        plaster.over(d, along, half, wall, depth, self.texture)
+    }
+
+    /// The skin's outline at `v` along the arm.
+    fn skin(&self, v: f32) -> Option<Shade> {
+        let at = (v - self.first) / Self::STEP;
+        if at < 0.0 || at >= (self.rows.len() - 1) as f32 {
+            return None;
+        }
+        let (i, f) = (at as usize, at.fract());
+        let (p, q) = (&self.rows[i][0], &self.rows[i + 1][0]);
+        let mix = |p: f32, q: f32| p + f * (q - p);
+        Some(Shade {
+            centre: mix(p.centre, q.centre),
+            half: mix(p.half, q.half),
+            thickness: mix(p.thickness, q.thickness),
+        })
+    }
+
+    /// What an exposure meter behind the shaft would see: the upper third of the soft attenuation along the bone.
+    pub fn soft_along_the_bone(&self, setup: &Setup) -> f32 {
+        let half = 0.46 * setup.width.max(setup.height) as f32 * setup.mm_per_pixel;
+        let mut seen: Vec<f32> =
+            (-8..=8).map(|i| self.attenuation(0.0, setup.centre.1 + half * i as f32 / 8.0)).collect();
+        seen.sort_by(f32::total_cmp);
+        seen[11]
     }
 
     fn arm(&self, u: f32, v: f32) -> f32 {
@@ -217,12 +290,17 @@ pub(super) fn forearm_end(anatomy: &Anatomy, setup: &Setup, distance: f32) -> Ve
 }
 
 impl Limb {
-    fn attenuation(&self, u: f32, v: f32) -> f32 {
+    /// How far along and beside its axis a place is, and the limb's radius there.
+    fn place(&self, u: f32, v: f32) -> (f32, f32, f32) {
         let (du, dv) = (u - self.from.0, v - self.from.1);
         let t = du * self.along.0 + dv * self.along.1;
         let d = du * self.along.1 - dv * self.along.0;
         let k = (t / self.length).clamp(0.0, 1.0);
-        let r = self.radii.0 + k * (self.radii.1 - self.radii.0);
+        (t, d, self.radii.0 + k * (self.radii.1 - self.radii.0))
+    }
+
+    fn attenuation(&self, u: f32, v: f32) -> f32 {
+        let (t, d, r) = self.place(u, v);
         // A round end at the elbow; the hand is off the film.
         let d2 = d * d + if t < 0.0 { t * t } else { 0.0 };
         let under = r * r - d2;
@@ -241,10 +319,11 @@ impl Trunk {
         Trunk {
             origin: setup.project(head),
             medial: (c, -s),
-            wall: 26.0 + 0.9 * anatomy.fat,
-            thickness: 115.0 + 1.2 * anatomy.arm,
-            ribs: 27.0 * anatomy.girth,
+            wall: 26.0 * anatomy.grown + 0.9 * anatomy.fat,
+            thickness: 115.0 * anatomy.grown + 1.2 * anatomy.arm,
+            ribs: 33.0 * anatomy.girth,
             phase: anatomy.fat * 2.1,
+            overlap: setup.overlap,
         }
     }
 
@@ -258,11 +337,13 @@ impl Trunk {
     /// Attenuation of the flesh, and of ribs and shoulder blade on top of it.
     fn attenuation(&self, u: f32, v: f32) -> (f32, f32) {
         let (du, dv) = (u - self.origin.0, v - self.origin.1);
-        let x = du * self.medial.0 + dv * self.medial.1;
+        let at = du * self.medial.0 + dv * self.medial.1;
+        let y = -du * self.medial.1 + dv * self.medial.0;
+        // The shoulder stays where it is when the chest is turned under the arm.
+        let x = at + self.overlap * smoothstep(10.0, 90.0, y);
         if x < -60.0 {
             return (0.0, 0.0);
         }
-        let y = -du * self.medial.1 + dv * self.medial.0;
         let wall = self.wall - 62.0 * (1.0 - smoothstep(0.0, 95.0, y)) + 0.03 * y;
         let top = -44.0 - 0.42 * (x - 30.0).max(0.0);
         let round = |t: f32| {
@@ -278,7 +359,7 @@ impl Trunk {
         let cage = self.wall + 24.0;
         let lung = smoothstep(cage, cage + 34.0, x) * smoothstep(-30.0, 45.0, y - 0.1 * (90.0 - x).max(0.0));
         let soft = flesh * (MU_MUSCLE * (1.0 - 0.80 * lung) + MU_LUNG * 0.80 * lung);
-        (soft, self.ribs(x, y, cage) + self.blade(x, y))
+        (soft, self.ribs(x, y, cage) + self.blade(at, y))
     }
 
     /// Two families of arcs: the ribs' backs slope down outwards, their fronts down inwards.
@@ -293,11 +374,13 @@ impl Trunk {
         let path = |at: f32, half: f32| {
             let d = ((at - at.floor()) - 0.5).abs() * self.ribs;
             let chord = |r: f32| (r * r - d * d).max(0.0).sqrt();
-            chord(half) - chord(half - 1.1)
+            // Trabeculae fill a seventh of the inside.
+            let inner = chord(half - 1.1);
+            chord(half) - 0.86 * inner
         };
-        let back = path((y + 34.0 * arch + self.phase) / self.ribs, 5.0);
-        let front = path((y - 42.0 * arch - self.phase) / self.ribs, 5.6);
-        MU_CORTICAL * fade * (1.3 * back + 0.8 * front)
+        let back = path((y + 34.0 * arch + self.phase) / self.ribs, 6.4);
+        let front = path((y - 42.0 * arch - self.phase) / self.ribs, 7.0);
+        MU_CORTICAL * fade * (1.1 * back + 0.55 * front)
     }
 
     /// The thin plate of the shoulder blade.
@@ -327,7 +410,7 @@ pub(super) struct Neighbour {
     pub slant: f32,
 }
 
-impl Body {
+impl Body<'_> {
     /// Shoulder girdle and forearm.
     pub fn neighbours(&self, anatomy: &Anatomy, fragments: &Fragments, setup: &Setup) -> Vec<Neighbour> {
         let mut list = Vec::new();

@@ -1,6 +1,6 @@
 //! From attenuation to grey: Beer–Lambert's law, focal spot, quanta, and the processing of a digital system.
 
-use image::GrayImage;
+use image::{ImageBuffer, Luma};
 
 use super::anatomy::Anatomy;
 use super::draw::Draw;
@@ -10,28 +10,39 @@ use super::marker;
 use super::setup::Setup;
 use super::{MU_CORTICAL, MU_MUSCLE};
 
+/// The largest 12-bit grey.
+const WHITE: f32 = 4095.0;
+
 /// The share of a beam that passes matter with total attenuation `Σ μ L`: Beer–Lambert's law.
 pub(super) fn transmission(attenuation: f32) -> f32 {
     (-attenuation).exp()
 }
 
-/// Exposes, reads out and develops one film; `open` as from [`open_field`].
+/// Exposes, reads out and develops one film to 12 bits; `open` as from [`open_field`], `soft` the attenuation of what
+/// lies about the shaft.
 pub(super) fn develop(
     attenuation: Plane,
     open: &[f32],
+    soft: f32,
     anatomy: &Anatomy,
     setup: &Setup,
     noise: &mut Draw,
-) -> GrayImage {
+) -> ImageBuffer<Luma<u16>, Vec<u16>> {
     let mut signal = attenuation;
-    for (value, open) in signal.values.iter_mut().zip(open) {
-        *value = transmission(*value) * open;
+    let width = signal.width;
+    let (across, down) = (2.0 * setup.heel.0 / width as f32, 2.0 * setup.heel.1 / signal.height as f32);
+    for (y, (row, open)) in signal.values.chunks_exact_mut(width).zip(open.chunks_exact(width)).enumerate() {
+        let heel = down * y as f32 - setup.heel.0 - setup.heel.1;
+        for (x, (value, open)) in row.iter_mut().zip(open).enumerate() {
+            *value = transmission(*value + heel + across * x as f32) * open;
+        }
     }
     blur(&mut signal, setup.blur / setup.mm_per_pixel);
-    let curve = Curve::new(anatomy, setup);
-    let quanta = setup.fluence * setup.mm_per_pixel * setup.mm_per_pixel;
+    let curve = Curve::new(soft, anatomy, setup);
+    // The exposure meter gives more where there is more to pass, up to the tube's limit.
+    let more = (soft - 2.0 * anatomy.arm * MU_MUSCLE).clamp(0.0, 2.5).exp();
+    let quanta = more * setup.fluence * setup.mm_per_pixel * setup.mm_per_pixel;
     let haze = Coarse::new(&signal);
-    let width = signal.width;
     let mut local = vec![0.0; width];
     for (y, row) in signal.values.chunks_exact_mut(width).enumerate() {
         haze.row(y, &mut local);
@@ -42,10 +53,10 @@ pub(super) fn develop(
             *value = (-(read.max(1.0) / quanta).ln()).min(curve.limit);
         }
     }
-    let soft = Coarse::new(&signal);
+    let smooth = Coarse::new(&signal);
     let mut pixels = Vec::with_capacity(signal.values.len());
     for (y, (row, open)) in signal.values.chunks_exact(width).zip(open.chunks_exact(width)).enumerate() {
-        soft.row(y, &mut local);
+        smooth.row(y, &mut local);
         for ((&value, &soft), &open) in row.iter().zip(&local).zip(open) {
             let sharp = value + setup.tone.edge * (value - soft).clamp(-0.6, 0.9);
             let mut grey = curve.grey(sharp);
@@ -53,12 +64,12 @@ pub(super) fn develop(
                 // Behind the leaves the system shows black.
                 grey *= smoothstep(0.02, 0.5, open);
             }
-            pixels.push((grey + 0.5) as u8);
+            pixels.push((grey * (WHITE / 255.0) + 0.5).min(WHITE) as u16);
         }
     }
-    let mut image = GrayImage::from_raw(setup.width, setup.height, pixels).expect("one grey value a pixel");
+    let mut image = ImageBuffer::from_raw(setup.width, setup.height, pixels).expect("one grey value a pixel");
     if let Some(spot) = &setup.marker {
-        marker::stamp(&mut image, spot, if anatomy.left { 'L' } else { 'R' }, setup.tone.bright);
+        marker::stamp(&mut image, spot, if anatomy.left { 'L' } else { 'R' }, setup.tone.bright * (WHITE / 255.0));
     }
     image
 }
@@ -78,18 +89,20 @@ impl Curve {
     /// The table ends at twice the attenuation that is meant to be white.
     const END: f32 = 2.0;
 
-    fn new(anatomy: &Anatomy, setup: &Setup) -> Curve {
+    fn new(soft: f32, anatomy: &Anatomy, setup: &Setup) -> Curve {
         // From an empty beam to the rim of the shaft in the middle of the arm.
         let s = anatomy.humerus.section(0.5 * anatomy.length);
         let arm = 2.0 * anatomy.arm * MU_MUSCLE;
         let rim = 2.0 * ((2.0 * s.a - s.cortex) * s.cortex).sqrt();
-        let white = (arm + (MU_CORTICAL - MU_MUSCLE) * rim) * setup.tone.window;
+        let white = (arm.max(soft) + (MU_CORTICAL - MU_MUSCLE) * rim) * setup.tone.window;
         let black = 0.10 * arm;
         let tone = setup.tone;
+        // Metal goes on to white where bone ends.
+        let over = ((253.0 - tone.dark) / (tone.bright - tone.dark) - 0.8).max(0.2);
         let table = (0..=Self::STEPS + 1)
             .map(|i| {
                 let level = (i as f32 / Self::STEPS as f32 * Self::END).powf(tone.gamma);
-                let level = if level < 0.8 { level } else { 0.8 + 0.25 * (1.0 - (-(level - 0.8) / 0.25).exp()) };
+                let level = if level < 0.8 { level } else { 0.8 + over * (1.0 - (-(level - 0.8) / over).exp()) };
                 tone.dark + (tone.bright - tone.dark) * level
             })
             .collect();

@@ -19,6 +19,10 @@ pub(super) enum Purpose {
     Labels,
     /// Which patients are held out.
     Splits,
+    /// Whether there is an implant, and which.
+    Hardware,
+    /// Which films are stored with bone dark, and the identifiers of DICOM files.
+    Identity,
 }
 
 /// A stream of draws.
@@ -28,7 +32,7 @@ pub(super) struct Draw(ChaCha8Rng);
 impl Draw {
     pub fn new(seed: u64, purpose: Purpose, number: u64) -> Draw {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(number * 8 + purpose as u64);
+        rng.set_stream(number * 16 + purpose as u64);
         Draw(rng)
     }
 
@@ -39,6 +43,11 @@ impl Draw {
 
     pub fn uniform(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * self.unit()
+    }
+
+    /// 64 bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0.random()
     }
 
     /// Normal, cut off at `limit` standard deviations.
@@ -78,9 +87,9 @@ impl Draw {
         }
     }
 
-    /// Quanta counted where `mean` are expected: Poisson, from 50 on by its normal limit.
+    /// Quanta counted where `mean` are expected: Poisson, from 25 on by its normal limit.
     pub fn quanta(&mut self, mean: f32) -> f32 {
-        if mean >= 50.0 {
+        if mean >= 25.0 {
             return ((mean + mean.sqrt() * self.standard()).max(0.0) + 0.5) as u32 as f32;
         }
         // Knuth: multiply uniforms until the product falls under e^-mean.
@@ -99,7 +108,7 @@ mod tests {
 
     #[test]
     fn quanta_have_a_variance_equal_to_their_mean() {
-        for mean in [0.5_f32, 12.0, 49.0, 51.0, 4000.0] {
+        for mean in [0.5_f32, 12.0, 24.0, 26.0, 4000.0] {
             let mut draw = Draw::new(1, Purpose::Noise, 0);
             let n = 20_000;
             let counts: Vec<f64> = (0..n).map(|_| f64::from(draw.quanta(mean))).collect();

@@ -5,6 +5,8 @@ use super::body::{Body, Neighbour};
 use super::draw::Draw;
 use super::fracture::Fragments;
 use super::geometry::{Ray, Vec3};
+use super::hardware::Implant;
+use super::metal;
 use super::setup::{Line, Setup};
 use super::{MU_CORTICAL, MU_MUSCLE};
 
@@ -30,7 +32,12 @@ pub(super) struct Shadow {
     pub attenuation: Plane,
     /// Whether the ray passes the fracture zone.
     pub fractured: Vec<bool>,
+    /// Whether the ray passes enough metal to be seen; only with an implant.
+    pub metal: Option<Vec<bool>>,
 }
+
+/// Attenuation by metal that is seen on any film.
+const SEEN: f32 = 0.5;
 
 /// A tile of smooth noise that repeats: the coarse and the fine grain of trabecular bone.
 #[derive(Debug)]
@@ -55,7 +62,8 @@ impl Texture {
         Texture(values)
     }
 
-    fn at(&self, x: f32, y: f32) -> f32 {
+    /// The value at any place: normal, with a deviation of about one.
+    pub fn at(&self, x: f32, y: f32) -> f32 {
         lattice(&self.0, Self::SIDE, x, y)
     }
 }
@@ -72,8 +80,14 @@ fn lattice(grid: &[f32], side: usize, x: f32, y: f32) -> f32 {
 }
 
 /// Casts the shadow of an arm onto a film.
-pub(super) fn cast(anatomy: &Anatomy, fragments: &Fragments, setup: &Setup, texture: &Texture) -> Shadow {
-    let body = Body::new(anatomy, fragments, setup);
+pub(super) fn cast(
+    anatomy: &Anatomy,
+    fragments: &Fragments,
+    implant: Option<&Implant>,
+    setup: &Setup,
+    texture: &Texture,
+) -> Shadow {
+    let body = Body::new(anatomy, fragments, setup, texture);
     let mut attenuation = Plane::new(setup.width, setup.height);
     let pixels = attenuation.values.len();
     let mut fractured = vec![false; pixels];
@@ -129,7 +143,19 @@ pub(super) fn cast(anatomy: &Anatomy, fragments: &Fragments, setup: &Setup, text
     for value in &mut attenuation.values {
         *value = value.max(0.0);
     }
-    Shadow { attenuation, fractured }
+    let metal = implant.map(|implant| {
+        let mu = implant.hardware.metal.attenuation();
+        let lengths = metal::cast(implant, setup).values;
+        lengths
+            .into_iter()
+            .zip(&mut attenuation.values)
+            .map(|(length, value)| {
+                *value += mu * length;
+                mu * length >= SEEN
+            })
+            .collect()
+    });
+    Shadow { attenuation, fractured, metal }
 }
 
 /// Where on the film a moved humerus may be: a band about its axis.
@@ -160,7 +186,12 @@ impl Reach {
 
 /// Visits the pixels within `radius` of a polyline: value, distance, share of the way from first to last point. All in
 /// pixels.
-fn along_polyline(plane: &mut Plane, points: &[(f32, f32)], radius: f32, mut visit: impl FnMut(&mut f32, f32, f32)) {
+pub(super) fn along_polyline(
+    plane: &mut Plane,
+    points: &[(f32, f32)],
+    radius: f32,
+    mut visit: impl FnMut(&mut f32, f32, f32),
+) {
     let clip = |low: f32, high: f32, limit: usize| {
         let low = (low - radius).max(0.0) as usize;
         (low, ((high + radius).max(0.0) as usize + 1).min(limit))
@@ -247,7 +278,7 @@ fn smooth(points: &[(f32, f32)]) -> Vec<(f32, f32)> {
     points
 }
 
-/// What a healthy humerus shows too: the nutrient canal and the scar of the growth plate.
+/// What a healthy humerus shows too: the nutrient canal, and the growth plate or its scar.
 fn marks(anatomy: &Anatomy, fragments: &Fragments, setup: &Setup, attenuation: &mut Plane) {
     let mm = setup.mm_per_pixel;
     let (z, azimuth) = anatomy.nutrient_canal;
@@ -266,6 +297,9 @@ fn marks(anatomy: &Anatomy, fragments: &Fragments, setup: &Setup, attenuation: &
         let chord = (1.0 - (d * mm / 1.1).powi(2)).max(0.0).sqrt();
         *value -= (MU_CORTICAL - MU_MUSCLE) * 1.6 * chord;
     });
+    if let Some(thickness) = anatomy.growth_plate {
+        growth_plates(anatomy, fragments, setup, thickness, attenuation);
+    }
     if anatomy.physeal_scar {
         let g = anatomy.girth;
         let motion = fragments.motion_at(30.0);
@@ -277,6 +311,34 @@ fn marks(anatomy: &Anatomy, fragments: &Fragments, setup: &Setup, attenuation: &
             let chord = (1.0 - (d * mm / 1.3).powi(2)).max(0.0).sqrt();
             *value += (MU_CORTICAL - MU_MUSCLE) * 1.3 * chord;
         });
+    }
+}
+
+/// Cartilage between shaft and head, like a tent, and above the condyles: dark, with denser bone on either side.
+fn growth_plates(anatomy: &Anatomy, fragments: &Fragments, setup: &Setup, thickness: f32, attenuation: &mut Plane) {
+    let (g, mm) = (anatomy.girth, setup.mm_per_pixel);
+    let low = anatomy.length - 312.0 * g;
+    let proximal = [(-24.0, 33.0), (-14.0, 35.0), (-4.0, 29.0), (6.0, 33.0), (16.0, 38.0), (30.0, 40.0)];
+    let distal = [(-25.0, 290.0), (-14.0, 287.0), (-2.0, 291.0), (10.0, 289.0), (18.0, 292.0), (28.0, 283.0)];
+    for (line, offset) in [(proximal, 0.0), (distal, low)] {
+        let motion = fragments.motion_at(offset + line[2].1 * g);
+        // Front and back edge of the plate fall apart as the bone is turned.
+        for y in [-7.0, 7.0] {
+            let points: Vec<_> = line
+                .iter()
+                .map(|&(x, z)| motion.apply(Vec3::new(x * g, y * g, offset + (z + 0.12 * y) * g)))
+                .map(|p| setup.to_pixel(setup.project(p)))
+                .collect();
+            let reach = thickness + 1.2;
+            along_polyline(attenuation, &smooth(&points), reach / mm, |value, d, share| {
+                let d = d * mm;
+                // It ends at the bone's edge, where there is nothing to take away.
+                let edge = (8.0 * share.min(1.0 - share)).min(1.0);
+                let dark = (1.0 - (d / thickness).powi(2)).max(0.0);
+                let dense = (1.0 - ((d - thickness) / 0.9).powi(2)).max(0.0);
+                *value += edge * (MU_CORTICAL - MU_MUSCLE) * g * (0.9 * dense - 3.0 * dark);
+            });
+        }
     }
 }
 

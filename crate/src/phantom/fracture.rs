@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::PhantomConfig;
 use super::anatomy::{Anatomy, Bone};
+use super::difficulty::Grade;
 use super::draw::Draw;
 use super::geometry::{Motion, Ray, Vec3, angle};
 
@@ -222,23 +222,34 @@ pub(super) fn site(draw: &mut Draw) -> f32 {
     }
 }
 
-/// Breaks a humerus at `site`.
-pub(super) fn draw(config: &PhantomConfig, anatomy: &Anatomy, site: f32, draw: &mut Draw) -> (Fracture, Fragments) {
+/// Breaks a humerus at `site`; an arm that was `set`, by hardware, is hardly out of place.
+pub(super) fn draw(
+    grade: &Grade,
+    anatomy: &Anatomy,
+    site: f32,
+    set: bool,
+    draw: &mut Draw,
+) -> (Fracture, Fragments) {
     let kind = FractureKind::ALL[draw.weighted(&[0.27, 0.27, 0.23, 0.23])];
-    let subtle = draw.chance(config.subtle_fraction);
-    let overriding = !subtle && kind != FractureKind::Comminuted && draw.chance(0.15);
-    let mut gap = draw.uniform(3.0, 8.0);
-    let mut displacement = draw.uniform(0.3, 0.85);
-    let mut angulation = draw.normal(10.0, 7.0, 2.0).abs();
+    let subtle = draw.chance(grade.subtle);
+    let overriding = !subtle && !set && kind != FractureKind::Comminuted && draw.chance(0.15);
+    let mut gap = draw.uniform(grade.gap.0, grade.gap.1);
+    let mut displacement = draw.uniform(grade.displacement.0, grade.displacement.1);
+    let mut angulation = draw.normal(grade.angulation, 0.7 * grade.angulation, 2.0).abs();
     if overriding {
         gap = -draw.uniform(5.0, 16.0);
         displacement = draw.uniform(1.0, 1.15);
     }
     if subtle {
-        gap = draw.uniform(0.9, 1.8);
-        displacement = draw.uniform(0.0, 0.1);
-        angulation = draw.uniform(0.0, 4.0);
+        gap = draw.uniform(grade.subtle_gap.0, grade.subtle_gap.1);
+        displacement = draw.uniform(0.0, grade.subtle_displacement);
+        angulation = draw.uniform(0.0, 40.0 * grade.subtle_displacement);
     }
+    if set && !subtle {
+        (gap, displacement, angulation) = (0.5 * gap, 0.2 * displacement, 0.2 * angulation);
+    }
+    // Loose fragments of a bone that is hardly out of place are so too.
+    let near = subtle || set;
 
     let height = site * anatomy.length;
     let s = anatomy.humerus.section(height);
@@ -306,10 +317,10 @@ pub(super) fn draw(config: &PhantomConfig, anatomy: &Anatomy, site: f32, draw: &
             let to = if i + 1 == count { end } else { from + even * draw.uniform(0.75, 1.25) };
             let outwards = 0.5 * (from + to);
             // A loose fragment goes part of the way with the distal one, outwards and askew.
-            let out = draw.uniform(1.0, if subtle { 2.0 } else { 8.0 });
+            let out = draw.uniform(0.4 + 0.6 * displacement, if near { 2.0 } else { 8.0 });
             let along = draw.uniform(0.2, 0.8);
             let spin = draw.direction();
-            let askew = draw.uniform(2.0, if subtle { 4.0 } else { 26.0 }).to_radians();
+            let askew = draw.uniform(1.0, if near { 4.0 } else { 26.0 }).to_radians();
             list.push(Fragment {
                 motion: Motion::new(
                     Vec3::new(spin.cos(), spin.sin(), 0.0),
@@ -336,7 +347,12 @@ pub(super) fn draw(config: &PhantomConfig, anatomy: &Anatomy, site: f32, draw: &
 #[cfg(test)]
 mod tests {
     use super::super::draw::Purpose;
+    use super::super::{Difficulty, PhantomConfig};
     use super::*;
+
+    fn grade(difficulty: Difficulty) -> Grade {
+        Grade::new(&PhantomConfig { difficulty, ..PhantomConfig::default() })
+    }
 
     fn through(x: f32, z: f32) -> Ray {
         Ray { origin: Vec3::new(x, 0.0, z), direction: Vec3::new(0.0, 1.0, 0.0) }
@@ -344,11 +360,11 @@ mod tests {
 
     #[test]
     fn fragments_left_in_place_add_up_to_the_whole_bone() {
-        let config = PhantomConfig::default();
+        let grade = grade(Difficulty::MEDIUM);
         for number in 0..60 {
-            let anatomy = Anatomy::draw(&mut Draw::new(5, Purpose::Anatomy, number));
+            let anatomy = Anatomy::draw(&grade, &mut Draw::new(5, Purpose::Anatomy, number));
             let mut stream = Draw::new(5, Purpose::Fracture, number);
-            let (_, fragments) = super::draw(&config, &anatomy, 0.3 + 0.007 * number as f32, &mut stream);
+            let (_, fragments) = super::draw(&grade, &anatomy, 0.3 + 0.007 * number as f32, false, &mut stream);
             for dz in -30..=30 {
                 for x in [-9.0, -4.0, 0.0, 4.0, 9.0] {
                     let ray = through(x, fragments.height + dz as f32);
@@ -364,23 +380,46 @@ mod tests {
     }
 
     #[test]
-    fn kinds_and_sizes_are_as_documented() {
-        let config = PhantomConfig::default();
-        let anatomy = Anatomy::draw(&mut Draw::new(0, Purpose::Anatomy, 0));
-        let (mut kinds, mut subtle, mut overriding) = ([0; 4], 0, 0);
-        for number in 0..400 {
-            let mut stream = Draw::new(0, Purpose::Fracture, number);
-            let (fracture, fragments) = super::draw(&config, &anatomy, 0.5, &mut stream);
-            kinds[fracture.kind as usize] += 1;
-            subtle += usize::from(fracture.subtle);
-            overriding += usize::from(fracture.gap < 0.0);
-            assert!((0.0..=25.0).contains(&fracture.angulation));
-            assert!((0.0..=1.15).contains(&fracture.displacement));
-            assert!((-16.0..=8.0).contains(&fracture.gap));
-            let expected = if fracture.kind == FractureKind::Comminuted { 4..=6 } else { 2..=2 };
-            assert!(expected.contains(&fragments.list.len()));
+    fn kinds_and_sizes_are_as_documented_at_each_difficulty() {
+        // Gaps that do not override, displacement at most, share of subtle fractures.
+        let expected = [
+            (Difficulty::EASY, 4.0..=10.0, 1.0, 0.0),
+            (Difficulty::MEDIUM, 0.9..=8.0, 0.85, 0.15),
+            (Difficulty::HARD, 0.4..=5.0, 0.5, 0.5),
+        ];
+        for (difficulty, gaps, most, share) in expected {
+            let grade = grade(difficulty);
+            let anatomy = Anatomy::draw(&grade, &mut Draw::new(0, Purpose::Anatomy, 0));
+            let (mut kinds, mut subtle, mut overriding) = ([0; 4], 0, 0);
+            for number in 0..400 {
+                let mut stream = Draw::new(0, Purpose::Fracture, number);
+                let (fracture, fragments) = super::draw(&grade, &anatomy, 0.5, false, &mut stream);
+                kinds[fracture.kind as usize] += 1;
+                subtle += usize::from(fracture.subtle);
+                assert!((0.0..=30.0).contains(&fracture.angulation));
+                if fracture.gap < 0.0 {
+                    overriding += 1;
+                    assert!((-16.0..=-5.0).contains(&fracture.gap));
+                    assert!((1.0..=1.15).contains(&fracture.displacement));
+                } else {
+                    assert!(gaps.contains(&fracture.gap) && fracture.displacement <= most, "{fracture:?}");
+                }
+                let expected = if fracture.kind == FractureKind::Comminuted { 4..=6 } else { 2..=2 };
+                assert!(expected.contains(&fragments.list.len()));
+            }
+            assert!(kinds.iter().all(|&n| n > 60), "{kinds:?}");
+            assert!((f64::from(subtle) / 400.0 - share).abs() < 0.08 && overriding > 15, "{subtle} {overriding}");
         }
-        assert!(kinds.iter().all(|&n| n > 60), "{kinds:?}");
-        assert!((20..=100).contains(&subtle) && overriding > 15, "{subtle} {overriding}");
+    }
+
+    #[test]
+    fn a_set_bone_is_hardly_out_of_place() {
+        let grade = grade(Difficulty::EASY);
+        let anatomy = Anatomy::draw(&grade, &mut Draw::new(0, Purpose::Anatomy, 0));
+        for number in 0..100 {
+            let (fracture, _) = super::draw(&grade, &anatomy, 0.5, true, &mut Draw::new(0, Purpose::Fracture, number));
+            assert!((2.0..=5.0).contains(&fracture.gap) && fracture.displacement <= 0.2, "{fracture:?}");
+            assert!(fracture.angulation <= 6.0);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The lead letter that names the side, drawn from a glyph of our own.
 
-use image::{GrayImage, Luma};
+use image::{ImageBuffer, Luma};
 
 use super::setup::Marker;
 
@@ -13,7 +13,7 @@ fn glyph(letter: char) -> [u8; 7] {
 }
 
 /// Draws `letter` at the marker's place in grey `bright`, its edges smooth.
-pub(super) fn stamp(image: &mut GrayImage, marker: &Marker, letter: char, bright: f32) {
+pub(super) fn stamp(image: &mut ImageBuffer<Luma<u16>, Vec<u16>>, marker: &Marker, letter: char, bright: f32) {
     let rows = glyph(letter);
     let dot = marker.height / 7.0;
     let (s, c) = marker.turn.sin_cos();
@@ -49,7 +49,7 @@ pub(super) fn stamp(image: &mut GrayImage, marker: &Marker, letter: char, bright
             if cover > 0.0 {
                 let Luma([under]) = *image.get_pixel(x, y);
                 let grey = f32::from(under) + cover * (bright - f32::from(under)).max(0.0);
-                image.put_pixel(x, y, Luma([grey.round() as u8]));
+                image.put_pixel(x, y, Luma([grey.round() as u16]));
             }
         }
     }
@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn the_two_letters_differ_and_a_reversed_one_is_its_mirror_image() {
         let draw = |letter, reversed| {
-            let mut image = GrayImage::new(40, 40);
+            let mut image = ImageBuffer::new(40, 40);
             let marker = Marker { x: 20.0, y: 20.0, height: 21.0, turn: 0.0, reversed };
             stamp(&mut image, &marker, letter, 250.0);
             image

@@ -4,8 +4,10 @@
 use std::f32::consts::FRAC_PI_2;
 
 use super::anatomy::Anatomy;
+use super::difficulty::Grade;
 use super::draw::Draw;
 use super::geometry::Vec3;
+use super::plaster::Plaster;
 use super::{PhantomConfig, Projection};
 
 /// Everything about one film but its patient.
@@ -35,6 +37,11 @@ pub(super) struct Setup {
     pub collimation: Option<Collimation>,
     pub marker: Option<Marker>,
     pub lines: Vec<Line>,
+    pub plaster: Option<Plaster>,
+    /// How far the chest reaches over the arm in millimetres, `0` where it does not.
+    pub overlap: f32,
+    /// The beam is weaker towards the anode: change of attenuation from the film's middle to its right and lower edge.
+    pub heel: (f32, f32),
 }
 
 /// From logarithmic exposure to grey.
@@ -80,7 +87,14 @@ pub(super) struct Line {
 }
 
 /// The films of a study, one to four.
-pub(super) fn films(config: &PhantomConfig, anatomy: &Anatomy, site: f32, draw: &mut Draw) -> Vec<Setup> {
+pub(super) fn films(
+    config: &PhantomConfig,
+    grade: &Grade,
+    anatomy: &Anatomy,
+    site: f32,
+    draw: &mut Draw,
+) -> Vec<Setup> {
+    let plaster = draw.chance(grade.plaster).then(|| Plaster::draw(draw));
     let count = 1 + draw.weighted(&[0.18, 0.50, 0.22, 0.10]);
     let base = draw.normal(0.0, 6.0, 2.0);
     // Further films repeat one of these, slightly turned.
@@ -88,11 +102,19 @@ pub(super) fn films(config: &PhantomConfig, anatomy: &Anatomy, site: f32, draw: 
     if draw.chance(0.25) {
         order.swap(1, 2);
     }
-    order[..count].iter().map(|&projection| film(config, anatomy, site, projection, base, draw)).collect()
+    let mut setups: Vec<Setup> = order[..count]
+        .iter()
+        .map(|&projection| film(config, grade, anatomy, site, projection, base, draw))
+        .collect();
+    for setup in &mut setups {
+        setup.plaster.clone_from(&plaster);
+    }
+    setups
 }
 
 fn film(
     config: &PhantomConfig,
+    grade: &Grade,
     anatomy: &Anatomy,
     site: f32,
     projection: Projection,
@@ -109,7 +131,13 @@ fn film(
     };
     let rotation = (base + degrees).to_radians();
     let lateral = projection == Projection::Lateral;
-    let abduction: f32 = if lateral { draw.uniform(40.0, 85.0) } else { draw.uniform(8.0, 42.0) };
+    let overlap = if draw.chance(grade.overlap) { draw.uniform(50.0, 110.0) * anatomy.grown } else { 0.0 };
+    let abduction: f32 = match (overlap > 0.0, lateral) {
+        // The arm hangs, or lies in a sling, before the chest.
+        (true, _) => draw.uniform(0.0, 9.0),
+        (false, true) => draw.uniform(40.0, 85.0),
+        (false, false) => draw.uniform(8.0, 42.0),
+    };
     let flexion: f32 = if lateral { draw.uniform(30.0, 95.0) } else { draw.uniform(0.0, 14.0) };
 
     // The field along the arm: from half of the humerus to all of it with a joint.
@@ -117,10 +145,10 @@ fn film(
     let (low, high) = (0.5 * field - 0.17 * anatomy.length, 1.17 * anatomy.length - 0.5 * field);
     let along = if low < high { draw.uniform(low, high) } else { 0.5 * anatomy.length + draw.normal(0.0, 8.0, 1.5) };
     let site_z = site * anatomy.length;
-    let margin = 0.5 * field - 48.0;
+    let margin = 0.5 * field - 48.0 * anatomy.grown;
     let along = along.clamp(site_z - margin, site_z + margin);
     let aspect = draw.uniform(0.50, 0.98);
-    let across_room = (0.5 * field * aspect - 62.0).max(0.0);
+    let across_room = (0.5 * field * aspect - 62.0 * anatomy.grown).max(0.0);
     let across = draw.uniform(-0.6, 1.0) * across_room.min(45.0);
 
     let long = config.longest_side;
@@ -141,8 +169,8 @@ fn film(
     let tone = Tone {
         dark: draw.uniform(4.0, 24.0),
         bright: draw.uniform(205.0, 248.0),
-        window: draw.uniform(0.88, 1.25),
-        gamma: draw.uniform(0.85, 1.25),
+        window: 1.06 + draw.uniform(-0.9, 1.1) * grade.misjudged,
+        gamma: 1.04 + draw.uniform(-1.0, 1.0) * grade.misjudged,
         edge: draw.uniform(0.25, 0.9),
     };
     let collimation = draw.chance(0.6).then(|| Collimation {
@@ -177,11 +205,21 @@ fn film(
             strength: draw.uniform(strength.0, strength.1),
         });
     };
-    if draw.chance(0.10) {
+    let cables = if draw.chance(grade.cables) { 1 + draw.weighted(&[0.6, 0.3, 0.1]) } else { 0 };
+    for _ in 0..cables {
         line((0.7, 1.3), (0.35, 0.9), draw);
     }
     for _ in 0..draw.weighted(&[0.5, 0.3, 0.2]) {
         line((0.8, 2.2), (0.03, 0.10), draw);
+    }
+    if cables > 0 && draw.chance(0.6) {
+        // A cable that ends in an electrode: a pad with a metal snap.
+        let end = lines[0].ends[0];
+        let at = (0.8 * end.0, 0.8 * end.1);
+        lines[0].ends[0] = at;
+        for (radius, strength) in [(draw.uniform(9.0, 14.0), 0.09), (draw.uniform(2.0, 3.2), 2.4)] {
+            lines.push(Line { ends: [at, at], bend: at, radius, strength });
+        }
     }
     let mut setup = Setup {
         projection,
@@ -194,14 +232,17 @@ fn film(
         mirrored: anatomy.left,
         abduction: abduction.to_radians(),
         flexion: flexion.to_radians(),
-        trunk: draw.chance(0.85),
-        fluence: config.fluence * draw.uniform(0.5, 1.6),
+        trunk: draw.chance(0.85) || overlap > 0.0,
+        fluence: grade.fluence * draw.uniform(0.5, 1.6),
         blur: draw.uniform(0.35, 0.75),
         scatter: draw.uniform(0.02, 0.12),
         tone,
         collimation,
         marker: None,
         lines,
+        plaster: None,
+        overlap,
+        heel: (draw.normal(0.0, 0.05, 2.0), draw.normal(0.0, 0.05, 2.0)),
     };
     setup.marker = marker.map(|marker| setup.beside_the_arm(marker, medial_corner));
     setup
@@ -258,15 +299,17 @@ impl Setup {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Difficulty;
     use super::super::draw::Purpose;
     use super::*;
 
     #[test]
     fn arm_and_pixel_coordinates_are_inverse_to_each_other() {
-        let config = PhantomConfig::default();
+        let config = PhantomConfig { difficulty: Difficulty::HARD, ..PhantomConfig::default() };
+        let grade = Grade::new(&config);
         for number in 0..40 {
-            let anatomy = Anatomy::draw(&mut Draw::new(0, Purpose::Anatomy, number));
-            for setup in films(&config, &anatomy, 0.5, &mut Draw::new(0, Purpose::Films, number)) {
+            let anatomy = Anatomy::draw(&grade, &mut Draw::new(0, Purpose::Anatomy, number));
+            for setup in films(&config, &grade, &anatomy, 0.5, &mut Draw::new(0, Purpose::Films, number)) {
                 let (x, y) = setup.to_pixel(setup.to_arm(setup.on_film(40.0, 200.0)));
                 assert!((x - 40.0).abs() < 0.01 && (y - 200.0).abs() < 0.01, "{x} {y}");
             }
@@ -275,11 +318,12 @@ mod tests {
 
     #[test]
     fn the_site_is_on_every_film() {
-        let config = PhantomConfig::default();
+        let config = PhantomConfig { difficulty: Difficulty::HARD, ..PhantomConfig::default() };
+        let grade = Grade::new(&config);
         for number in 0..200 {
-            let anatomy = Anatomy::draw(&mut Draw::new(7, Purpose::Anatomy, number));
+            let anatomy = Anatomy::draw(&grade, &mut Draw::new(7, Purpose::Anatomy, number));
             let site = super::super::fracture::site(&mut Draw::new(7, Purpose::Films, number));
-            for setup in films(&config, &anatomy, site, &mut Draw::new(7, Purpose::Films, number)) {
+            for setup in films(&config, &grade, &anatomy, site, &mut Draw::new(7, Purpose::Films, number)) {
                 let (x, y) = setup.to_pixel((0.0, site * anatomy.length));
                 let (w, h) = (setup.width as f32, setup.height as f32);
                 let inside = x > 0.08 * w && x < 0.92 * w && y > 0.08 * h && y < 0.92 * h;

@@ -1,14 +1,16 @@
 //! A set of phantoms on disk, in MURA's layout with the truth beside.
 //!
 //! ```text
-//! OUT/phantom.json                                   settings and crate version
+//! OUT/phantom.json                                   settings, crate version, version of the drawing
 //! OUT/train_image_paths.csv                          OUT/train/XR_HUMERUS/patient00001/study1_positive/image1.png
 //! OUT/train_labeled_studies.csv                      OUT/train/XR_HUMERUS/patient00001/study1_positive/,1
 //! OUT/train/XR_HUMERUS/patient00001/study1_positive/image1.png
-//! OUT/truth/boxes.json                               [{image, box: [x, y, width, height], projection, fracture}]
+//! OUT/truth/annotations.json                         COCO: boxes and masks of fractures and hardware, what each film shows
 //! OUT/truth/train/XR_HUMERUS/patient00001/study1_positive/image1_mask.png
+//! OUT/truth/train/XR_HUMERUS/patient00001/study1_positive/image1_hardware.png
 //! ```
-//! and the same for `valid`. As in MURA the paths begin with the name of the root folder.
+//! and the same for `valid`; DICOM films end in `.dcm`. As in MURA the paths of the tables begin with the name of the root
+//! folder; those of `annotations.json` begin below it.
 
 use std::fs;
 use std::io::{BufWriter, Write};
@@ -20,8 +22,11 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, GrayImage, ImageEncoder};
 use serde::{Deserialize, Serialize};
 
+use super::coco::{self, Film, Finding, Of};
+use super::dicom::{self, Identity};
 use super::draw::{Draw, Purpose};
-use super::{Fracture, PhantomConfig, PhantomStudy, Projection, label, patient, study};
+use super::partial::Partial;
+use super::{DRAWING_VERSION, Format, PhantomConfig, PhantomStudy, label, patient, study};
 use crate::study::{Label, Split};
 use crate::{Error, Result};
 
@@ -49,6 +54,7 @@ pub struct PhantomSet {
 struct Card {
     config: PhantomConfig,
     version: String,
+    drawing: u32,
     summary: Summary,
 }
 
@@ -61,24 +67,13 @@ struct Summary {
     views: usize,
 }
 
-/// A row of `truth/boxes.json`.
-#[derive(Debug, Serialize)]
-struct Truth {
-    image: String,
-    #[serde(rename = "box")]
-    bounding_box: [u32; 4],
-    projection: Projection,
-    fracture: Fracture,
-}
-
 /// The rows that one study adds to the tables.
 #[derive(Debug)]
 struct Rows {
     split: Split,
     folder: String,
     abnormal: bool,
-    images: Vec<String>,
-    truth: Vec<Truth>,
+    films: Vec<Film>,
 }
 
 /// Writes a set in MURA's layout to `out`, which is new, empty, or holds the very same set already.
@@ -109,15 +104,14 @@ pub(super) fn write_with(
         return Err(Error::setting("output folder", "a folder with a name", out.display()));
     };
     let name = name.to_string_lossy().into_owned();
-    fs::create_dir_all(parent).map_err(Error::io(parent))?;
-    let partial =
-        tempfile::Builder::new().prefix(&format!(".{name}.partial-")).tempdir_in(parent).map_err(Error::io(parent))?;
+    let partial = Partial::new(parent, &name)?;
     let root = partial.path();
 
     let splits = splits(config);
-    let rows = draw_all(config, root, &name, &splits, progress, threads)?;
-    let summary = tables(root, &name, &rows)?;
-    let card = Card { config: config.clone(), version: env!("CARGO_PKG_VERSION").to_owned(), summary };
+    let rows = draw_all(config, root, &splits, progress, threads)?;
+    let summary = tables(root, &name, rows)?;
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let card = Card { config: config.clone(), version, drawing: DRAWING_VERSION, summary };
     write_json(&root.join("phantom.json"), &card)?;
 
     // The temporary folder is private to its owner; the set is as public as any other folder made here.
@@ -131,12 +125,8 @@ pub(super) fn write_with(
         // Found empty above; a folder that has filled up since is not removed.
         fs::remove_dir(out).map_err(Error::io(out))?;
     }
-    match fs::rename(root, &absolute) {
-        Ok(()) => {
-            // Moved away: nothing is left to clean up.
-            let _ = partial.keep();
-            Ok(set(config, out, summary, false))
-        }
+    match partial.move_to(&absolute) {
+        Ok(()) => Ok(set(config, out, summary, false)),
         // Someone else may have finished the same set meanwhile.
         Err(source) => existing(config, out)?.ok_or(Error::Io { path: out.to_owned(), source }),
     }
@@ -160,8 +150,14 @@ fn existing(config: &PhantomConfig, out: &Path) -> Result<Option<PhantomSet>> {
         return if empty { Ok(None) } else { refuse("holds other files") };
     }
     let text = fs::read_to_string(&card_path).map_err(Error::io(&card_path))?;
+    // An older card may lack fields, so its version is looked at first.
+    let version = serde_json::from_str::<serde_json::Value>(&text).ok().map(|card| {
+        card["version"] == env!("CARGO_PKG_VERSION") && card["drawing"] == DRAWING_VERSION
+    });
+    if version == Some(false) {
+        return refuse("holds phantoms of another version");
+    }
     match serde_json::from_str::<Card>(&text) {
-        Ok(card) if card.version != env!("CARGO_PKG_VERSION") => refuse("holds phantoms of another version"),
         Ok(card) if card.config != *config => refuse("holds phantoms of other settings"),
         Ok(card) => Ok(Some(set(config, out, card.summary, true))),
         Err(_) => refuse("holds a phantom.json that cannot be read"),
@@ -218,7 +214,6 @@ pub(super) fn splits(config: &PhantomConfig) -> Vec<Split> {
 fn draw_all(
     config: &PhantomConfig,
     root: &Path,
-    name: &str,
     splits: &[Split],
     progress: &(dyn Fn(usize) + Sync),
     threads: usize,
@@ -233,7 +228,7 @@ fn draw_all(
                     if number >= config.studies {
                         break;
                     }
-                    let result = write_study(&study(config, number), root, name, splits[number]);
+                    let result = write_study(config, &study(config, number), root, splits[number]);
                     stop.fetch_or(result.is_err(), Ordering::Relaxed);
                     results.lock().expect("no thread panics with the lock").push((number, result));
                     progress(done.fetch_add(1, Ordering::Relaxed) + 1);
@@ -248,7 +243,7 @@ fn draw_all(
     Ok(rows)
 }
 
-fn write_study(study: &PhantomStudy, root: &Path, name: &str, split: Split) -> Result<Rows> {
+fn write_study(config: &PhantomConfig, study: &PhantomStudy, root: &Path, split: Split) -> Result<Rows> {
     let abnormal = study.label == Label::Abnormal;
     let folder = format!(
         "{split}/XR_HUMERUS/patient{:05}/study{}_{}",
@@ -259,26 +254,44 @@ fn write_study(study: &PhantomStudy, root: &Path, name: &str, split: Split) -> R
     let films = root.join(&folder);
     let truths = root.join("truth").join(&folder);
     fs::create_dir_all(&films).map_err(Error::io(&films))?;
-    if abnormal {
+    if abnormal || study.hardware.is_some() {
         fs::create_dir_all(&truths).map_err(Error::io(&truths))?;
     }
-    let mut rows = Rows { split, folder: format!("{name}/{folder}/"), abnormal, images: Vec::new(), truth: Vec::new() };
+    let identity = Identity::new(config, study);
+    let mut rows = Rows { split, folder, abnormal, films: Vec::new() };
     for (i, view) in study.views.iter().enumerate() {
-        let image = format!("image{}.png", i + 1);
-        write_png(&films.join(&image), &view.image)?;
-        let image = format!("{name}/{folder}/{image}");
-        if let Some(mask) = &view.mask {
-            write_png(&truths.join(format!("image{}_mask.png", i + 1)), mask)?;
+        let number = i + 1;
+        let extension = if config.format == Format::Png { "png" } else { "dcm" };
+        let path = films.join(format!("image{number}.{extension}"));
+        match config.format {
+            Format::Png => write_png(&path, &view.image)?,
+            Format::Dicom => dicom::write(&path, study, i, &identity)?,
         }
-        if let (Some(bounding_box), Some(fracture)) = (view.bounding_box, &study.fracture) {
-            rows.truth.push(Truth {
-                image: image.clone(),
-                bounding_box,
-                projection: view.projection,
-                fracture: fracture.clone(),
-            });
+        let mut findings = Vec::new();
+        if let (Some(mask), Some(fracture)) = (&view.mask, &study.fracture) {
+            write_png(&truths.join(format!("image{number}_mask.png")), mask)?;
+            findings.extend(Finding::new(mask, Of::Fracture(fracture.clone())));
         }
-        rows.images.push(image);
+        if let (Some(mask), Some(hardware)) = (&view.hardware_mask, &study.hardware) {
+            write_png(&truths.join(format!("image{number}_hardware.png")), mask)?;
+            findings.extend(Finding::new(mask, Of::Hardware(hardware.clone())));
+        }
+        rows.films.push(Film {
+            id: 0,
+            file_name: format!("{}/image{number}.{extension}", rows.folder),
+            width: view.image.width(),
+            height: view.image.height(),
+            split,
+            study: format!("patient{:05}/study{}", study.patient, study.visit),
+            label: study.label,
+            projection: view.projection,
+            age: study.age,
+            plaster: study.plaster,
+            hardware: study.hardware.is_some(),
+            overlap: view.overlap,
+            mm_per_pixel: view.mm_per_pixel,
+            findings,
+        });
     }
     Ok(rows)
 }
@@ -295,38 +308,38 @@ fn write_png(path: &Path, image: &GrayImage) -> Result<()> {
     writer.flush().map_err(Error::io(path))
 }
 
-/// The four tables of MURA, and the boxes.
-fn tables(root: &Path, name: &str, rows: &[Rows]) -> Result<Summary> {
+/// The four tables of MURA, and the annotations.
+fn tables(root: &Path, name: &str, rows: Vec<Rows>) -> Result<Summary> {
     for split in [Split::Train, Split::Valid] {
         let (mut images, mut studies) = (String::new(), String::new());
         for row in rows.iter().filter(|row| row.split == split) {
-            for image in &row.images {
-                images.push_str(image);
-                images.push('\n');
+            for film in &row.films {
+                images.push_str(&format!("{name}/{}\n", film.file_name));
             }
-            studies.push_str(&format!("{},{}\n", row.folder, u8::from(row.abnormal)));
+            studies.push_str(&format!("{name}/{}/,{}\n", row.folder, u8::from(row.abnormal)));
         }
         for (table, text) in [("image_paths", images), ("labeled_studies", studies)] {
             let path = root.join(format!("{split}_{table}.csv"));
             fs::write(&path, text).map_err(Error::io(&path))?;
         }
     }
-    let truth = root.join("truth");
-    fs::create_dir_all(&truth).map_err(Error::io(&truth))?;
-    let boxes: Vec<&Truth> = rows.iter().flat_map(|row| &row.truth).collect();
-    write_json(&truth.join("boxes.json"), &boxes)?;
-    let mut patients: Vec<&str> = rows
-        .iter()
-        .map(|row| row.folder[name.len() + 1..].rsplit_once("/study").map_or("", |(patient, _)| patient))
-        .collect();
+    let mut patients: Vec<&str> =
+        rows.iter().map(|row| row.folder.rsplit_once("/study").map_or("", |(patient, _)| patient)).collect();
     patients.sort_unstable();
     patients.dedup();
-    Ok(Summary {
+    let summary = Summary {
         abnormal: rows.iter().filter(|row| row.abnormal).count(),
         valid: rows.iter().filter(|row| row.split == Split::Valid).count(),
         patients: patients.len(),
-        views: rows.iter().map(|row| row.images.len()).sum(),
-    })
+        views: rows.iter().map(|row| row.films.len()).sum(),
+    };
+    let truth = root.join("truth");
+    fs::create_dir_all(&truth).map_err(Error::io(&truth))?;
+    let path = truth.join("annotations.json");
+    let mut films: Vec<Film> = rows.into_iter().flat_map(|row| row.films).collect();
+    let text = coco::document(&mut films).map_err(|error| Error::io(&path)(error.into()))?;
+    fs::write(&path, text).map_err(Error::io(&path))?;
+    Ok(summary)
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {

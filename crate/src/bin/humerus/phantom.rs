@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use humerus::Result;
-use humerus::phantom::{self, PhantomConfig};
+use humerus::phantom::{self, Difficulty, Format, PhantomConfig};
 
 use crate::output;
 
@@ -15,6 +15,15 @@ pub struct Args {
     /// Decides everything: the same seed gives the same bytes
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
+    /// easy, medium, hard, or a number from 0 to 1: displaced fractures on clear films, or hairlines among ribs and plaster
+    #[arg(long, value_name = "D", default_value_t)]
+    difficulty: Difficulty,
+    /// How to store films: 8-bit PNG, or 12-bit DICOM with either photometric interpretation
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "png")]
+    format: Storage,
+    /// Share of studies with plate or nail, 0 to 1, whatever the label [default: by the difficulty]
+    #[arg(long, value_name = "SHARE")]
+    hardware: Option<f64>,
     /// Folder to write, in MURA's layout; new, empty, or holding the same set already
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -23,9 +32,25 @@ pub struct Args {
     json: bool,
 }
 
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Storage {
+    Png,
+    Dicom,
+}
+
 impl Args {
     pub fn run(self) -> Result<()> {
-        let config = PhantomConfig { studies: self.studies, seed: self.seed, ..PhantomConfig::default() };
+        let config = PhantomConfig {
+            studies: self.studies,
+            seed: self.seed,
+            difficulty: self.difficulty,
+            hardware_fraction: self.hardware,
+            format: match self.format {
+                Storage::Png => Format::Png,
+                Storage::Dicom => Format::Dicom,
+            },
+            ..PhantomConfig::default()
+        };
         let set = phantom::write(&config, &self.out, &|_| ())?;
         if self.json {
             return output::json(&set);
