@@ -223,13 +223,7 @@ pub(super) fn site(draw: &mut Draw) -> f32 {
 }
 
 /// Breaks a humerus at `site`; an arm that was `set`, by hardware, is hardly out of place.
-pub(super) fn draw(
-    grade: &Grade,
-    anatomy: &Anatomy,
-    site: f32,
-    set: bool,
-    draw: &mut Draw,
-) -> (Fracture, Fragments) {
+pub(super) fn draw(grade: &Grade, anatomy: &Anatomy, site: f32, set: bool, draw: &mut Draw) -> (Fracture, Fragments) {
     let kind = FractureKind::ALL[draw.weighted(&[0.27, 0.27, 0.23, 0.23])];
     let subtle = draw.chance(grade.subtle);
     let overriding = !subtle && !set && kind != FractureKind::Comminuted && draw.chance(0.15);
@@ -390,12 +384,12 @@ mod tests {
         for (difficulty, gaps, most, share) in expected {
             let grade = grade(difficulty);
             let anatomy = Anatomy::draw(&grade, &mut Draw::new(0, Purpose::Anatomy, 0));
-            let (mut kinds, mut subtle, mut overriding) = ([0; 4], 0, 0);
+            let (mut kinds, mut subtle, mut overriding) = ([0; 4], 0_u32, 0);
             for number in 0..400 {
                 let mut stream = Draw::new(0, Purpose::Fracture, number);
                 let (fracture, fragments) = super::draw(&grade, &anatomy, 0.5, false, &mut stream);
                 kinds[fracture.kind as usize] += 1;
-                subtle += usize::from(fracture.subtle);
+                subtle += u32::from(fracture.subtle);
                 assert!((0.0..=30.0).contains(&fracture.angulation));
                 if fracture.gap < 0.0 {
                     overriding += 1;

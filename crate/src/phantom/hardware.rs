@@ -127,8 +127,13 @@ fn plate(anatomy: &Anatomy, site: f32, metal: Metal, draw: &mut Draw) -> Implant
         .collect();
     let (mut rods, mut slabs, mut screws) = (Vec::new(), Vec::new(), 0);
     for (i, pair) in knots.windows(2).enumerate() {
-        let slab = Slab::between(pair[0], pair[1], radial(azimuth), across, thick, 2.1 * radius)
-            .rounded(if i == 0 { -1.0 } else if i + 1 == holes { 1.0 } else { 0.0 });
+        let slab = Slab::between(pair[0], pair[1], radial(azimuth), across, thick, 2.1 * radius).rounded(if i == 0 {
+            -1.0
+        } else if i + 1 == holes {
+            1.0
+        } else {
+            0.0
+        });
         // The outermost holes always have their screw.
         if draw.chance(0.72) || i == 0 || i + 1 == holes {
             let (_, reach) = surface(anatomy, slab.centre.z, azimuth);

@@ -123,7 +123,8 @@ impl Slab {
             low = (low.0.min(x), low.1.min(y));
             high = (high.0.max(x), high.1.max(y));
         }
-        let clip = |low: f32, high: f32, limit: usize| (low.max(0.0) as usize)..((high.max(0.0) as usize + 1).min(limit));
+        let clip =
+            |low: f32, high: f32, limit: usize| (low.max(0.0) as usize)..((high.max(0.0) as usize + 1).min(limit));
         let width = metal.width;
         let direction = (beam.dot(self.along), beam.dot(self.across), beam.dot(self.normal));
         for y in clip(low.1, high.1, metal.height) {

@@ -299,7 +299,8 @@ impl Plan {
         let texture = Texture::draw(&mut films);
         let setups = setup::films(config, &grade, &anatomy, site, &mut films);
         let label = label(config, number);
-        let chance = hardware::probability(grade.hardware, config.abnormal_fraction, config.hardware_correlation, label);
+        let chance =
+            hardware::probability(grade.hardware, config.abnormal_fraction, config.hardware_correlation, label);
         let implant = hardware::draw(chance, &anatomy, site, &mut stream(Purpose::Hardware, number));
         let (fracture, fragments) = match label {
             Label::Normal => (None, Fragments::whole()),

@@ -102,10 +102,8 @@ pub(super) fn films(
     if draw.chance(0.25) {
         order.swap(1, 2);
     }
-    let mut setups: Vec<Setup> = order[..count]
-        .iter()
-        .map(|&projection| film(config, grade, anatomy, site, projection, base, draw))
-        .collect();
+    let mut setups: Vec<Setup> =
+        order[..count].iter().map(|&projection| film(config, grade, anatomy, site, projection, base, draw)).collect();
     for setup in &mut setups {
         setup.plaster.clone_from(&plaster);
     }
@@ -235,7 +233,8 @@ fn film(
         trunk: draw.chance(0.85) || overlap > 0.0,
         fluence: grade.fluence * draw.uniform(0.5, 1.6),
         blur: draw.uniform(0.35, 0.75),
-        scatter: draw.uniform(0.02, 0.12),
+        // A chest is filmed through a grid.
+        scatter: draw.uniform(0.02, 0.12) * if overlap > 0.0 { 0.3 } else { 1.0 },
         tone,
         collimation,
         marker: None,

@@ -151,9 +151,9 @@ fn existing(config: &PhantomConfig, out: &Path) -> Result<Option<PhantomSet>> {
     }
     let text = fs::read_to_string(&card_path).map_err(Error::io(&card_path))?;
     // An older card may lack fields, so its version is looked at first.
-    let version = serde_json::from_str::<serde_json::Value>(&text).ok().map(|card| {
-        card["version"] == env!("CARGO_PKG_VERSION") && card["drawing"] == DRAWING_VERSION
-    });
+    let version = serde_json::from_str::<serde_json::Value>(&text)
+        .ok()
+        .map(|card| card["version"] == env!("CARGO_PKG_VERSION") && card["drawing"] == DRAWING_VERSION);
     if version == Some(false) {
         return refuse("holds phantoms of another version");
     }
