@@ -178,20 +178,16 @@ fn shares(config: &PhantomConfig, studies: usize) -> ([f64; 2], BTreeMap<&'stati
 
 #[test]
 fn neither_hardware_nor_plaster_nor_exposure_tells_the_label() {
-    for difficulty in [Difficulty::MEDIUM, Difficulty::HARD] {
-        let config = PhantomConfig { longest_side: 64, difficulty, ..PhantomConfig::default() };
-        let (count, met) = shares(&config, 1000);
-        for (name, [normal, abnormal]) in met {
-            let (p, q) = (normal / count[0], abnormal / count[1]);
-            let pooled = (normal + abnormal) / (count[0] + count[1]);
-            assert!(pooled > 0.0 && pooled < 1.0, "{difficulty}: {name} tells nothing apart");
-            // Two proportions, sixteen of them: any beyond three and a half standard errors in one of 130 sets.
-            let error = (pooled * (1.0 - pooled) * (1.0 / count[0] + 1.0 / count[1])).sqrt();
-            assert!(
-                (p - q).abs() < 3.5 * error,
-                "{difficulty}: {name} in {p:.3} of normal, {q:.3} of abnormal studies"
-            );
-        }
+    // Everything is most frequent, and so most easily told, where it is hard.
+    let config = PhantomConfig { longest_side: 64, difficulty: Difficulty::HARD, ..PhantomConfig::default() };
+    let (count, met) = shares(&config, 1000);
+    for (name, [normal, abnormal]) in met {
+        let (p, q) = (normal / count[0], abnormal / count[1]);
+        let pooled = (normal + abnormal) / (count[0] + count[1]);
+        assert!(pooled > 0.05 && pooled < 0.95, "{name} tells nothing apart");
+        // Two proportions: beyond three standard errors in one of 370 cases.
+        let error = (pooled * (1.0 - pooled) * (1.0 / count[0] + 1.0 / count[1])).sqrt();
+        assert!((p - q).abs() < 3.0 * error, "{name} in {p:.3} of normal, {q:.3} of abnormal studies");
     }
 }
 
