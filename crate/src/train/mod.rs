@@ -111,11 +111,14 @@ impl<'a> Session<'a> {
         }
         let started = Instant::now();
         let mut recipe = recipe.clone();
-        let mut train = prepare(&train_studies, &recipe, options, progress)?;
+        // All at once: a damaged film is met now, not after the last epoch.
+        let all: Vec<&Study> = index.studies.iter().collect();
+        rarely(progress, |tell| dataset::prepare(&all, &recipe.preprocess, &options.feeding, tell))?;
+        let mut train = open(&train_studies, &recipe, options, progress)?;
         if recipe.standardise == Standardise::TrainingSet {
             (recipe.preprocess.mean, recipe.preprocess.std) = train.statistics()?;
         }
-        let mut tune = prepare(&tune_studies, &recipe, options, progress)?;
+        let mut tune = open(&tune_studies, &recipe, options, progress)?;
         for films in [&mut train, &mut tune] {
             films.move_to(device, options.feeding.device_share)?;
         }
@@ -290,7 +293,7 @@ impl<'a> Session<'a> {
     fn finish(self, progress: &mut dyn FnMut(&Event)) -> Result<TrainReport> {
         let path = self.options.run.join(MODEL_FILE);
         let mut model = Model::open(&path, self.options.device)?;
-        let films = prepare(&self.valid_studies, &self.recipe, self.options, progress)?;
+        let films = open(&self.valid_studies, &self.recipe, self.options, progress)?;
         let held_out: Report = score::loaded(&model, &films, &self.valid_studies)?;
         let metrics = held_out.metrics(&model.card.operating_point, Some(Split::Valid))?;
         model.card.held_out = Some(metrics.clone());
@@ -318,15 +321,20 @@ impl<'a> Session<'a> {
 /// Seconds between two signs of life while films are decoded.
 const SIGN_OF_LIFE: u64 = 10;
 
-/// Opens the films of some studies; tells of it when it takes long.
-fn prepare(
+/// Opens the films of some studies.
+fn open(
     studies: &[&Study],
     recipe: &Recipe,
     options: &TrainOptions,
     progress: &mut dyn FnMut(&Event),
 ) -> Result<Films> {
+    rarely(progress, |tell| Films::open(studies, &recipe.preprocess, &options.feeding, tell))
+}
+
+/// Does `work`, which tells of every few films, and passes on what a person wants to read of it.
+fn rarely<T>(progress: &mut dyn FnMut(&Event), work: impl FnOnce(&mut dyn FnMut(Preparing)) -> Result<T>) -> Result<T> {
     let mut said = Instant::now();
-    Films::open(studies, &recipe.preprocess, &options.feeding, &mut |preparing| {
+    work(&mut |preparing| {
         let is_step = matches!(preparing, Preparing::Decoded { .. });
         if !is_step || said.elapsed().as_secs() >= SIGN_OF_LIFE {
             said = Instant::now();

@@ -37,21 +37,21 @@ pub fn run() -> Result<bool> {
         println!("skipped: bench data needs the real films and PyTorch's script in {}", shared.display());
         return Ok(true);
     }
-    let step = Step::start("release build");
-    ran(ready.command("cargo").args(BUILD).current_dir(&ready.checkout.root), &step)?;
-    step.done();
-    let compared = compare(&ready, &films, &rival)?;
-    let bounded = memory(&ready, &films)?;
+    let program = built(&ready)?;
+    let compared = compare(&ready, &program, &films, &rival)?;
+    let bounded = memory(&ready, &program, &films)?;
     Ok(compared && bounded)
 }
 
-const BUILD: [&str; 6] = ["build", "--release", "--package", "humerus", "--example", "feed"];
-
 /// The crate's example, which measures and prints one JSON object a line.
-fn ours(ready: &Ready) -> Command {
+fn built(ready: &Ready) -> Result<PathBuf> {
+    let step = Step::start("release build");
     let mut command = ready.command("cargo");
-    command.args(["run", "--quiet"]).args(&BUILD[1..]).arg("--").current_dir(&ready.checkout.root);
-    command
+    command.args(["build", "--release", "--package", "humerus", "--example", "feed", "--message-format", "json"]);
+    let messages = ran(command.current_dir(&ready.checkout.root), &step)?;
+    step.done();
+    let program = messages.iter().rev().find_map(|message| message["executable"].as_str());
+    program.map(PathBuf::from).ok_or_else(|| Problem::new("bench data: cargo built no program"))
 }
 
 /// The JSON objects that a command prints.
@@ -80,7 +80,7 @@ fn folder(ready: &Ready) -> Result<tempfile::TempDir> {
     builder.prefix(".bench-").tempdir_in(&ready.cache.root).map_err(Problem::at(&ready.cache.root))
 }
 
-fn compare(ready: &Ready, films: &Path, rival: &Path) -> Result<bool> {
+fn compare(ready: &Ready, program: &Path, films: &Path, rival: &Path) -> Result<bool> {
     const CASES: [(&str, &str); 4] = [
         ("decode", "decode and resize, from the files"),
         ("build", "the same, into an empty cache"),
@@ -95,7 +95,7 @@ fn compare(ready: &Ready, films: &Path, rival: &Path) -> Result<bool> {
         command.arg(rival).args(["--steps", "1", "--data"]).arg(films).env_remove(SPIN.0);
         theirs.push(figure(&ran(&mut command, &step)?, "decode and resize", "images_per_second")?);
         let cache = folder(ready)?;
-        let mut command = ours(ready);
+        let mut command = ready.command(program);
         command.arg("decode").arg(films).arg(SIZE.to_string()).arg(cache.path().join("films"));
         let objects = ran(&mut command, &step)?;
         for (rates, (case, _)) in rates.iter_mut().zip(CASES) {
@@ -120,7 +120,7 @@ fn compare(ready: &Ready, films: &Path, rival: &Path) -> Result<bool> {
     Ok(decode_met && epoch_met)
 }
 
-fn memory(ready: &Ready, films: &Path) -> Result<bool> {
+fn memory(ready: &Ready, program: &Path, films: &Path) -> Result<bool> {
     let mut table = Table::new(["epoch of 100,000 views of 512 px", "cache MiB", "peak MiB", "open s", "epoch s"]);
     let mut met = true;
     // A few hundred films, each under hundreds of names, are one film each to the cache. So that it cannot be small for that
@@ -130,7 +130,7 @@ fn memory(ready: &Ready, films: &Path) -> Result<bool> {
         let set = folder(ready)?;
         step.say("linking");
         link(films, &set.path().join("films"), different)?;
-        let mut command = ours(ready);
+        let mut command = ready.command(program);
         command.arg("memory").arg(set.path().join("films")).arg(LARGE.to_string()).arg(set.path().join("cache"));
         let objects = ran(&mut command, &step)?;
         let figure = |name: &str| figure(&objects, "memory", name);

@@ -12,6 +12,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::super::parallel;
 use super::lock;
+use super::pack::UNFINISHED;
 use crate::preprocess;
 use crate::{Error, Result};
 
@@ -105,12 +106,13 @@ fn remember(folder: &Path, new: &[(u128, Known)]) -> std::io::Result<()> {
         entries.extend(known.stamp.changed.to_le_bytes());
         entries.extend(known.content.to_le_bytes());
     }
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    // One name for all, so that a killed process leaves one file at most, and the next one writes over it.
+    let unfinished = folder.join(NAME).with_extension(UNFINISHED);
+    let mut file = std::fs::File::create(&unfinished)?;
     file.write_all(&MAGIC)?;
     file.write_all(&entries)?;
     file.write_all(&xxh3_64(&entries).to_le_bytes())?;
-    file.persist(folder.join(NAME)).map_err(|error| error.error)?;
-    Ok(())
+    std::fs::rename(&unfinished, folder.join(NAME))
 }
 
 #[cfg(test)]

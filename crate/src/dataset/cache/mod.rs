@@ -10,8 +10,8 @@
 //!
 //! **What is verified when.** Opening verifies each file's length, header and table by checksum, and removes a file that
 //! fails. Each film is verified by its own checksum *every time it is read*; one that fails is decoded anew and put back. A
-//! source file is taken to be unchanged while path, size and time of change are (see [`identity`]); everything else is
-//! hashed again. A finished file must not be shortened while it is in use: that ends a process on any memory map.
+//! source file is taken to be unchanged while path, size and time of change (in nanoseconds) are; any other is read and hashed
+//! again at the start. A finished file must not be shortened while it is in use: that ends a process on any memory map.
 //!
 //! **Bounds.** After films were added, the files that were not used for longest are removed until all are below the limit.
 //! Where the folder cannot be written, or the disk is full, films are kept in memory instead, and the reader is told once.

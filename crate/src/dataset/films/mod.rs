@@ -447,6 +447,15 @@ mod tests {
     }
 
     #[test]
+    fn on_a_cpu_films_stay_where_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let studies = studies(folder.path());
+        let mut films = Films::load(&[&studies[1]], &preprocess(), &|_| {}).unwrap();
+        assert!(!films.move_to(Device::Cpu, 1.0).unwrap());
+        assert!(films.batch(&[4], Device::Cpu).is_ok());
+    }
+
+    #[test]
     fn settings_out_of_range_are_refused() {
         let share = Feeding { device_share: 1.5, ..Feeding::default() };
         let ahead = Feeding { ahead: 0, ..Feeding::default() };
