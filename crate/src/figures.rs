@@ -18,7 +18,7 @@ use crate::train::{Recipe, TrainReport};
 /// `n` films of one split with their labels, normal and abnormal in turn, taken evenly over the split.
 ///
 /// # Errors
-/// [`Error::Figure`](crate::Error::Figure) if the split has no film, [`Error::Decode`](crate::Error::Decode).
+/// [`Error::Figure`] if the split has no film, [`Error::Decode`].
 pub fn films(index: &Index, split: Split, n: usize) -> Result<Figure> {
     let studies = index.split(split);
     let of = |label| studies.iter().filter(move |s| s.label == label).copied().collect::<Vec<_>>();
@@ -42,8 +42,8 @@ pub fn films(index: &Index, split: Split, n: usize) -> Result<Figure> {
 /// very pixels that training by `recipe` sees, before they are standardised.
 ///
 /// # Errors
-/// [`Error::Setting`](crate::Error::Setting) for a recipe out of its ranges, [`Error::Split`](crate::Error::Split) as
-/// training, [`Error::Figure`](crate::Error::Figure) if `n` is 0, [`Error::Decode`](crate::Error::Decode).
+/// [`Error::Setting`] for a recipe out of its ranges, [`Error::Split`] as
+/// training, [`Error::Figure`] if `n` is 0, [`Error::Decode`].
 pub fn augmented(index: &Index, recipe: &Recipe, n: usize, epochs: usize) -> Result<Figure> {
     recipe.validate()?;
     let index = split::hold_out_tune(index, recipe.tune_fraction, recipe.seed)?;
@@ -82,7 +82,7 @@ fn short(id: &str) -> String {
 /// How many studies and views of each split are normal and abnormal.
 ///
 /// # Errors
-/// [`Error::Figure`](crate::Error::Figure).
+/// [`Error::Figure`].
 pub fn class_balance(index: &Index) -> Result<Figure> {
     let mut rows = Vec::new();
     for (split, counts) in index.summary().splits {
@@ -98,7 +98,7 @@ pub fn class_balance(index: &Index) -> Result<Figure> {
 /// Losses and AUROC over the epochs of a run.
 ///
 /// # Errors
-/// [`Error::Figure`](crate::Error::Figure).
+/// [`Error::Figure`].
 pub fn learning_curves(report: &TrainReport) -> Result<Figure> {
     let point = |e: &crate::train::EpochReport| CurvePoint {
         epoch: e.epoch,
@@ -113,7 +113,7 @@ pub fn learning_curves(report: &TrainReport) -> Result<Figure> {
 /// The ROC curve over studies, with the operating point.
 ///
 /// # Errors
-/// [`Error::Setting`](crate::Error::Setting) if a class is absent.
+/// [`Error::Setting`] if a class is absent.
 pub fn roc(report: &Report, metrics: &Metrics, point: &OperatingPoint) -> Result<Figure> {
     let title = format!("ROC over {} {}studies", metrics.studies, split_name(metrics));
     render::roc(&title, &report.roc()?, metrics.auroc.interval, Some(point.threshold))
@@ -122,7 +122,7 @@ pub fn roc(report: &Report, metrics: &Metrics, point: &OperatingPoint) -> Result
 /// Decisions against labels, over studies.
 ///
 /// # Errors
-/// [`Error::Figure`](crate::Error::Figure).
+/// [`Error::Figure`].
 pub fn confusion(metrics: &Metrics) -> Result<Figure> {
     let title = format!("Decisions on {} {}studies", metrics.studies, split_name(metrics));
     render::confusion(&title, &metrics.confusion, Label::ALL.map(Label::name))
@@ -139,7 +139,7 @@ fn split_name(metrics: &Metrics) -> String {
 /// Probabilities of the normal and the abnormal studies, and the threshold.
 ///
 /// # Errors
-/// [`Error::Figure`](crate::Error::Figure) if no study has a label.
+/// [`Error::Figure`] if no study has a label.
 pub fn score_histogram(report: &Report, point: &OperatingPoint) -> Result<Figure> {
     let (labels, scores) = report.labelled();
     let of = |label| labels.iter().zip(&scores).filter(move |(l, _)| **l == label).map(|(_, s)| *s).collect::<Vec<_>>();
@@ -149,7 +149,7 @@ pub fn score_histogram(report: &Report, point: &OperatingPoint) -> Result<Figure
 /// Scored films with label, probability and decision; says so where there is none.
 ///
 /// # Errors
-/// [`Error::Decode`](crate::Error::Decode).
+/// [`Error::Decode`].
 pub fn gallery(title: &str, scores: &[ViewScore]) -> Result<Figure> {
     let films =
         scores.iter().map(|score| Ok(Film { image: decode(&score.path)?, caption: caption(score), tone: tone(score) }));
@@ -172,7 +172,7 @@ fn tone(score: &ViewScore) -> Tone {
 /// Films beside their heat maps for *abnormal*, the true fracture outlined where the data set knows it.
 ///
 /// # Errors
-/// [`Error::NoSuchLayer`](crate::Error::NoSuchLayer), [`Error::Decode`](crate::Error::Decode).
+/// [`Error::NoSuchLayer`], [`Error::Decode`].
 pub fn heat_maps(model: &Model, title: &str, scores: &[ViewScore], layer: &str) -> Result<Figure> {
     if scores.is_empty() {
         return gallery(title, scores);
@@ -189,7 +189,7 @@ pub fn heat_maps(model: &Model, title: &str, scores: &[ViewScore], layer: &str) 
 /// Every channel of one layer for one film, 12 in a row.
 ///
 /// # Errors
-/// [`Error::NoSuchLayer`](crate::Error::NoSuchLayer), [`Error::Decode`](crate::Error::Decode).
+/// [`Error::NoSuchLayer`], [`Error::Decode`].
 pub fn activations(model: &Model, film: impl AsRef<Path>, layer: &str) -> Result<Figure> {
     let batch = model.card.preprocess.load(&[film])?;
     let maps = explain::activation_maps(&model.classifier, &batch, layer)?;
@@ -199,7 +199,7 @@ pub fn activations(model: &Model, film: impl AsRef<Path>, layer: &str) -> Result
 /// The patterns that excite some channels of a layer.
 ///
 /// # Errors
-/// [`Error::NoSuchLayer`](crate::Error::NoSuchLayer), [`Error::Setting`](crate::Error::Setting) for a channel that the layer lacks.
+/// [`Error::NoSuchLayer`], [`Error::Setting`] for a channel that the layer lacks.
 pub fn filters(model: &Model, layer: &str, channels: &[i64], options: &FilterOptions) -> Result<Figure> {
     let found = explain::filter_patterns(model, layer, channels, options)?;
     let patterns: Vec<FilterPattern> = found

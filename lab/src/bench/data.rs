@@ -91,8 +91,8 @@ fn compare(ready: &Ready, program: &Path, films: &Path, rival: &Path) -> Result<
     let mut rates: [Vec<f64>; 4] = Default::default();
     for repeat in 1..=REPEATS {
         let step = Step::start(format!("films against the DataLoader, {repeat} of {REPEATS}"));
-        let mut command = ready.command(&ready.python.python);
-        command.arg(rival).args(["--steps", "1", "--data"]).arg(films).env_remove(SPIN.0);
+        let mut command = ready.script("loader.py");
+        command.arg(rival).arg(films).env_remove(SPIN.0);
         theirs.push(figure(&ran(&mut command, &step)?, "decode and resize", "images_per_second")?);
         let cache = folder(ready)?;
         let mut command = ready.command(program);

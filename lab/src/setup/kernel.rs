@@ -29,6 +29,7 @@ const SCRIPTS: [(&str, &str); 5] = [
     ("execute.py", include_str!("../../python/execute.py")),
     ("warm.py", include_str!("../../python/warm.py")),
     ("bench.py", include_str!("../../python/bench.py")),
+    ("loader.py", include_str!("../../python/loader.py")),
 ];
 
 /// evcxr reads this when a kernel starts: its first build has emptied Cargo.lock, which pins the dependencies' versions.

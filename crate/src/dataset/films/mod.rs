@@ -97,7 +97,7 @@ impl Films {
         })
     }
 
-    /// Opens every view of `studies` through the [cache](super::cache), decoding on all cores those that it lacks. Takes
+    /// Opens every view of `studies` through the [cache], decoding on all cores those that it lacks. Takes
     /// memory only for the list of films.
     ///
     /// Where the cache cannot be used, the films are decoded into memory, or in each epoch if they do not fit; `tell` hears of
