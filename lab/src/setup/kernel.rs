@@ -23,7 +23,7 @@ use crate::problem::{Problem, Result};
 use crate::progress::{self, Step};
 
 /// The Python pieces, by name.
-const SCRIPTS: [(&str, &str); 5] = [
+const SCRIPTS: [(&str, &str); 6] = [
     ("launch.py", include_str!("../../python/launch.py")),
     ("kernel.py", include_str!("../../python/kernel.py")),
     ("execute.py", include_str!("../../python/execute.py")),
