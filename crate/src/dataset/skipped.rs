@@ -37,7 +37,7 @@ pub enum SkipReason {
     ResourceFork,
     /// The name of the file or of a folder above it begins with a dot.
     Hidden,
-    /// Empty, truncated, damaged or neither PNG nor JPEG.
+    /// Empty, truncated, damaged, of a kind that is not decoded, or no image at all.
     Picture(Flaw),
     /// The operating system could not read or list it; says why.
     Unreadable(String),
@@ -63,6 +63,7 @@ impl SkipReason {
             SkipReason::Picture(Flaw::NotAnImage) => "not an image",
             SkipReason::Picture(Flaw::Truncated(_)) => "truncated",
             SkipReason::Picture(Flaw::Damaged(_)) => "damaged",
+            SkipReason::Picture(Flaw::Unsupported(_)) => "not supported",
             SkipReason::Unreadable(_) => "unreadable",
             SkipReason::Unlabeled => "unlabeled",
             SkipReason::NoSplit => "no split",

@@ -1,44 +1,67 @@
-//! Is the file a whole PNG or JPEG? Answered from its container alone, without decoding a pixel.
+//! Is the file a whole PNG, JPEG or DICOM film? Answered from its container alone, without decoding a pixel.
 //!
-//! PNG: ISO/IEC 15948, chunks from `IHDR` to `IEND`. JPEG: ITU-T T.81 annex B, segments from SOI to EOI; the end marker
-//! is looked for where the entropy-coded data ends, so that neither the end marker of an embedded thumbnail nor bytes
-//! appended after the picture mislead.
+//! PNG: ISO/IEC 15948, chunks from `IHDR` to `IEND`. JPEG: see [`super::jpeg`]. DICOM: see [`super::dicom`].
 
 use std::fmt;
 
-use image::ImageFormat;
+use super::{dicom, jpeg};
+
+/// The kinds of picture that are decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// ISO/IEC 15948.
+    Png,
+    /// ITU-T T.81, 8 bits, Huffman-coded.
+    Jpeg,
+    /// A DICOM file of one film, PS3.10.
+    Dicom,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Format::Png => "PNG",
+            Format::Jpeg => "JPEG",
+            Format::Dicom => "DICOM",
+        })
+    }
+}
 
 /// What the container says about a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// Recognised by its first bytes, not by the file's name.
-    pub format: ImageFormat,
+    pub format: Format,
     /// Stored width in pixels, before an EXIF orientation is applied.
     pub width: u32,
     /// Stored height in pixels, before an EXIF orientation is applied.
     pub height: u32,
 }
 
-/// Why a file is not a whole picture.
+/// Why a file is not a whole picture that can be decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Flaw {
     /// No byte at all.
     Empty,
-    /// The first bytes are neither PNG's nor JPEG's.
+    /// The first bytes are neither PNG's, JPEG's nor DICOM's.
     NotAnImage,
     /// The file stops before the picture does; says what is missing.
     Truncated(&'static str),
     /// The container contradicts itself or promises more than is reasonable; says how.
     Damaged(String),
+    /// As far as can be seen a proper file, of a kind that is not decoded; says which.
+    Unsupported(String),
 }
 
 impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Flaw::Empty => f.write_str("empty file"),
-            Flaw::NotAnImage => f.write_str("not an image: neither PNG nor JPEG"),
+            Flaw::NotAnImage => f.write_str("not an image: neither PNG, JPEG nor DICOM"),
             Flaw::Truncated(missing) => write!(f, "truncated: {missing}"),
             Flaw::Damaged(how) => write!(f, "damaged: {how}"),
+            Flaw::Unsupported(what) => write!(f, "not supported: {what}"),
         }
     }
 }
@@ -52,7 +75,7 @@ pub const MAX_PIXELS: u64 = 40_000_000;
 /// Checks a file's bytes from the first marker to the last.
 ///
 /// # Errors
-/// The [`Flaw`], if the bytes are not one whole PNG or JPEG of 1 to [`MAX_PIXELS`] pixels.
+/// The [`Flaw`], if the bytes are not one whole PNG, JPEG or DICOM film of 1 to [`MAX_PIXELS`] pixels.
 pub fn inspect(bytes: &[u8]) -> Result<Header, Flaw> {
     const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
     let header = if bytes.is_empty() {
@@ -60,20 +83,27 @@ pub fn inspect(bytes: &[u8]) -> Result<Header, Flaw> {
     } else if bytes.starts_with(PNG) {
         inspect_png(&bytes[PNG.len()..])?
     } else if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
-        inspect_jpeg(bytes)?
+        let frame = jpeg::inspect(bytes)?;
+        Header { format: Format::Jpeg, width: frame.width, height: frame.height }
     } else if PNG.starts_with(bytes) || [0xff, 0xd8].starts_with(bytes) {
         return Err(Flaw::Truncated("only the signature is left"));
+    } else if dicom::is_dicom(bytes) {
+        dicom::inspect(bytes)?
     } else {
         return Err(Flaw::NotAnImage);
     };
-    let (width, height) = (header.width, header.height);
+    check_size(header.width, header.height).map(|()| header)
+}
+
+/// Refuses pictures of no pixel and of more than [`MAX_PIXELS`].
+pub(super) fn check_size(width: u32, height: u32) -> Result<(), Flaw> {
     match u64::from(width) * u64::from(height) {
         0 => Err(Flaw::Damaged(format!("{width} × {height} pixels"))),
         n if n > MAX_PIXELS => Err(Flaw::Damaged(format!(
             "{width} × {height} pixels, above the limit of {} million",
             MAX_PIXELS / 1_000_000
         ))),
-        _ => Ok(header),
+        _ => Ok(()),
     }
 }
 
@@ -94,7 +124,7 @@ fn inspect_png(mut rest: &[u8]) -> Result<Header, Flaw> {
         match (kind, header) {
             (b"IHDR", None) if length == 13 => {
                 let number = |at: usize| u32::from_be_bytes([data[at], data[at + 1], data[at + 2], data[at + 3]]);
-                header = Some(Header { format: ImageFormat::Png, width: number(0), height: number(4) });
+                header = Some(Header { format: Format::Png, width: number(0), height: number(4) });
             }
             (_, None) => {
                 return Err(Flaw::Damaged("PNG that does not begin with IHDR".to_owned()));
@@ -108,62 +138,10 @@ fn inspect_png(mut rest: &[u8]) -> Result<Header, Flaw> {
     }
 }
 
-fn inspect_jpeg(bytes: &[u8]) -> Result<Header, Flaw> {
-    const NO_END: Flaw = Flaw::Truncated("JPEG without its end-of-image marker");
-    let mut header = None;
-    let mut has_scan = false;
-    let mut at = 2;
-    loop {
-        // Between segments stand 0xff and the marker's code; a decoder may pass over stray bytes, and so do we.
-        let found = bytes[at..].windows(2).position(|pair| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xff));
-        at += found.ok_or(NO_END)?;
-        let marker = bytes[at + 1];
-        at += 2;
-        match marker {
-            0xd9 => {
-                return match header {
-                    Some(header) if has_scan => Ok(header),
-                    _ => Err(Flaw::Damaged("JPEG without a scan".to_owned())),
-                };
-            }
-            0x01 | 0xd0..=0xd8 => continue,
-            _ => {}
-        }
-        let length = match bytes.get(at..at + 2) {
-            Some(pair) => usize::from(u16::from_be_bytes([pair[0], pair[1]])),
-            None => return Err(NO_END),
-        };
-        let segment = bytes.get(at..at + length).ok_or(NO_END)?;
-        match marker {
-            // Start of frame, every kind of it; C4, C8 and CC are other tables.
-            0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => {
-                let &[_, _, _, h1, h0, w1, w0, ..] = segment else {
-                    return Err(Flaw::Damaged("JPEG frame header too short".to_owned()));
-                };
-                header = Some(Header {
-                    format: ImageFormat::Jpeg,
-                    width: u32::from(u16::from_be_bytes([w1, w0])),
-                    height: u32::from(u16::from_be_bytes([h1, h0])),
-                });
-            }
-            0xda => has_scan = true,
-            _ => {}
-        }
-        at += length;
-        if marker == 0xda {
-            // Entropy-coded data: 0xff00 is a stuffed 0xff, 0xffd0..=0xffd7 are restarts; anything else ends the scan.
-            let end = bytes[at..]
-                .windows(2)
-                .position(|pair| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xd0..=0xd7 | 0xff));
-            at += end.ok_or(NO_END)?;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image::{GrayImage, Luma};
+    use image::{GrayImage, ImageFormat, Luma};
     use std::io::Cursor;
 
     fn encoded(format: ImageFormat) -> Vec<u8> {
@@ -173,11 +151,15 @@ mod tests {
         bytes.into_inner()
     }
 
+    fn ours(format: ImageFormat) -> Format {
+        if format == ImageFormat::Png { Format::Png } else { Format::Jpeg }
+    }
+
     #[test]
     fn whole_pictures_give_their_size() {
         for format in [ImageFormat::Png, ImageFormat::Jpeg] {
             let header = inspect(&encoded(format)).unwrap();
-            assert_eq!((header.format, header.width, header.height), (format, 37, 21));
+            assert_eq!((header.format, header.width, header.height), (ours(format), 37, 21));
         }
     }
 
@@ -198,7 +180,7 @@ mod tests {
         for format in [ImageFormat::Png, ImageFormat::Jpeg] {
             let mut bytes = encoded(format);
             bytes.extend_from_slice(&[0, 0x12, 0xff, 0xd8, 7]);
-            assert_eq!(inspect(&bytes).unwrap().format, format);
+            assert_eq!(inspect(&bytes).unwrap().format, ours(format));
         }
     }
 

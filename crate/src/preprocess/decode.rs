@@ -7,19 +7,15 @@ use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
-use image::error::{DecodingError, ImageFormatHint};
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::bytestream::ZCursor;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::container::{Header, MAX_PIXELS, inspect};
+use super::container::{Flaw, Format, MAX_PIXELS, inspect};
+use super::{dicom, jpeg};
 use crate::{Error, Result};
 
 /// The largest file that is read, in bytes: 256 MiB.
-const MAX_BYTES: u64 = 256 << 20;
+pub(super) const MAX_BYTES: u64 = 256 << 20;
 
 /// Reads a whole file of at most 256 MiB.
 ///
@@ -34,13 +30,14 @@ pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The pixels of a PNG or JPEG file as 8-bit grey, turned upright as its EXIF orientation asks.
+/// The pixels of a PNG, JPEG or DICOM file as 8-bit grey, turned upright as its EXIF orientation asks.
 ///
-/// Colour becomes grey by ITU-R BT.601 luma, as Pillow's mode `L` does it; 16 bits become 8 by rounding `v / 257`;
+/// A DICOM film is rendered as a viewer shows it first: modality and VOI transformation, or from the lowest to the highest
+/// value where the file names none; MONOCHROME1 inverted, so that bone is bright; padding black (PS3.3 C.11). Colour becomes grey by ITU-R BT.601 luma, as Pillow's mode `L` does it; 16 bits become 8 by rounding `v / 257`;
 /// transparency is dropped; a palette is looked up first.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read; [`Error::Decode`] if it is not a whole PNG or JPEG, is damaged, or has more
+/// [`Error::Io`] if the file cannot be read; [`Error::Decode`] if it is not a whole PNG, JPEG or DICOM film of one frame, is damaged, or has more
 /// than 40 million pixels.
 pub fn decode(path: impl AsRef<Path>) -> Result<GrayImage> {
     let path = path.as_ref();
@@ -50,15 +47,19 @@ pub fn decode(path: impl AsRef<Path>) -> Result<GrayImage> {
 
 /// [`decode`] for bytes already in memory.
 fn decode_bytes(bytes: &[u8]) -> Result<GrayImage, ImageError> {
-    // An `Io` error, since `image` would put its own words before those of any other kind.
-    let header = inspect(bytes).map_err(|flaw| ImageError::IoError(std::io::Error::other(flaw)))?;
-    let (grey, orientation) = match header.format {
-        ImageFormat::Jpeg => decode_jpeg(bytes, header)?,
-        _ => decode_png(bytes)?,
+    let (grey, orientation) = match inspect(bytes).map_err(failure)?.format {
+        Format::Jpeg => decode_jpeg(bytes).map_err(failure)?,
+        Format::Png => decode_png(bytes)?,
+        Format::Dicom => (dicom::decode(bytes).map_err(failure)?, Orientation::NoTransforms),
     };
     let mut upright = DynamicImage::ImageLuma8(grey);
     upright.apply_orientation(orientation);
     Ok(upright.into_luma8())
+}
+
+/// A flaw as `image` would report it: an `Io` error, since it puts its own words before those of any other kind.
+pub(super) fn failure(flaw: Flaw) -> ImageError {
+    ImageError::IoError(std::io::Error::other(flaw))
 }
 
 fn decode_png(bytes: &[u8]) -> Result<(GrayImage, Orientation), ImageError> {
@@ -71,54 +72,32 @@ fn decode_png(bytes: &[u8]) -> Result<(GrayImage, Orientation), ImageError> {
     Ok((grey(DynamicImage::from_decoder(decoder)?), orientation))
 }
 
-fn decode_jpeg(bytes: &[u8], header: Header) -> Result<(GrayImage, Orientation), ImageError> {
-    let failed = |source: zune_jpeg::errors::DecodeErrors| {
-        ImageError::Decoding(DecodingError::new(
-            ImageFormatHint::Exact(ImageFormat::Jpeg),
-            // Its messages may span lines; ours is one.
-            source.to_string().split_whitespace().collect::<Vec<_>>().join(" "),
-        ))
-    };
-    let options = DecoderOptions::default()
-        .set_strict_mode(true)
-        .set_max_width(header.width as usize)
-        .set_max_height(header.height as usize);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder.decode_headers().map_err(failed)?;
+fn decode_jpeg(bytes: &[u8]) -> Result<(GrayImage, Orientation), Flaw> {
+    let frame = jpeg::inspect(bytes)?;
     let orientation =
-        decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif)).unwrap_or(Orientation::NoTransforms);
-    let is_grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
-    let colours = if is_grey { ColorSpace::Luma } else { ColorSpace::RGB };
-    decoder.set_options(options.jpeg_set_out_colorspace(colours));
-    let pixels = decoder.decode().map_err(failed)?;
-    let (width, height) = (header.width, header.height);
-    let film = if is_grey {
-        GrayImage::from_raw(width, height, pixels)
+        jpeg::exif(bytes).and_then(|exif| Orientation::from_exif_chunk(&exif)).unwrap_or(Orientation::NoTransforms);
+    let film = if frame.components.len() == 1 {
+        GrayImage::from_raw(frame.width, frame.height, jpeg::luma(bytes, &frame)?)
     } else {
-        RgbImage::from_raw(width, height, pixels).map(|rgb| grey(DynamicImage::ImageRgb8(rgb)))
+        let rgb = RgbImage::from_raw(frame.width, frame.height, jpeg::rgb(bytes, &frame)?);
+        rgb.map(|rgb| grey(DynamicImage::ImageRgb8(rgb)))
     };
-    let film = film.ok_or_else(|| {
-        ImageError::Decoding(DecodingError::new(
-            ImageFormatHint::Exact(ImageFormat::Jpeg),
-            "fewer pixels than the header promises",
-        ))
-    })?;
-    Ok((film, orientation))
+    Ok((film.expect("the number of pixels was checked"), orientation))
 }
 
 /// Pillow's mode `L`: `(19595 R + 38470 G + 7471 B + 2^15) / 2^16`, BT.601 luma in fixed point.
-fn luma8(r: u8, g: u8, b: u8) -> u8 {
+pub(super) fn luma8(r: u8, g: u8, b: u8) -> u8 {
     let sum = u32::from(r) * 19595 + u32::from(g) * 38470 + u32::from(b) * 7471 + 0x8000;
     (sum >> 16) as u8
 }
 
 /// 16 bits to 8, rounded: 65535 becomes 255. (Pillow clips instead, which turns a 16-bit film white.)
-fn eight_bits(v: u16) -> u8 {
+pub(super) fn eight_bits(v: u16) -> u8 {
     ((u32::from(v) + 128) / 257) as u8
 }
 
 /// [`luma8`] at 16 bits, rounded to 8 once, at the end.
-fn luma16(r: u16, g: u16, b: u16) -> u8 {
+pub(super) fn luma16(r: u16, g: u16, b: u16) -> u8 {
     let sum = u64::from(r) * 19595 + u64::from(g) * 38470 + u64::from(b) * 7471 + 0x8000;
     eight_bits((sum >> 16) as u16)
 }

@@ -5,7 +5,10 @@
 
 mod container;
 mod decode;
+mod dicom;
+mod jpeg;
 mod placement;
+mod polarity;
 mod resize;
 
 use std::fmt;
@@ -15,10 +18,12 @@ use image::GrayImage;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-pub use container::{Flaw, Header, MAX_PIXELS, inspect};
+pub use container::{Flaw, Format, Header, MAX_PIXELS, inspect};
 pub use decode::decode;
 pub(crate) use decode::read;
+pub use dicom::{DicomHeader, dicom_header};
 pub use placement::Placement;
+pub use polarity::looks_inverted;
 
 use crate::{Error, Result};
 

@@ -1,0 +1,293 @@
+//! Pixel data to samples, PS3.5 section 8 and annexes A and G: native, RLE, JPEG and JPEG 2000.
+
+use std::borrow::Cow;
+
+use super::dataset::PixelData;
+use super::tags::{self, Codec};
+use super::{Photometric, Plan};
+use crate::preprocess::{Flaw, jpeg};
+
+/// A film's samples as stored, not yet masked to the bits that count.
+pub(super) struct Frame<'a> {
+    bytes: Cow<'a, [u8]>,
+    /// Bytes of one sample: 1, 2 or 4.
+    size: usize,
+    big: bool,
+    /// Where the samples of one pixel stand: one after the other, or each in a plane of its own.
+    step: usize,
+    plane: usize,
+    /// What the three samples are, if not grey: a JPEG may have been turned from YCbCr to RGB.
+    pub photometric: Photometric,
+}
+
+impl Frame<'_> {
+    /// The stored bits of one sample of one pixel.
+    pub fn sample(&self, pixel: usize, channel: usize) -> u32 {
+        let at = (pixel * self.step + channel * self.plane) * self.size;
+        match (&self.bytes[at..at + self.size], self.big) {
+            (&[a], _) => a.into(),
+            (&[a, b], false) => u16::from_le_bytes([a, b]).into(),
+            (&[a, b], true) => u16::from_be_bytes([a, b]).into(),
+            (&[a, b, c, d], false) => u32::from_le_bytes([a, b, c, d]),
+            (&[a, b, c, d], true) => u32::from_be_bytes([a, b, c, d]),
+            _ => unreachable!("a sample has 1, 2 or 4 bytes"),
+        }
+    }
+}
+
+/// Checks pixel data without decoding them: that there are enough, or that a JPEG is whole and of the right size.
+pub(super) fn check(plan: &Plan, data: &PixelData<'_>) -> Result<(), Flaw> {
+    match (plan.codec, data) {
+        (Codec::Native, PixelData::Native { bytes, .. }) if bytes.len() < plan.native_bytes() => {
+            Err(too_few(bytes.len(), plan.native_bytes()))
+        }
+        (Codec::Native, _) => Ok(()),
+        (_, PixelData::Native { .. }) => Err(not_compressed()),
+        (_, PixelData::Fragments(fragments)) if fragments.iter().all(|fragment| fragment.is_empty()) => {
+            Err(Flaw::Damaged("DICOM without pixels".to_owned()))
+        }
+        (Codec::Jpeg, PixelData::Fragments(fragments)) => jpeg_header(plan, &join(fragments)).map(|_| ()),
+        (Codec::Jpeg2000, PixelData::Fragments(fragments)) => jpeg2000_is_signed(plan, &join(fragments)).map(|_| ()),
+        (Codec::Rle, PixelData::Fragments(_)) => Ok(()),
+    }
+}
+
+fn not_compressed() -> Flaw {
+    Flaw::Damaged("DICOM whose pixel data are not compressed as it says".to_owned())
+}
+
+/// The samples of the one frame that `plan` describes.
+pub(super) fn decode<'a>(plan: &Plan, big: bool, data: PixelData<'a>) -> Result<Frame<'a>, Flaw> {
+    match (plan.codec, data) {
+        (Codec::Native, PixelData::Native { bytes, words }) => native(plan, big, Cow::Borrowed(bytes), words),
+        // Encapsulated uncompressed: one frame is one fragment.
+        (Codec::Native, PixelData::Fragments(fragments)) => native(plan, big, join(&fragments), false),
+        (Codec::Rle, PixelData::Fragments(fragments)) => rle(plan, &join(&fragments)),
+        (Codec::Jpeg, PixelData::Fragments(fragments)) => jpeg(plan, &join(&fragments)),
+        (Codec::Jpeg2000, PixelData::Fragments(fragments)) => jpeg2000(plan, &join(&fragments)),
+        (_, PixelData::Native { .. }) => Err(not_compressed()),
+    }
+}
+
+/// A single frame may come in several fragments.
+fn join<'a>(fragments: &[&'a [u8]]) -> Cow<'a, [u8]> {
+    match fragments {
+        [one] => Cow::Borrowed(*one),
+        several => Cow::Owned(several.concat()),
+    }
+}
+
+fn too_few(got: usize, wanted: usize) -> Flaw {
+    Flaw::Damaged(format!("DICOM with {got} bytes of pixels where its header promises {wanted}"))
+}
+
+fn native<'a>(plan: &Plan, big: bool, mut bytes: Cow<'a, [u8]>, words: bool) -> Result<Frame<'a>, Flaw> {
+    let wanted = plan.native_bytes();
+    if bytes.len() < wanted {
+        return Err(too_few(bytes.len(), wanted));
+    }
+    if big && words && plan.allocated <= 8 {
+        // Bytes that were written as words.
+        bytes.to_mut().chunks_exact_mut(2).for_each(|word| word.swap(0, 1));
+    }
+    if plan.allocated == 1 {
+        let bit = |at: usize| bytes[at / 8] >> (at % 8) & 1;
+        bytes = Cow::Owned((0..plan.pixels()).map(bit).collect());
+    }
+    if plan.photometric == Photometric::Ybr422 {
+        bytes =
+            Cow::Owned(bytes[..wanted].chunks_exact(4).flat_map(|c| [c[0], c[2], c[3], c[1], c[2], c[3]]).collect());
+    }
+    Ok(plan.frame(bytes, big, plan.is_planar))
+}
+
+/// PS3.5 annex G: each byte of each sample is a segment of its own, the highest first, packed by runs.
+fn rle(plan: &Plan, fragment: &[u8]) -> Result<Frame<'static>, Flaw> {
+    let damaged = |how: &str| Flaw::Damaged(format!("DICOM whose RLE {how}"));
+    if plan.allocated == 1 {
+        return Err(Flaw::Unsupported("DICOM with 1-bit pixels in RLE".to_owned()));
+    }
+    let number = |at: usize| {
+        let four = fragment.get(4 * at..4 * at + 4)?;
+        Some(u32::from_le_bytes([four[0], four[1], four[2], four[3]]) as usize)
+    };
+    let (size, pixels) = (usize::from(plan.allocated) / 8, plan.pixels());
+    let segments = size * plan.samples;
+    if number(0) != Some(segments) {
+        return Err(damaged("has another number of segments than its pixels have bytes"));
+    }
+    // Two packed bytes become 128 at most.
+    if fragment.len().saturating_mul(64) < plan.native_bytes() {
+        return Err(Flaw::Truncated("DICOM whose RLE holds fewer pixels than its header promises"));
+    }
+    let mut bytes = vec![0; plan.native_bytes()];
+    for segment in 0..segments {
+        let start = number(segment + 1).ok_or_else(|| damaged("header is cut"))?;
+        let end = if segment + 1 < segments { number(segment + 2).unwrap_or(0) } else { fragment.len() };
+        let packed = fragment.get(start..end).ok_or_else(|| damaged("segments lie outside its data"))?;
+        let (sample, byte) = (segment / size, size - 1 - segment % size);
+        let target = bytes[sample * pixels * size + byte..].iter_mut().step_by(size).take(pixels);
+        if unpack(packed, target) < pixels {
+            return Err(Flaw::Truncated("DICOM whose RLE holds fewer pixels than its header promises"));
+        }
+    }
+    Ok(plan.frame(Cow::Owned(bytes), false, true))
+}
+
+/// PackBits: how many bytes were unpacked.
+fn unpack<'a>(mut packed: &[u8], mut target: impl Iterator<Item = &'a mut u8>) -> usize {
+    let mut count = 0;
+    let mut put = |byte: u8| match target.next() {
+        Some(place) => {
+            *place = byte;
+            count += 1;
+            true
+        }
+        None => false,
+    };
+    while let [control, rest @ ..] = packed {
+        packed = rest;
+        let length = usize::from(*control);
+        match control {
+            0..=127 => {
+                let (literal, rest) = packed.split_at((length + 1).min(packed.len()));
+                packed = rest;
+                if !literal.iter().all(|byte| put(*byte)) {
+                    break;
+                }
+            }
+            128 => {}
+            129..=255 => {
+                let [byte, rest @ ..] = packed else { break };
+                packed = rest;
+                if !(0..257 - length).all(|_| put(*byte)) {
+                    break;
+                }
+            }
+        }
+    }
+    count
+}
+
+/// The header of a JPEG that is whole and as large as `plan` says.
+fn jpeg_header(plan: &Plan, stream: &[u8]) -> Result<jpeg::Frame, Flaw> {
+    let header = jpeg::inspect(stream)?;
+    let same_size = (header.width, header.height) == (plan.columns, plan.rows);
+    if !same_size || header.components.len() != plan.samples {
+        return Err(Flaw::Damaged(format!(
+            "DICOM whose JPEG is {} × {} pixels of {} samples where its header promises {} × {} of {}",
+            header.width,
+            header.height,
+            header.components.len(),
+            plan.columns,
+            plan.rows,
+            plan.samples
+        )));
+    }
+    Ok(header)
+}
+
+/// JPEG, T.81: baseline and extended by the decoder that JPEG files go to, lossless by jpeg-decoder.
+fn jpeg(plan: &Plan, stream: &[u8]) -> Result<Frame<'static>, Flaw> {
+    let header = jpeg_header(plan, stream)?;
+    let frame = |bytes, size, photometric| {
+        Ok(Frame {
+            bytes: Cow::Owned(bytes),
+            size,
+            big: cfg!(target_endian = "big"),
+            step: plan.samples,
+            plane: 1,
+            photometric,
+        })
+    };
+    if header.process == jpeg::Process::Lossless {
+        // A lossless JPEG in DICOM holds the samples as the photometric interpretation says, whatever it says itself.
+        let bytes = jpeg::lossless(stream)?;
+        let size = if header.precision > 8 { 2 } else { 1 };
+        return frame(bytes, size, plan.photometric);
+    }
+    if plan.samples == 1 {
+        return frame(jpeg::luma(stream, &header)?, 1, plan.photometric);
+    }
+    // Without Adobe's marker a decoder takes three samples for YCbCr, which DICOM's header may contradict.
+    let raw_rgb = plan.photometric == Photometric::Rgb && !header.has_adobe;
+    let (bytes, is_rgb) = jpeg::colour(stream, &header, raw_rgb)?;
+    frame(bytes, 1, if is_rgb { Photometric::Rgb } else { Photometric::Ybr })
+}
+
+fn jpeg2000_damaged(how: impl std::fmt::Display) -> Flaw {
+    Flaw::Damaged(format!("DICOM whose JPEG 2000 {how}"))
+}
+
+/// Checks a code stream's size; whether its samples are signed.
+fn jpeg2000_is_signed(plan: &Plan, stream: &[u8]) -> Result<bool, Flaw> {
+    // SIZ follows SOC: sizes at 8 and 16, the number of components at 40, the first one's depth and sign at 42.
+    let at = stream.windows(4).position(|bytes| bytes == [0xff, 0x4f, 0xff, 0x51]);
+    let size = at.and_then(|at| stream.get(at..at + 43)).ok_or_else(|| jpeg2000_damaged("does not begin as one"))?;
+    let number = |at: usize| u32::from_be_bytes([size[at], size[at + 1], size[at + 2], size[at + 3]]);
+    let (width, height) = (number(8).wrapping_sub(number(16)), number(12).wrapping_sub(number(20)));
+    let components = usize::from(u16::from_be_bytes([size[40], size[41]]));
+    if (width, height, components) != (plan.columns, plan.rows, plan.samples) {
+        return Err(jpeg2000_damaged(format_args!(
+            "is {width} × {height} pixels of {components} samples, unlike its header"
+        )));
+    }
+    Ok(size[42] & 0x80 != 0)
+}
+
+/// JPEG 2000, T.800, by hayro-jpeg2000.
+fn jpeg2000(plan: &Plan, stream: &[u8]) -> Result<Frame<'static>, Flaw> {
+    let is_signed = jpeg2000_is_signed(plan, stream)?;
+    let settings = hayro_jpeg2000::DecodeSettings { strict: true, ..Default::default() };
+    let image = hayro_jpeg2000::Image::new(stream, &settings)
+        .map_err(|error| jpeg2000_damaged(format_args!("fails: {error}")))?;
+    let mut context = hayro_jpeg2000::DecoderContext::default();
+    let decoded = image.decode(&mut context).map_err(|error| jpeg2000_damaged(format_args!("fails: {error}")))?;
+    let planes = decoded.components();
+    let pixels = plan.pixels();
+    if planes.len() < plan.samples || planes.iter().any(|plane| plane.samples().len() != pixels) {
+        return Err(jpeg2000_damaged("has components of several sizes"));
+    }
+    let bytes_each = if planes.iter().any(|plane| plane.bit_depth() > 8) { 2 } else { 1 };
+    let mut bytes = Vec::with_capacity(pixels * plan.samples * bytes_each);
+    for plane in &planes[..plan.samples] {
+        let offset = if is_signed { -((1i64 << (plane.bit_depth() - 1)) as f32) } else { 0.0 };
+        for sample in plane.samples() {
+            let value = (sample + offset).round() as i32;
+            bytes.extend_from_slice(&value.to_le_bytes()[..bytes_each]);
+        }
+    }
+    let photometric = if plan.samples == 3 { Photometric::Rgb } else { plan.photometric };
+    Ok(Frame { bytes: Cow::Owned(bytes), size: bytes_each, big: false, step: 1, plane: pixels, photometric })
+}
+
+impl Plan {
+    fn frame<'a>(&self, bytes: Cow<'a, [u8]>, big: bool, is_planar: bool) -> Frame<'a> {
+        let (step, plane) = if is_planar { (1, self.pixels()) } else { (self.samples, 1) };
+        let size = usize::from(self.allocated).div_ceil(8);
+        let photometric = if self.photometric == Photometric::Ybr422 { Photometric::Ybr } else { self.photometric };
+        Frame { bytes, size, big, step, plane, photometric }
+    }
+}
+
+/// Whether a transfer syntax can be decoded, by name if not.
+pub(super) fn codec(syntax: &str) -> Result<Codec, Flaw> {
+    if syntax.is_empty() {
+        return Ok(Codec::Native);
+    }
+    tags::codec(syntax).ok_or_else(|| Flaw::Unsupported(format!("DICOM in {}", tags::name(syntax))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_and_literals_are_unpacked_as_the_standard_says() {
+        let mut bytes = [0; 9];
+        assert_eq!(unpack(&[2, 1, 2, 3, 0x80, 0xfd, 7, 0, 9, 0xff, 5], bytes.iter_mut()), 9);
+        assert_eq!(bytes, [1, 2, 3, 7, 7, 7, 7, 9, 5]);
+        assert_eq!(unpack(&[5, 1, 2], bytes.iter_mut()), 2);
+        assert_eq!(unpack(&[0x81, 1], bytes.iter_mut()), 9);
+    }
+}

@@ -1,0 +1,246 @@
+//! DICOM films: the header, and the pixels as a viewer would show them.
+//!
+//! Structure as in PS3.10 and PS3.5, values read by dicom-rs, pixels rendered by PS3.3 C.11. Decoded are native, deflated,
+//! RLE, JPEG (8 bits, and lossless to 16) and JPEG 2000 films of one frame; everything else is refused by name.
+
+mod dataset;
+mod frame;
+mod tags;
+mod window;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use dicom_object::InMemDicomObject;
+use image::GrayImage;
+
+use super::container::{Flaw, Format, Header, check_size};
+use super::decode::{MAX_BYTES, failure};
+use crate::{Error, Result};
+use dataset::DataSet;
+pub(in crate::preprocess) use dataset::is_dicom;
+use tags::Codec;
+
+/// What a DICOM file says about its film, from everything before the pixel data. Text is trimmed; absent where the file
+/// leaves it out or empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DicomHeader {
+    /// Patient ID, (0010,0020).
+    pub patient: Option<String>,
+    /// Study Instance UID, (0020,000D).
+    pub study: Option<String>,
+    /// Series Instance UID, (0020,000E).
+    pub series: Option<String>,
+    /// SOP Instance UID, (0008,0018): the film itself.
+    pub instance: Option<String>,
+    /// Body Part Examined, (0018,0015), such as `HUMERUS`.
+    pub part: Option<String>,
+    /// View Position, (0018,5101), such as `AP`.
+    pub view: Option<String>,
+    /// Image Laterality, (0020,0062), or else Laterality, (0020,0060): `L`, `R`, `B` or `U`.
+    pub laterality: Option<String>,
+    /// Modality, (0008,0060), such as `DX` or `CR`.
+    pub modality: Option<String>,
+    /// Photometric Interpretation, (0028,0004), such as `MONOCHROME1`.
+    pub photometric: String,
+    /// Height in pixels, at least 1.
+    pub rows: u32,
+    /// Width in pixels, at least 1.
+    pub columns: u32,
+    /// Number of Frames, at least 1; [`super::decode`] takes films of one.
+    pub frames: u32,
+}
+
+/// Reads what a DICOM file says about its film, without its pixels.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read; [`Error::Decode`] if it is no DICOM file with an image or is damaged before
+/// its pixel data.
+pub fn dicom_header(path: impl AsRef<Path>) -> Result<DicomHeader> {
+    /// Headers are shorter than this but for private data and embedded thumbnails.
+    const FIRST: u64 = 256 << 10;
+    let path = path.as_ref();
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    let mut bytes = Vec::new();
+    loop {
+        let more = FIRST.max(3 * bytes.len() as u64);
+        let read = (&mut file).take(more).read_to_end(&mut bytes).map_err(Error::io(path))?;
+        match header(&bytes) {
+            // Cut by us, not by the file.
+            Err(Flaw::Truncated(_) | Flaw::Unsupported(_))
+                if read as u64 == more && bytes.len() < MAX_BYTES as usize => {}
+            result => return result.map_err(|flaw| Error::Decode { path: path.to_owned(), source: failure(flaw) }),
+        }
+    }
+}
+
+fn header(bytes: &[u8]) -> Result<DicomHeader, Flaw> {
+    let dataset = DataSet::read(bytes)?;
+    let text = |tag| {
+        let element = dataset.attributes.get(dataset::tag(tag))?;
+        let text = element.to_multi_str().ok()?.join("\\");
+        let text = text.trim_matches([' ', '\0', '\t', '\r', '\n']).to_owned();
+        (!text.is_empty()).then_some(text)
+    };
+    let (rows, columns, frames) = size(&dataset.attributes)?;
+    Ok(DicomHeader {
+        patient: text(tags::PATIENT_ID),
+        study: text(tags::STUDY_INSTANCE),
+        series: text(tags::SERIES_INSTANCE),
+        instance: text(tags::SOP_INSTANCE),
+        part: text(tags::BODY_PART),
+        view: text(tags::VIEW_POSITION),
+        laterality: text(tags::IMAGE_LATERALITY).or_else(|| text(tags::LATERALITY)),
+        modality: text(tags::MODALITY),
+        photometric: text(tags::PHOTOMETRIC).unwrap_or_default(),
+        rows,
+        columns,
+        frames,
+    })
+}
+
+/// What the samples of a pixel are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Photometric {
+    Monochrome,
+    Rgb,
+    /// YBR_FULL.
+    Ybr,
+    /// YBR_FULL_422 that is not compressed: two pixels share their colour.
+    Ybr422,
+    Palette,
+}
+
+/// How the pixels are to be decoded, checked.
+#[derive(Debug, Clone)]
+struct Plan {
+    codec: Codec,
+    rows: u32,
+    columns: u32,
+    samples: usize,
+    photometric: Photometric,
+    is_monochrome1: bool,
+    is_planar: bool,
+    /// Bits of a sample in the file: 1, 8, 16 or 32.
+    allocated: u16,
+    /// Bits that count, at most as many.
+    stored: u16,
+    /// Bits below them.
+    shift: u16,
+    is_signed: bool,
+}
+
+fn integer(attributes: &InMemDicomObject, tag: (u16, u16)) -> Option<u32> {
+    attributes.get(dataset::tag(tag))?.to_multi_int().ok()?.first().copied()
+}
+
+/// Rows, columns and frames; all at least 1.
+fn size(attributes: &InMemDicomObject) -> Result<(u32, u32, u32), Flaw> {
+    let missing = |what: &str| Flaw::Damaged(format!("DICOM without the number of its {what}"));
+    let rows: u32 = integer(attributes, tags::ROWS).filter(|n| *n > 0).ok_or_else(|| missing("rows"))?;
+    let columns: u32 = integer(attributes, tags::COLUMNS).filter(|n| *n > 0).ok_or_else(|| missing("columns"))?;
+    // Some writers leave the element empty or 0 for a single frame.
+    let frames = integer(attributes, tags::FRAMES).unwrap_or(1).max(1);
+    Ok((rows, columns, frames))
+}
+
+impl Plan {
+    fn of(dataset: &DataSet<'_>) -> Result<Plan, Flaw> {
+        let attributes = &dataset.attributes;
+        let codec = frame::codec(&dataset.syntax)?;
+        let (rows, columns, frames) = size(attributes)?;
+        check_size(columns, rows)?;
+        if frames > 1 {
+            return Err(Flaw::Unsupported(format!("DICOM of {frames} frames; humerus takes single films")));
+        }
+        let samples = integer(attributes, tags::SAMPLES_PER_PIXEL).unwrap_or(1);
+        let name = attributes.get(dataset::tag(tags::PHOTOMETRIC)).and_then(|it| it.to_str().ok()).unwrap_or_default();
+        let name = name.trim_matches([' ', '\0']);
+        let photometric = match (name, samples, codec) {
+            ("MONOCHROME1" | "MONOCHROME2", 1, _) => Photometric::Monochrome,
+            ("PALETTE COLOR", 1, _) => Photometric::Palette,
+            ("RGB", 3, _) => Photometric::Rgb,
+            ("YBR_FULL", 3, _) | ("YBR_FULL_422", 3, Codec::Jpeg) => Photometric::Ybr,
+            ("YBR_FULL_422", 3, Codec::Native) => Photometric::Ybr422,
+            ("YBR_RCT" | "YBR_ICT", 3, Codec::Jpeg2000) => Photometric::Rgb,
+            _ => {
+                let name: String = name.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(32).collect();
+                return Err(Flaw::Unsupported(format!("DICOM with pixels of {samples} samples in {name:?}")));
+            }
+        };
+        let word = |tag| integer(attributes, tag).and_then(|value| u16::try_from(value).ok());
+        let allocated = word(tags::BITS_ALLOCATED).unwrap_or(0);
+        let stored = word(tags::BITS_STORED).unwrap_or(allocated);
+        let high = word(tags::HIGH_BIT).unwrap_or(stored.saturating_sub(1));
+        let is_depth = matches!(allocated, 1 | 8 | 16 | 32) && (1..=allocated).contains(&stored);
+        if !is_depth || !(stored - 1..allocated).contains(&high) {
+            return Err(Flaw::Unsupported(format!(
+                "DICOM with pixels of {allocated} bits, {stored} of them stored up to bit {high}"
+            )));
+        }
+        let is_ybr = matches!(photometric, Photometric::Ybr | Photometric::Ybr422);
+        if (is_ybr && stored != 8) || (samples == 3 && !(8..=16).contains(&stored)) {
+            return Err(Flaw::Unsupported(format!("DICOM with colours of {stored} bits")));
+        }
+        Ok(Plan {
+            codec,
+            rows,
+            columns,
+            samples: samples as usize,
+            photometric,
+            is_monochrome1: name == "MONOCHROME1",
+            is_planar: samples == 3 && word(tags::PLANAR) == Some(1),
+            allocated,
+            stored,
+            shift: high + 1 - stored,
+            is_signed: word(tags::PIXEL_REPRESENTATION) == Some(1),
+        })
+    }
+
+    fn pixels(&self) -> usize {
+        self.rows as usize * self.columns as usize
+    }
+
+    /// Bytes of the film when it is not compressed.
+    fn native_bytes(&self) -> usize {
+        match (self.allocated, self.photometric) {
+            (1, _) => (self.pixels() * self.samples).div_ceil(8),
+            (bits, Photometric::Ybr422) => self.pixels().div_ceil(2) * 4 * usize::from(bits) / 8,
+            (bits, _) => self.pixels() * self.samples * usize::from(bits) / 8,
+        }
+    }
+
+    /// The bits that count.
+    fn mask(&self, sample: u32) -> u32 {
+        sample >> self.shift & (u32::MAX >> (32 - self.stored))
+    }
+
+    /// The value that a sample stands for.
+    fn value(&self, sample: u32) -> i64 {
+        let unused = 64 - u32::from(self.stored);
+        let bits = i64::from(self.mask(sample)) << unused;
+        if self.is_signed { bits >> unused } else { ((bits as u64) >> unused) as i64 }
+    }
+}
+
+/// Checks a DICOM file without decoding its pixels.
+pub(super) fn inspect(bytes: &[u8]) -> Result<Header, Flaw> {
+    let dataset = DataSet::read(bytes)?;
+    let plan = Plan::of(&dataset)?;
+    window::Pipeline::of(&dataset.attributes, &plan)?;
+    frame::check(&plan, &dataset.pixel_data()?)?;
+    Ok(Header { format: Format::Dicom, width: plan.columns, height: plan.rows })
+}
+
+/// The film as a viewer would show it first, 8-bit grey.
+pub(super) fn decode(bytes: &[u8]) -> Result<GrayImage, Flaw> {
+    let dataset = DataSet::read(bytes)?;
+    let plan = Plan::of(&dataset)?;
+    let frame = frame::decode(&plan, dataset.big, dataset.pixel_data()?)?;
+    if frame.photometric == Photometric::Monochrome {
+        let pipeline = window::Pipeline::of(&dataset.attributes, &plan)?;
+        return Ok(window::monochrome(&plan, &frame, &pipeline));
+    }
+    window::colour(&plan, &frame, &dataset.attributes)
+}
