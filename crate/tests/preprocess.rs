@@ -1,11 +1,12 @@
-//! Decoding and resizing against Pillow, which the Python world trains with.
+//! Decoding and resizing against Pillow, which the Python world trains with, and DICOM against pydicom.
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use humerus::dataset;
-use humerus::preprocess::{Fit, Preprocess, decode};
+use humerus::preprocess::{DicomHeader, Fit, Flaw, Preprocess, decode, dicom_header, inspect, looks_inverted};
 use image::GrayImage;
 
 #[derive(serde::Deserialize)]
@@ -43,7 +44,7 @@ fn png_is_pillows_to_the_bit_jpeg_within_two_levels_and_resizing_within_one() {
         [out.path().as_os_str(), pixels.as_ref()].into_iter().chain(films.iter().map(|film| film.as_os_str()));
     support::script(&python, "preprocess.py", &arguments.collect::<Vec<_>>());
     let golden: Vec<Golden> = serde_json::from_slice(&std::fs::read(out.path().join("index.json")).unwrap()).unwrap();
-    assert!(golden.len() >= 34);
+    assert!(golden.len() >= 50);
 
     let mut worst = [(0, 0.0); 3];
     let mut note = |at: usize, (max, mean): (u8, f64)| {
@@ -57,8 +58,11 @@ fn png_is_pillows_to_the_bit_jpeg_within_two_levels_and_resizing_within_one() {
         let decoded = difference(&ours, &grey, &what);
         let allowed = if *lossy { 2 } else { 0 };
         assert!(note(usize::from(*lossy), decoded) <= allowed, "{what}: decoded pixels differ by {decoded:?}");
-        for (fit, name) in [(Fit::Letterbox, "letterbox"), (Fit::Stretch, "stretch")] {
-            let preprocess = Preprocess { size, fit, ..Preprocess::default() };
+        let window = Some([1.0, 99.0]);
+        for (fit, window, name) in
+            [(Fit::Letterbox, None, "letterbox"), (Fit::Stretch, None, "stretch"), (Fit::Stretch, window, "window")]
+        {
+            let preprocess = Preprocess { size, fit, window, ..Preprocess::default() };
             let pillows = golden_grey(&out.path().join(format!("{at}.{name}.png")));
             let resized = difference(&preprocess.film(&grey), &pillows, &what);
             assert!(note(2, resized) <= 1, "{what}: {name} differs by {resized:?}");
@@ -71,4 +75,187 @@ fn png_is_pillows_to_the_bit_jpeg_within_two_levels_and_resizing_within_one() {
         worst[1],
         worst[2]
     );
+}
+
+#[test]
+fn a_jpeg_cut_anywhere_is_refused_even_with_an_end_marker_set_after_the_cut() {
+    let Some(python) = support::python() else { return };
+    let out = tempfile::tempdir().unwrap();
+    let films = real_films();
+    let arguments =
+        [out.path().as_os_str(), "64".as_ref()].into_iter().chain(films.iter().map(|film| film.as_os_str()));
+    support::script(&python, "preprocess.py", &arguments.collect::<Vec<_>>());
+    let golden: Vec<Golden> = serde_json::from_slice(&std::fs::read(out.path().join("index.json")).unwrap()).unwrap();
+    let path = out.path().join("cut.jpg");
+    let (mut files, mut cuts) = (0, 0);
+    for Golden { path: whole, .. } in golden.iter().filter(|golden| golden.lossy) {
+        let bytes = std::fs::read(whole).unwrap();
+        files += 1;
+        // The last cuts lose no more than padding or the shortest of codes.
+        let lengths = (1..40).map(|n| bytes.len() * n / 40).chain([bytes.len() - 12, bytes.len() - 6]);
+        for length in lengths.filter(|length| *length > 2) {
+            let mut cut = bytes[..length].to_vec();
+            // A stuffed byte that is cut in two would become part of a marker.
+            while cut.last() == Some(&0xff) {
+                cut.pop();
+            }
+            cut.extend_from_slice(&[0xff, 0xd9]);
+            std::fs::write(&path, &cut).unwrap();
+            assert!(decode(&path).is_err(), "{} of {} bytes of {}", length, bytes.len(), whole.display());
+            cuts += 1;
+        }
+    }
+    println!("{cuts} cuts of {files} JPEGs refused");
+    assert!(files >= 25, "{files}");
+}
+
+#[test]
+fn fracatlas_films_are_upright_in_grey_and_their_negatives_are_told() {
+    let Some(root) = support::shared("fracatlas-upper-limb") else { return };
+    let index = dataset::index(root).unwrap();
+    let films: Vec<&Path> =
+        index.studies.iter().flat_map(|study| &study.views).map(|view| view.path.as_path()).collect();
+    // Chosen on odd numbers, reported on even ones.
+    let (mut counts, mut taken, mut missed) = ([0; 2], [0; 2], [0; 2]);
+    for film in films {
+        let name = film.file_stem().unwrap().to_string_lossy();
+        let parity = usize::from(name.ends_with(['1', '3', '5', '7', '9']));
+        let mut grey = decode(film).unwrap();
+        counts[parity] += 1;
+        taken[parity] += usize::from(looks_inverted(&grey));
+        image::imageops::invert(&mut grey);
+        missed[parity] += usize::from(!looks_inverted(&grey));
+    }
+    println!("even and odd: {counts:?} films, {taken:?} taken for negatives, {missed:?} negatives missed");
+    assert_eq!(counts.iter().sum::<usize>(), 1092);
+    for parity in 0..2 {
+        assert!(100 * taken[parity] <= counts[parity] && 100 * missed[parity] <= counts[parity]);
+    }
+}
+
+/// What the script says of a DICOM file.
+#[derive(serde::Deserialize)]
+struct Film {
+    path: PathBuf,
+    name: String,
+    lossy: bool,
+    /// Written by the script, not one of pydicom's own.
+    is_ours: bool,
+    /// pydicom's error, where it makes no picture.
+    refusal: Option<String>,
+    header: Option<Header>,
+}
+
+#[derive(Clone, serde::Deserialize)]
+struct Header {
+    patient: Option<String>,
+    study: Option<String>,
+    series: Option<String>,
+    instance: Option<String>,
+    part: Option<String>,
+    view: Option<String>,
+    laterality: Option<String>,
+    modality: Option<String>,
+    photometric: String,
+    rows: u32,
+    columns: u32,
+    frames: u32,
+}
+
+impl From<Header> for DicomHeader {
+    fn from(it: Header) -> DicomHeader {
+        let Header { patient, study, series, instance, part, view, laterality, modality, .. } = it;
+        let Header { photometric, rows, columns, frames, .. } = it;
+        DicomHeader {
+            patient,
+            study,
+            series,
+            instance,
+            part,
+            view,
+            laterality,
+            modality,
+            photometric,
+            rows,
+            columns,
+            frames,
+        }
+    }
+}
+
+/// How a file ended.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    /// As pydicom has it, to the grey level.
+    Equal,
+    /// As pydicom has it within two grey levels, lossy.
+    Near,
+    /// Decoded here alone, as another copy of the film.
+    AsItsCopy,
+    Empty,
+    NotAnImage,
+    Truncated,
+    Damaged,
+    Unsupported,
+}
+
+/// Films that pydicom cannot decode without plug-ins, and the same films stored in a way that it can.
+const COPIES: [(&str, &str); 1] = [("SC_rgb_jpeg_gdcm.dcm", "SC_rgb_rle.dcm")];
+
+#[test]
+fn every_dicom_film_is_rendered_as_by_pydicom_or_refused_with_a_reason() {
+    let Some(python) = support::python() else { return };
+    let out = tempfile::tempdir().unwrap();
+    support::script(&python, "dicom.py", &[out.path().as_os_str()]);
+    let films: Vec<Film> = serde_json::from_slice(&std::fs::read(out.path().join("index.json")).unwrap()).unwrap();
+    let golden = |at: usize| golden_grey(&out.path().join(format!("{at}.grey.png")));
+    let mut wrong = Vec::new();
+    let mut counts: BTreeMap<(bool, Outcome), usize> = BTreeMap::new();
+    let mut headers = 0;
+    for (at, film) in films.iter().enumerate() {
+        let Film { path, name, lossy, refusal, header, .. } = film;
+        let result = decode(path);
+        let (outcome, detail) = match (&result, refusal) {
+            (Ok(ours), None) => match difference(ours, &golden(at), name) {
+                (0, _) => (Some(Outcome::Equal), String::new()),
+                (1..=2, _) if *lossy => (Some(Outcome::Near), String::new()),
+                off => (None, format!("{off:?} from pydicom's")),
+            },
+            (Ok(ours), Some(refusal)) => {
+                let copy = COPIES.iter().find(|(one, _)| one == name);
+                let copy = copy.and_then(|(_, other)| films.iter().position(|film| film.name == *other));
+                let is_equal = copy.is_some_and(|at| *ours == golden(at));
+                (is_equal.then_some(Outcome::AsItsCopy), format!("decoded, but pydicom says {refusal}"))
+            }
+            // Where pydicom makes a picture, we must.
+            (Err(error), None) => (None, error.to_string()),
+            (Err(error), Some(_)) => {
+                assert_eq!(error.to_string().lines().count(), 1, "{error}");
+                let outcome = match inspect(&std::fs::read(path).unwrap()) {
+                    Err(Flaw::Empty) => Some(Outcome::Empty),
+                    Err(Flaw::NotAnImage) => Some(Outcome::NotAnImage),
+                    Err(Flaw::Truncated(_)) => Some(Outcome::Truncated),
+                    // Some damage shows in decoding alone.
+                    Err(Flaw::Damaged(_)) | Ok(_) => Some(Outcome::Damaged),
+                    Err(Flaw::Unsupported(_)) => Some(Outcome::Unsupported),
+                    other => panic!("{name}: {error}, but {other:?}"),
+                };
+                (outcome, String::new())
+            }
+        };
+        println!("{name}: {outcome:?} {detail}{}", result.err().map(|error| error.to_string()).unwrap_or_default());
+        match outcome {
+            Some(outcome) => *counts.entry((film.is_ours, outcome)).or_default() += 1,
+            None => wrong.push(format!("{name}: {detail}")),
+        }
+        if let Some(header) = header {
+            headers += 1;
+            match dicom_header(path) {
+                Ok(ours) if ours == header.clone().into() => {}
+                other => wrong.push(format!("{name}: header {other:?}")),
+            }
+        }
+    }
+    println!("{counts:?}, {headers} headers");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

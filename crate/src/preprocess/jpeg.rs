@@ -96,7 +96,7 @@ pub(super) fn inspect(bytes: &[u8]) -> Result<Frame, Flaw> {
                 frame = Some(read);
             }
             0xdd => restart = segment.get(..2).map_or(0, |pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))),
-            0xee => has_adobe |= segment.starts_with(b"Adobe") && segment.len() >= 12,
+            0xee => has_adobe |= is_adobe(segment),
             0xda => {
                 let frame = frame.as_ref().ok_or_else(|| damaged("with a scan before its frame header"))?;
                 progress.resize(frame.components.len(), [255; 64]);
@@ -225,15 +225,39 @@ fn check_progress(progress: &[Progress]) -> Result<(), Flaw> {
     Ok(())
 }
 
-/// The picture with ones before its end marker, so that a decoder that needs more data than there are fails.
-fn with_ones(bytes: &[u8], frame: &Frame) -> Vec<u8> {
-    /// A stuffed byte of ones, as often as the longest run of bits that are no Huffman code may need.
+/// The picture with ones before its end marker, so that a decoder that needs more data than there are fails, and without
+/// the metadata before its first scan, which a decoder may stumble over though it does not need them.
+fn for_decoder(bytes: &[u8], frame: &Frame) -> Vec<u8> {
+    /// Stuffed bytes of ones, more than the longest run of bits that are no Huffman code needs.
     const ONES: usize = 4096;
-    let mut padded = Vec::with_capacity(frame.end + 2 * ONES + 2);
-    padded.extend_from_slice(&bytes[..frame.end]);
-    padded.extend([0xff, 0x00].into_iter().cycle().take(2 * ONES));
-    padded.extend_from_slice(&[0xff, 0xd9]);
-    padded
+    let mut copy = Vec::with_capacity(frame.end + 2 * ONES + 2);
+    copy.extend_from_slice(&bytes[..2]);
+    let mut at = 2;
+    while let Some(&[0xff, marker, l1, l0]) = bytes.get(at..at + 4) {
+        if !matches!(marker, 0xc0..=0xc7 | 0xc9..=0xcf | 0xdb | 0xdd | 0xe0..=0xef | 0xfe) {
+            break;
+        }
+        let end = at + 2 + usize::from(u16::from_be_bytes([l1, l0]));
+        let segment = &bytes[at..end];
+        let is_metadata = match marker {
+            0xe0 => false,
+            0xee => !is_adobe(&segment[4..]),
+            _ => matches!(marker, 0xe1..=0xef | 0xfe),
+        };
+        if !is_metadata {
+            copy.extend_from_slice(segment);
+        }
+        at = end;
+    }
+    copy.extend_from_slice(&bytes[at..frame.end]);
+    copy.extend([0xff, 0x00].into_iter().cycle().take(2 * ONES));
+    copy.extend_from_slice(&[0xff, 0xd9]);
+    copy
+}
+
+/// Whether the data of an APP14 segment say how colours are stored.
+fn is_adobe(data: &[u8]) -> bool {
+    data.starts_with(b"Adobe") && data.len() >= 12
 }
 
 fn one_line(error: impl std::fmt::Display) -> Flaw {
@@ -243,12 +267,12 @@ fn one_line(error: impl std::fmt::Display) -> Flaw {
 
 /// The pixels in the colour space that `choose` picks, given the stored one.
 fn pixels(bytes: &[u8], frame: &Frame, choose: impl FnOnce(ColorSpace) -> ColorSpace) -> Result<Vec<u8>, Flaw> {
-    let padded = with_ones(bytes, frame);
+    let copy = for_decoder(bytes, frame);
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(frame.width as usize)
         .set_max_height(frame.height as usize);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&padded), options);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&copy), options);
     decoder.decode_headers().map_err(one_line)?;
     let stored = decoder.input_colorspace().ok_or_else(|| damaged("without colours"))?;
     let chosen = choose(stored);
@@ -269,7 +293,8 @@ pub(super) fn colour(bytes: &[u8], frame: &Frame, raw: bool) -> Result<(Vec<u8>,
     let mut is_rgb = true;
     let pixels = pixels(bytes, frame, |stored| {
         is_rgb = raw || stored != ColorSpace::YCbCr;
-        stored
+        // zune-jpeg calls three components CMYK where Adobe's marker says that they are not transformed.
+        if stored == ColorSpace::YCbCr { stored } else { ColorSpace::RGB }
     })?;
     Ok((pixels, is_rgb))
 }

@@ -10,6 +10,7 @@ mod jpeg;
 mod placement;
 mod polarity;
 mod resize;
+mod window;
 
 use std::fmt;
 use std::path::Path;
@@ -46,6 +47,10 @@ pub struct Preprocess {
     pub size: u32,
     /// How the film becomes square. Default [`Fit::Letterbox`].
     pub fit: Fit,
+    /// The percentiles of a film's greys that become black and white before it is resized, such as `[1.0, 99.0]`; from 0 to
+    /// 100, the first below the second. Default none: greys stay as they are.
+    #[serde(default)]
+    pub window: Option<[f64; 2]>,
     /// Subtracted from each channel of a film in `0.0..=1.0`. Default ImageNet's `[0.485, 0.456, 0.406]`.
     pub mean: [f32; 3],
     /// Divides each channel after that; above 0. Default ImageNet's `[0.229, 0.224, 0.225]`.
@@ -54,7 +59,13 @@ pub struct Preprocess {
 
 impl Default for Preprocess {
     fn default() -> Self {
-        Preprocess { size: 224, fit: Fit::default(), mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] }
+        Preprocess {
+            size: 224,
+            fit: Fit::default(),
+            window: None,
+            mean: [0.485, 0.456, 0.406],
+            std: [0.229, 0.224, 0.225],
+        }
     }
 }
 
@@ -66,7 +77,11 @@ impl fmt::Display for Preprocess {
         };
         let numbers = |values: &[f32; 3]| values.map(|v| format!("{v:.3}")).join(" ");
         let size = self.size;
-        write!(f, "{size} x {size} pixels, {fit}, mean {}, deviation {}", numbers(&self.mean), numbers(&self.std))
+        write!(f, "{size} x {size} pixels, {fit}, ")?;
+        if let Some([low, high]) = self.window {
+            write!(f, "window from percentile {low} to {high}, ")?;
+        }
+        write!(f, "mean {}, deviation {}", numbers(&self.mean), numbers(&self.std))
     }
 }
 
@@ -74,11 +89,17 @@ impl Preprocess {
     /// Checks every field against its range.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a size outside 64 to 4096, a mean that is not finite or a standard deviation that is not
-    /// above 0.
+    /// [`Error::Setting`] for a size outside 64 to 4096, a window whose percentiles do not rise within 0 to 100, a mean that
+    /// is not finite or a standard deviation that is not above 0.
     pub fn validate(&self) -> Result<()> {
         if !(64..=4096).contains(&self.size) {
             return Err(Error::setting("preprocess.size", "64 to 4096 pixels", self.size));
+        }
+        if let Some([low, high]) = self.window
+            && !(0.0 <= low && low < high && high <= 100.0)
+        {
+            let expected = "two percentiles from 0 to 100, the first below the second";
+            return Err(Error::setting("preprocess.window", expected, format!("{low} and {high}")));
         }
         if let Some(mean) = self.mean.iter().find(|mean| !mean.is_finite()) {
             return Err(Error::setting("preprocess.mean", "a number", mean));
@@ -94,10 +115,13 @@ impl Preprocess {
         Placement::new(width, height, self.size, self.fit)
     }
 
-    /// The film as the network sees it before standardisation: `size × size`, grey, padded with black.
+    /// The film as the network sees it before standardisation: windowed, `size × size`, grey, padded with black.
     pub fn film(&self, image: &GrayImage) -> GrayImage {
         let place = self.placement(image.width(), image.height());
-        let scaled = resize::resize(image, place.width, place.height);
+        let scaled = match self.window {
+            Some(window) => resize::resize(&window::percentiles(image, window), place.width, place.height),
+            None => resize::resize(image, place.width, place.height),
+        };
         if (place.width, place.height) == (self.size, self.size) {
             return scaled;
         }
@@ -259,11 +283,20 @@ mod tests {
         let size = Preprocess { size: 63, ..Preprocess::default() };
         let std = Preprocess { std: [0.2, 0.0, 0.2], ..Preprocess::default() };
         let mean = Preprocess { mean: [f32::NAN; 3], ..Preprocess::default() };
-        for wrong in [size, std, mean] {
+        let window = |low, high| Preprocess { window: Some([low, high]), ..Preprocess::default() };
+        let windows =
+            [window(-1.0, 99.0), window(99.0, 1.0), window(5.0, 5.0), window(1.0, 100.5), window(f64::NAN, 9.0)];
+        for wrong in [size, std, mean].into_iter().chain(windows) {
             assert!(matches!(wrong.validate(), Err(Error::Setting { .. })), "{wrong:?}");
         }
+        window(0.5, 100.0).validate().unwrap();
+        assert!(window(0.5, 99.0).to_string().contains("window from percentile 0.5 to 99,"));
         let json = serde_json::to_string(&Preprocess::default()).unwrap();
         assert_eq!(serde_json::from_str::<Preprocess>(&json).unwrap(), Preprocess::default());
+        // A model card from before there was a window.
+        let old = json.replace("\"window\":null,", "");
+        assert!(old.len() < json.len());
+        assert_eq!(serde_json::from_str::<Preprocess>(&old).unwrap(), Preprocess::default());
         let more = json.replace("\"size\"", "\"colour\":1,\"size\"");
         assert!(serde_json::from_str::<Preprocess>(&more).is_err());
     }

@@ -50,16 +50,31 @@ pub(super) fn resize(image: &GrayImage, width: u32, height: u32) -> GrayImage {
     resize_columns(&across, height)
 }
 
+/// Rows that are resized together: turned on their side, each weight serves all of them in one SIMD operation.
+const LANES: usize = 16;
+
 fn resize_rows(image: &GrayImage, width: u32) -> GrayImage {
-    let source = image.width() as usize;
-    let taps = taps(source, width as usize);
-    let mut pixels = Vec::with_capacity(taps.len() * image.height() as usize);
-    for row in image.as_raw().chunks_exact(source) {
-        pixels.extend(taps.iter().map(|Taps { first, weights }| {
-            let sources = &row[*first..*first + weights.len()];
-            let products = sources.iter().zip(weights).map(|(pixel, weight)| i32::from(*pixel) * weight);
-            byte(HALF + products.sum::<i32>())
-        }));
+    let (source, target) = (image.width() as usize, width as usize);
+    let taps = taps(source, target);
+    let mut pixels = vec![0; target * image.height() as usize];
+    let mut columns = vec![[0u8; LANES]; source];
+    for (rows, resized) in image.as_raw().chunks(LANES * source).zip(pixels.chunks_mut(LANES * target)) {
+        for (lane, row) in rows.chunks_exact(source).enumerate() {
+            for (column, pixel) in columns.iter_mut().zip(row) {
+                column[lane] = *pixel;
+            }
+        }
+        for (x, Taps { first, weights }) in taps.iter().enumerate() {
+            let mut sums = [HALF; LANES];
+            for (column, weight) in columns[*first..].iter().zip(weights) {
+                for (sum, pixel) in sums.iter_mut().zip(column) {
+                    *sum += i32::from(*pixel) * weight;
+                }
+            }
+            for (row, sum) in resized.chunks_exact_mut(target).zip(sums) {
+                row[x] = byte(sum);
+            }
+        }
     }
     GrayImage::from_raw(width, image.height(), pixels).expect("one byte was made for each pixel")
 }

@@ -3,10 +3,12 @@
     python preprocess.py OUT SIZE [FILE...]
 
 Writes pictures of every kind that the crate decodes to OUT, then for these and every FILE the pixels: `N.grey.png` (decoded,
-upright, 8-bit grey), `N.letterbox.png` and `N.stretch.png` (SIZE x SIZE, from that grey), and `index.json`, a list of
-{"path", "lossy"} in the order of N. Deterministic. Needs Pillow alone.
+upright, 8-bit grey), `N.letterbox.png` and `N.stretch.png` (SIZE x SIZE, from that grey), `N.window.png` (numpy's percentiles
+1 and 99 of that grey made black and white, then stretched), and `index.json`, a list of {"path", "lossy"} in the order of N.
+Deterministic. Needs Pillow and numpy.
 """
-import json, os, sys
+import json, os, struct, sys, zlib
+import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 out, size = sys.argv[1], int(sys.argv[2])
@@ -75,11 +77,64 @@ for orientation in range(1, 9):
     save(scene("L", 120, 75), f"orientation-{orientation}.jpg", quality=90, exif=exif)
     save(scene("L", 120, 75), f"orientation-{orientation}.png", exif=exif)
 
+def patch(name, source, change):
+    """A file that Pillow cannot write, made from one that it can."""
+    with open(os.path.join(out, source), "rb") as file:
+        data = file.read()
+    path = os.path.join(out, name)
+    with open(path, "wb") as file:
+        file.write(change(data))
+    files.append(path)
+
+
+def ycck(data):
+    """Adobe's marker says 2, YCCK, in place of 0, CMYK: the same samples, other colours."""
+    at = data.index(b"Adobe") + 11
+    assert data[at] == 0
+    return data[:at] + b"\2" + data[at + 1:]
+
+
+def exif_after_pixels(data):
+    """The eXIf chunk, which may stand anywhere before IEND, as the last but one; big endian, orientation 6."""
+    tiff = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    chunk = struct.pack(">I", len(tiff)) + b"eXIf" + tiff + struct.pack(">I", zlib.crc32(b"eXIf" + tiff))
+    return data[:-12] + chunk + data[-12:]
+
+
+def big_endian(data):
+    """The EXIF data of a JPEG in the other byte order; orientation 8."""
+    tiff = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x08\0\0\0\0\0\0"
+    return data[:2] + b"\xff\xe1" + struct.pack(">H", len(tiff) + 8) + b"Exif\0\0" + tiff + data[2:]
+
+
+smooth = scene("RGB", 317, 211, detail=False)
+for quality in (60, 95):
+    save(smooth.convert("CMYK"), f"cmyk-{quality}.jpg", quality=quality)
+    patch(f"ycck-{quality}.jpg", f"cmyk-{quality}.jpg", ycck)
+save(scene("RGB", 317, 211).convert("CMYK"), "cmyk-detail.jpg", quality=90)
+save(smooth, "stored-as-rgb.jpg", quality=90, keep_rgb=True)
+save(scene("RGB", 317, 211), "colour-detail.jpg", quality=90)
+save(Image.merge("RGB", [Image.effect_noise((160, 120), 200).point(lambda v, k=k: (v * k) % 256) for k in (1, 5, 11)]), "colour-noise.jpg", quality=75)
+save(smooth, "colour-progressive.jpg", quality=90, progressive=True)
+save(scene("L", 317, 211), "optimised.jpg", quality=80, optimize=True)
+save(smooth, "restarts.jpg", quality=90, restart_marker_blocks=7)
+save(smooth, "restarts-progressive.jpg", quality=90, progressive=True, restart_marker_rows=2)
+save(Image.new("L", (64, 64), 0), "black.jpg", quality=75)
+save(Image.new("L", (8, 8), 255), "white.jpg", quality=75)
+patch("big-endian.jpg", "grey-95.jpg", big_endian)
+patch("exif-after-pixels.png", "grey-300x301.png", exif_after_pixels)
+
 files += sys.argv[3:]
 for at, path in enumerate(files):
     film = grey(path)
     film.save(os.path.join(out, f"{at}.grey.png"))
     ImageOps.pad(film, (size, size), Image.BILINEAR, color=0).save(os.path.join(out, f"{at}.letterbox.png"))
     film.resize((size, size), Image.BILINEAR).save(os.path.join(out, f"{at}.stretch.png"))
+    greys = np.asarray(film).astype(np.float64)
+    low, high = np.percentile(greys, [1, 99])
+    if high > low:
+        greys = np.rint(np.clip((greys - low) / (high - low), 0, 1) * 255)
+    windowed = Image.fromarray(greys.astype(np.uint8))
+    windowed.resize((size, size), Image.BILINEAR).save(os.path.join(out, f"{at}.window.png"))
 with open(os.path.join(out, "index.json"), "w") as index:
     json.dump([{"path": path, "lossy": path.endswith(".jpg")} for path in files], index)

@@ -141,7 +141,13 @@ fn size(attributes: &InMemDicomObject) -> Result<(u32, u32, u32), Flaw> {
     let rows: u32 = integer(attributes, tags::ROWS).filter(|n| *n > 0).ok_or_else(|| missing("rows"))?;
     let columns: u32 = integer(attributes, tags::COLUMNS).filter(|n| *n > 0).ok_or_else(|| missing("columns"))?;
     // Some writers leave the element empty or 0 for a single frame.
-    let frames = integer(attributes, tags::FRAMES).unwrap_or(1).max(1);
+    let frames = match attributes.get(dataset::tag(tags::FRAMES)).and_then(|element| element.to_str().ok()) {
+        None => 1,
+        Some(text) => match text.trim_matches([' ', '\0']) {
+            "" => 1,
+            number => number.parse::<u32>().map_err(|_| missing("frames"))?.max(1),
+        },
+    };
     Ok((rows, columns, frames))
 }
 
@@ -180,7 +186,7 @@ impl Plan {
             )));
         }
         let is_ybr = matches!(photometric, Photometric::Ybr | Photometric::Ybr422);
-        if (is_ybr && stored != 8) || (samples == 3 && !(8..=16).contains(&stored)) {
+        if (is_ybr && stored != 8) || (samples == 3 && stored < 8) {
             return Err(Flaw::Unsupported(format!("DICOM with colours of {stored} bits")));
         }
         Ok(Plan {
@@ -214,6 +220,17 @@ impl Plan {
     /// The bits that count.
     fn mask(&self, sample: u32) -> u32 {
         sample >> self.shift & (u32::MAX >> (32 - self.stored))
+    }
+
+    /// The value that a padding element stands for, which has 16 bits.
+    fn padding(&self, bits: u16) -> i64 {
+        if self.stored <= 16 {
+            self.value(u32::from(bits) << self.shift)
+        } else if self.is_signed {
+            i64::from(bits as i16)
+        } else {
+            i64::from(bits)
+        }
     }
 
     /// The value that a sample stands for.

@@ -6,7 +6,7 @@ use image::GrayImage;
 use super::frame::Frame;
 use super::{Photometric, Plan, dataset, tags};
 use crate::preprocess::Flaw;
-use crate::preprocess::decode::{eight_bits, luma8, luma16};
+use crate::preprocess::decode::{luma8, luma16};
 use dicom_object::InMemDicomObject;
 
 /// A look-up table: `entries[value - first]`, the first or the last entry outside.
@@ -44,7 +44,11 @@ impl Table {
         is_signed: bool,
     ) -> Result<Table, Flaw> {
         let damaged = || Flaw::Damaged("DICOM with a look-up table that is not as long as it says".to_owned());
-        let words = |tag| -> Option<Vec<u16>> { attributes.get(dataset::tag(tag))?.to_multi_int().ok() };
+        let words = |tag| -> Option<Vec<u16>> {
+            // dicom-rs may take them for signed.
+            let numbers: Vec<i32> = attributes.get(dataset::tag(tag))?.to_multi_int().ok()?;
+            Some(numbers.into_iter().map(|number| number as u16).collect())
+        };
         let (Some(descriptor), Some(mut entries)) = (words(descriptor), words(data)) else { return Err(damaged()) };
         let &[count, first, bits] = descriptor.as_slice() else { return Err(damaged()) };
         let count = if count == 0 { 1 << 16 } else { usize::from(count) };
@@ -123,8 +127,8 @@ impl Pipeline {
             None => window(attributes)?,
         };
         let sign = |tag| -> Option<i64> {
-            let bits: u32 = attributes.get(dataset::tag(tag))?.to_multi_int().ok()?.first().copied()?;
-            Some(plan.value(bits))
+            let bits: i32 = attributes.get(dataset::tag(tag))?.to_multi_int().ok()?.first().copied()?;
+            Some(plan.padding(bits as u16))
         };
         let padding = sign(tags::PADDING).map(|one| {
             let other = sign(tags::PADDING_LIMIT).unwrap_or(one);
@@ -163,6 +167,8 @@ impl Pipeline {
             }
             // A width of 1 is a threshold.
             Interest::Window { centre, .. } => f64::from(u8::from(x > centre - 0.5)),
+            // A flat film is black: nothing can be told apart in it.
+            Interest::Full if range.1 <= range.0 => 0.0,
             Interest::Full => (x - range.0) / (range.1 - range.0),
         };
         let level = (fraction.clamp(0.0, 1.0) * 255.0).round_ties_even() as u8;
@@ -205,7 +211,6 @@ pub(super) fn monochrome(plan: &Plan, frame: &Frame<'_>, pipeline: &Pipeline) ->
             }
         }
     }
-    // A flat film is black: nothing can be told apart in it.
     let pixels: Vec<u8> = if plan.stored <= 16 {
         let low = plan.value(if plan.is_signed { 1 << (plan.stored - 1) } else { 0 });
         let grey: Vec<u8> = (0..1i64 << plan.stored).map(|at| pipeline.grey(low + at, range)).collect();
@@ -247,13 +252,12 @@ pub(super) fn colour(plan: &Plan, frame: &Frame<'_>, attributes: &InMemDicomObje
             (0..plan.pixels()).map(|at| luma16(word(at, 0), word(at, 1), word(at, 2))).collect()
         }
     };
-    debug_assert_eq!(eight_bits(65535), 255);
     Ok(GrayImage::from_raw(plan.columns, plan.rows, pixels).expect("one byte was made for each pixel"))
 }
 
 /// YBR_FULL, C.7.6.3.1.2, by way of RGB, since a colour outside it is clipped there.
 fn ybr(y: u8, cb: u8, cr: u8) -> u8 {
     let (y, cb, cr) = (f64::from(y), f64::from(cb) - 128.0, f64::from(cr) - 128.0);
-    let byte = |value: f64| value.round_ties_even().clamp(0.0, 255.0) as u8;
-    luma8(byte(y + 1.402 * cr), byte(y - 0.344_136 * cb - 0.714_136 * cr), byte(y + 1.772 * cb))
+    let byte = |value: f64| value.round().clamp(0.0, 255.0) as u8;
+    luma8(byte(y + 1.402 * cr), byte(y - (0.114 * 1.772 * cb + 0.299 * 1.402 * cr) / 0.587), byte(y + 1.772 * cb))
 }
