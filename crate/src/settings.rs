@@ -83,7 +83,8 @@ impl Settings {
         }
         let config = PhantomConfig { studies: self.studies, ..PhantomConfig::default() };
         let beside = self.run.parent().map(PathBuf::from).unwrap_or_default();
-        let folder = beside.join(format!("phantoms-{}-seed-{}", config.studies, config.seed));
+        let (studies, seed, drawing) = (config.studies, config.seed, phantom::DRAWING_VERSION);
+        let folder = beside.join(format!("phantoms-{studies}-seed-{seed}-v{drawing}"));
         let set = phantom::write(&config, &folder, &|_| ())?;
         dataset::index(&set.root)
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use humerus::phantom::{self, Difficulty, Format, PhantomConfig, Photometric};
+use humerus::preprocess;
 use humerus::study::Label;
 use image::GrayImage;
 use serde_json::Value;
@@ -308,4 +309,20 @@ fn the_command_takes_difficulty_format_and_share_of_hardware() {
     assert_eq!(card["drawing"], phantom::DRAWING_VERSION);
     let truth: Value = serde_json::from_slice(&fs::read(root.join("truth/annotations.json")).unwrap()).unwrap();
     assert!(truth["images"].as_array().unwrap().iter().all(|film| film["hardware"] == true));
+}
+
+#[test]
+fn this_crate_decodes_the_dicom_films_to_the_png_ones() {
+    let place = tempfile::tempdir().unwrap();
+    let (root, plain) = (place.path().join("dicom"), place.path().join("png"));
+    phantom::write(&dicom(None), &root, &|_| ()).unwrap();
+    phantom::write(&PhantomConfig { format: Format::Png, ..dicom(None) }, &plain, &|_| ()).unwrap();
+    let (films, pictures) = (files(&root, "dcm"), files(&plain, "png"));
+    assert!(films.len() > 8);
+    for (film, picture) in films.iter().zip(&pictures) {
+        let (film, picture) = (preprocess::decode(film).unwrap(), preprocess::decode(picture).unwrap());
+        assert_eq!(film.dimensions(), picture.dimensions());
+        let apart = film.iter().zip(picture.iter()).map(|(a, b)| a.abs_diff(*b)).max();
+        assert_eq!(apart, Some(0));
+    }
 }
