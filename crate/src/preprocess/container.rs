@@ -72,18 +72,22 @@ impl std::error::Error for Flaw {}
 /// gigabytes.
 pub const MAX_PIXELS: u64 = 40_000_000;
 
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
+
 /// Checks a file's bytes from the first marker to the last.
 ///
 /// # Errors
 /// The [`Flaw`], if the bytes are not one whole PNG, JPEG or DICOM film of 1 to [`MAX_PIXELS`] pixels.
 pub fn inspect(bytes: &[u8]) -> Result<Header, Flaw> {
-    const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
     let header = if bytes.is_empty() {
         return Err(Flaw::Empty);
     } else if bytes.starts_with(PNG) {
         inspect_png(&bytes[PNG.len()..])?
     } else if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
         let frame = jpeg::inspect(bytes)?;
+        if frame.process == jpeg::Process::Lossless {
+            return Err(Flaw::Unsupported("lossless JPEG outside of DICOM".to_owned()));
+        }
         Header { format: Format::Jpeg, width: frame.width, height: frame.height }
     } else if PNG.starts_with(bytes) || [0xff, 0xd8].starts_with(bytes) {
         return Err(Flaw::Truncated("only the signature is left"));
@@ -135,6 +139,20 @@ fn inspect_png(mut rest: &[u8]) -> Result<Header, Flaw> {
             _ => {}
         }
         rest = &rest[length + 12..];
+    }
+}
+
+/// The EXIF data of a PNG that [`inspect`] finds whole, wherever they stand.
+pub(super) fn png_exif(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes.get(PNG.len()..)?;
+    loop {
+        let &[a, b, c, d, ref kind @ ..] = rest.get(..8)? else { return None };
+        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        match kind {
+            b"eXIf" => return rest.get(8..8 + length),
+            b"IEND" => return None,
+            _ => rest = rest.get(length.checked_add(12)?..)?,
+        }
     }
 }
 

@@ -8,9 +8,9 @@ use std::io::{Cursor, Read};
 use std::path::Path;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, GrayImage, ImageError, ImageFormat, ImageReader, Limits};
 
-use super::container::{Flaw, Format, MAX_PIXELS, inspect};
+use super::container::{Flaw, Format, MAX_PIXELS, inspect, png_exif};
 use super::{dicom, jpeg};
 use crate::{Error, Result};
 
@@ -33,12 +33,14 @@ pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
 /// The pixels of a PNG, JPEG or DICOM file as 8-bit grey, turned upright as its EXIF orientation asks.
 ///
 /// A DICOM film is rendered as a viewer shows it first: modality and VOI transformation, or from the lowest to the highest
-/// value where the file names none; MONOCHROME1 inverted, so that bone is bright; padding black (PS3.3 C.11). Colour becomes grey by ITU-R BT.601 luma, as Pillow's mode `L` does it; 16 bits become 8 by rounding `v / 257`;
+/// value where the file names none; MONOCHROME1 inverted, so that bone is bright; padding black (PS3.3 C.11).
+///
+/// Colour becomes grey by ITU-R BT.601 luma, as Pillow's mode `L` does it; 16 bits become 8 by rounding `v / 257`;
 /// transparency is dropped; a palette is looked up first.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read; [`Error::Decode`] if it is not a whole PNG, JPEG or DICOM film of one frame, is damaged, or has more
-/// than 40 million pixels.
+/// [`Error::Io`] if the file cannot be read; [`Error::Decode`] if it is not a whole PNG, JPEG or DICOM film of one
+/// frame, is damaged, of a kind that is not decoded, or has more than 40 million pixels.
 pub fn decode(path: impl AsRef<Path>) -> Result<GrayImage> {
     let path = path.as_ref();
     let bytes = read(path).map_err(Error::io(path))?;
@@ -67,19 +69,24 @@ fn decode_png(bytes: &[u8]) -> Result<(GrayImage, Orientation), ImageError> {
     let mut limits = Limits::default();
     limits.max_alloc = Some(8 * MAX_PIXELS);
     reader.limits(limits);
-    let mut decoder = reader.into_decoder()?;
-    let orientation = decoder.orientation()?;
+    let decoder = reader.into_decoder()?;
+    // Not the decoder's, which has not seen what stands after the pixels.
+    let orientation = orientation(png_exif(bytes));
     Ok((grey(DynamicImage::from_decoder(decoder)?), orientation))
 }
 
 fn decode_jpeg(bytes: &[u8]) -> Result<(GrayImage, Orientation), Flaw> {
     let frame = jpeg::inspect(bytes)?;
-    let orientation =
-        jpeg::exif(bytes).and_then(|exif| Orientation::from_exif_chunk(&exif)).unwrap_or(Orientation::NoTransforms);
+    let orientation = orientation(jpeg::exif(bytes));
     let pixels =
         if frame.components.len() == 1 { jpeg::luma(bytes, &frame)? } else { luma_of_rgb(&jpeg::rgb(bytes, &frame)?) };
     let film = GrayImage::from_raw(frame.width, frame.height, pixels).expect("the number of pixels was checked");
     Ok((film, orientation))
+}
+
+/// How EXIF data ask a picture to be turned; a wrong value asks for nothing.
+fn orientation(exif: Option<&[u8]>) -> Orientation {
+    exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
 }
 
 /// [`luma8`] of interleaved colours, by tables: three fifths of the time.
@@ -124,7 +131,9 @@ fn grey(picture: DynamicImage) -> GrayImage {
         DynamicImage::ImageRgba8(film) => film.pixels().map(|p| luma8(p.0[0], p.0[1], p.0[2])).collect(),
         DynamicImage::ImageLuma16(film) => film.pixels().map(|p| eight_bits(p.0[0])).collect(),
         DynamicImage::ImageLumaA16(film) => film.pixels().map(|p| eight_bits(p.0[0])).collect(),
-        other => other.into_rgb16().pixels().map(|p| luma16(p.0[0], p.0[1], p.0[2])).collect(),
+        DynamicImage::ImageRgb16(film) => film.pixels().map(|p| luma16(p.0[0], p.0[1], p.0[2])).collect(),
+        DynamicImage::ImageRgba16(film) => film.pixels().map(|p| luma16(p.0[0], p.0[1], p.0[2])).collect(),
+        other => return other.into_luma8(),
     };
     GrayImage::from_raw(width, height, pixels).expect("one byte was made for each pixel")
 }

@@ -7,8 +7,6 @@
 //! the rest with zero bits and so with grey. Here ones are put before the end marker: no Huffman code consists of ones
 //! alone (annex C), so a decoder that needs more bits than there are stops with an error.
 
-use std::borrow::Cow;
-
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
@@ -101,7 +99,7 @@ pub(super) fn inspect(bytes: &[u8]) -> Result<Frame, Flaw> {
                 let frame = frame.as_ref().ok_or_else(|| damaged("with a scan before its frame header"))?;
                 progress.resize(frame.components.len(), [255; 64]);
                 let scan = Scan::read(frame, segment)?;
-                scan.note(frame, &mut progress);
+                scan.note(&mut progress);
                 let (length, restarts) = entropy_coded(&bytes[at..])?;
                 if restart > 0 && restarts + 1 < scan.units(frame).div_ceil(u64::from(restart)) {
                     return Err(Flaw::Truncated("JPEG with fewer restart intervals than its picture has"));
@@ -185,13 +183,16 @@ impl Scan {
         let components: Option<Vec<usize>> = selectors.chunks_exact(2).map(|pair| index(pair[0])).collect();
         let components =
             components.filter(|all| !all.is_empty()).ok_or_else(|| damaged("with a scan of no component"))?;
+        if frame.process == Process::Lossless && !((1..=7).contains(&first) && approximation < frame.precision) {
+            return Err(damaged("without loss, but without a predictor too"));
+        }
         if frame.process == Process::Progressive {
             return Ok(Scan { components, first, last: last.min(63), low: approximation & 15 });
         }
         Ok(Scan { components, first: 0, last: 63, low: 0 })
     }
 
-    fn note(&self, _: &Frame, progress: &mut [Progress]) {
+    fn note(&self, progress: &mut [Progress]) {
         for &component in &self.components {
             for coefficient in self.first..=self.last {
                 progress[component][usize::from(coefficient)] = self.low;
@@ -304,15 +305,31 @@ pub(super) fn rgb(bytes: &[u8], frame: &Frame) -> Result<Vec<u8>, Flaw> {
     pixels(bytes, frame, |_| ColorSpace::RGB)
 }
 
-/// The samples of a lossless JPEG, of 8 bits or of 16 in the machine's own order, as they are stored.
-pub(super) fn lossless(bytes: &[u8]) -> Result<Vec<u8>, Flaw> {
-    let mut decoder = jpeg_decoder::Decoder::new(bytes);
+/// The samples of a lossless JPEG as they are stored, and how many bytes each has, in the machine's own order.
+pub(super) fn lossless(bytes: &[u8], frame: &Frame) -> Result<(Vec<u8>, usize), Flaw> {
+    // The decoder needs up to 12 bytes for each.
+    const MAX_SAMPLES: u64 = 40_000_000;
+    let samples = u64::from(frame.width) * u64::from(frame.height) * frame.components.len() as u64;
+    if samples > MAX_SAMPLES {
+        return Err(Flaw::Unsupported("lossless JPEG of more than 40 million samples".to_owned()));
+    }
+    if frame.components.iter().any(|component| (component.horizontal, component.vertical) != (1, 1)) {
+        return Err(Flaw::Unsupported("lossless JPEG with components of several sizes".to_owned()));
+    }
+    let copy = for_decoder(bytes, frame);
+    let mut decoder = jpeg_decoder::Decoder::new(copy.as_slice());
     decoder.set_color_transform(jpeg_decoder::ColorTransform::None);
-    decoder.decode().map_err(one_line)
+    let pixels = decoder.decode().map_err(one_line)?;
+    let bytes_each = if frame.precision == 8 { 1 } else { 2 };
+    if pixels.len() as u64 == samples * bytes_each {
+        Ok((pixels, bytes_each as usize))
+    } else {
+        Err(damaged("with fewer pixels than its header promises"))
+    }
 }
 
 /// The EXIF data of a JPEG, if it has some.
-pub(super) fn exif(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
+pub(super) fn exif(bytes: &[u8]) -> Option<&[u8]> {
     let mut at = 2;
     loop {
         let &[0xff, marker, l1, l0] = bytes.get(at..at + 4)? else { return None };
@@ -322,7 +339,7 @@ pub(super) fn exif(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
         let length = usize::from(u16::from_be_bytes([l1, l0]));
         let segment = bytes.get(at + 4..at + 2 + length)?;
         if marker == 0xe1 && segment.starts_with(b"Exif\0\0") {
-            return Some(Cow::Borrowed(&segment[6..]));
+            return Some(&segment[6..]);
         }
         at += 2 + length;
     }

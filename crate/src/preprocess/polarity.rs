@@ -80,7 +80,7 @@ mod tests {
     fn film(margin: u32, grey: u8) -> GrayImage {
         GrayImage::from_fn(200, 300, |x, y| {
             let in_frame = x.min(199 - x).min(y.min(299 - y)) < margin;
-            let bone = (80..120).contains(&x);
+            let bone = (90..115).contains(&x);
             Luma([if in_frame { grey } else { 30 + (y / 10) as u8 + if bone { 150 } else { 0 } }])
         })
     }

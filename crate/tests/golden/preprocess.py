@@ -114,7 +114,8 @@ for quality in (60, 95):
 save(scene("RGB", 317, 211).convert("CMYK"), "cmyk-detail.jpg", quality=90)
 save(smooth, "stored-as-rgb.jpg", quality=90, keep_rgb=True)
 save(scene("RGB", 317, 211), "colour-detail.jpg", quality=90)
-save(Image.merge("RGB", [Image.effect_noise((160, 120), 200).point(lambda v, k=k: (v * k) % 256) for k in (1, 5, 11)]), "colour-noise.jpg", quality=75)
+# Whole MCUs: below a bottom row of halves, zune-jpeg interpolates colours with what pads the MCU, libjpeg does not.
+save(Image.fromarray(np.random.default_rng(1).integers(0, 256, (128, 160, 3), dtype=np.uint8)), "colour-noise.jpg", quality=75)
 save(smooth, "colour-progressive.jpg", quality=90, progressive=True)
 save(scene("L", 317, 211), "optimised.jpg", quality=80, optimize=True)
 save(smooth, "restarts.jpg", quality=90, restart_marker_blocks=7)

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::dataset::PixelData;
 use super::tags::{self, Codec};
-use super::{Photometric, Plan};
+use super::{Photometric, Plan, jpeg2000};
 use crate::preprocess::{Flaw, jpeg};
 
 /// A film's samples as stored, not yet masked to the bits that count.
@@ -47,7 +47,7 @@ pub(super) fn check(plan: &Plan, data: &PixelData<'_>) -> Result<(), Flaw> {
             Err(Flaw::Damaged("DICOM without pixels".to_owned()))
         }
         (Codec::Jpeg, PixelData::Fragments(fragments)) => jpeg_header(plan, &join(fragments)).map(|_| ()),
-        (Codec::Jpeg2000, PixelData::Fragments(fragments)) => jpeg2000_is_signed(plan, &join(fragments)).map(|_| ()),
+        (Codec::Jpeg2000, PixelData::Fragments(fragments)) => jpeg2000::inspect(plan, &join(fragments)).map(|_| ()),
         (Codec::Rle, PixelData::Fragments(_)) => Ok(()),
     }
 }
@@ -202,8 +202,7 @@ fn jpeg(plan: &Plan, stream: &[u8]) -> Result<Frame<'static>, Flaw> {
     };
     if header.process == jpeg::Process::Lossless {
         // A lossless JPEG in DICOM holds the samples as the photometric interpretation says, whatever it says itself.
-        let bytes = jpeg::lossless(stream)?;
-        let size = if header.precision > 8 { 2 } else { 1 };
+        let (bytes, size) = jpeg::lossless(stream, &header)?;
         return frame(bytes, size, plan.photometric);
     }
     if plan.samples == 1 {
@@ -215,50 +214,11 @@ fn jpeg(plan: &Plan, stream: &[u8]) -> Result<Frame<'static>, Flaw> {
     frame(bytes, 1, if is_rgb { Photometric::Rgb } else { Photometric::Ybr })
 }
 
-fn jpeg2000_damaged(how: impl std::fmt::Display) -> Flaw {
-    Flaw::Damaged(format!("DICOM whose JPEG 2000 {how}"))
-}
-
-/// Checks a code stream's size; whether its samples are signed.
-fn jpeg2000_is_signed(plan: &Plan, stream: &[u8]) -> Result<bool, Flaw> {
-    // SIZ follows SOC: sizes at 8 and 16, the number of components at 40, the first one's depth and sign at 42.
-    let at = stream.windows(4).position(|bytes| bytes == [0xff, 0x4f, 0xff, 0x51]);
-    let size = at.and_then(|at| stream.get(at..at + 43)).ok_or_else(|| jpeg2000_damaged("does not begin as one"))?;
-    let number = |at: usize| u32::from_be_bytes([size[at], size[at + 1], size[at + 2], size[at + 3]]);
-    let (width, height) = (number(8).wrapping_sub(number(16)), number(12).wrapping_sub(number(20)));
-    let components = usize::from(u16::from_be_bytes([size[40], size[41]]));
-    if (width, height, components) != (plan.columns, plan.rows, plan.samples) {
-        return Err(jpeg2000_damaged(format_args!(
-            "is {width} × {height} pixels of {components} samples, unlike its header"
-        )));
-    }
-    Ok(size[42] & 0x80 != 0)
-}
-
-/// JPEG 2000, T.800, by hayro-jpeg2000.
+/// JPEG 2000, one plane after the other.
 fn jpeg2000(plan: &Plan, stream: &[u8]) -> Result<Frame<'static>, Flaw> {
-    let is_signed = jpeg2000_is_signed(plan, stream)?;
-    let settings = hayro_jpeg2000::DecodeSettings { strict: true, ..Default::default() };
-    let image = hayro_jpeg2000::Image::new(stream, &settings)
-        .map_err(|error| jpeg2000_damaged(format_args!("fails: {error}")))?;
-    let mut context = hayro_jpeg2000::DecoderContext::default();
-    let decoded = image.decode(&mut context).map_err(|error| jpeg2000_damaged(format_args!("fails: {error}")))?;
-    let planes = decoded.components();
-    let pixels = plan.pixels();
-    if planes.len() < plan.samples || planes.iter().any(|plane| plane.samples().len() != pixels) {
-        return Err(jpeg2000_damaged("has components of several sizes"));
-    }
-    let bytes_each = if planes.iter().any(|plane| plane.bit_depth() > 8) { 2 } else { 1 };
-    let mut bytes = Vec::with_capacity(pixels * plan.samples * bytes_each);
-    for plane in &planes[..plan.samples] {
-        let offset = if is_signed { -((1i64 << (plane.bit_depth() - 1)) as f32) } else { 0.0 };
-        for sample in plane.samples() {
-            let value = (sample + offset).round() as i32;
-            bytes.extend_from_slice(&value.to_le_bytes()[..bytes_each]);
-        }
-    }
+    let (bytes, size) = jpeg2000::decode(plan, stream)?;
     let photometric = if plan.samples == 3 { Photometric::Rgb } else { plan.photometric };
-    Ok(Frame { bytes: Cow::Owned(bytes), size: bytes_each, big: false, step: 1, plane: pixels, photometric })
+    Ok(Frame { bytes: Cow::Owned(bytes), size, big: false, step: 1, plane: plan.pixels(), photometric })
 }
 
 impl Plan {

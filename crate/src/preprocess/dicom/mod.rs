@@ -5,6 +5,7 @@
 
 mod dataset;
 mod frame;
+mod jpeg2000;
 mod tags;
 mod window;
 
@@ -260,4 +261,90 @@ pub(super) fn decode(bytes: &[u8]) -> Result<GrayImage, Flaw> {
         return Ok(window::monochrome(&plan, &frame, &pipeline));
     }
     window::colour(&plan, &frame, &dataset.attributes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A data element of explicit VR little endian.
+    fn element(tag: (u16, u16), vr: &[u8; 2], value: &[u8]) -> Vec<u8> {
+        let mut bytes = [tag.0.to_le_bytes(), tag.1.to_le_bytes()].concat();
+        bytes.extend_from_slice(vr);
+        if vr == b"OW" {
+            bytes.extend_from_slice(&[0, 0]);
+            bytes.extend_from_slice(&(value.len() as u32).to_le_bytes());
+        } else {
+            bytes.extend_from_slice(&(value.len() as u16).to_le_bytes());
+        }
+        bytes.extend_from_slice(value);
+        bytes
+    }
+
+    /// A film of four pixels in a row, of 16 bits, with more elements in the order of their tags.
+    fn film(syntax: &str, numbers: [u16; 4], more: &[Vec<u8>], pixels: [u16; 4]) -> Vec<u8> {
+        let [stored, high, sign, frames] = numbers;
+        let short = |tag, value: u16| element(tag, b"US", &value.to_le_bytes());
+        let mut file = [vec![0; 128], b"DICM".to_vec(), element((2, 0x10), b"UI", syntax.as_bytes())].concat();
+        file.extend(element(tags::PHOTOMETRIC, b"CS", b"MONOCHROME2 "));
+        file.extend(element(tags::FRAMES, b"IS", format!("{frames:2}").as_bytes()));
+        file.extend(short(tags::ROWS, 1));
+        file.extend(short(tags::COLUMNS, 4));
+        file.extend(short(tags::BITS_ALLOCATED, 16));
+        file.extend(short(tags::BITS_STORED, stored));
+        file.extend(short(tags::HIGH_BIT, high));
+        file.extend(short(tags::PIXEL_REPRESENTATION, sign));
+        file.extend(more.concat());
+        file.extend(element((0x7fe0, 0x10), b"OW", &pixels.map(u16::to_le_bytes).concat()));
+        file
+    }
+
+    const EXPLICIT: &str = "1.2.840.10008.1.2.1\0";
+
+    #[test]
+    fn only_the_stored_bits_below_the_high_bit_count() {
+        let unsigned = film(EXPLICIT, [12, 15, 0, 1], &[], [0x000f, 0x0aaf, 0xfff0, 0x7ff0]);
+        assert_eq!(decode(&unsigned).unwrap().as_raw(), &[0, 11, 255, 127]);
+        let low = film(EXPLICIT, [12, 11, 0, 1], &[], [0xf000, 0xf0aa, 0x0fff, 0xf7ff]);
+        assert_eq!(decode(&low).unwrap().as_raw(), &[0, 11, 255, 127]);
+        let signed = film(EXPLICIT, [12, 15, 1, 1], &[], [0x8000, 0x8aa0, 0x7ff0, 0xfff0]);
+        assert_eq!(decode(&signed).unwrap().as_raw(), &[0, 11, 255, 127]);
+    }
+
+    #[test]
+    fn several_frames_and_foreign_transfer_syntaxes_are_refused_by_name() {
+        let message = |file: &[u8]| inspect(file).unwrap_err().to_string();
+        let frames = message(&film(EXPLICIT, [16, 15, 0, 12], &[], [0; 4]));
+        assert_eq!(frames, "not supported: DICOM of 12 frames; humerus takes single films");
+        let movie = message(&film("1.2.840.10008.1.2.4.102\0", [16, 15, 0, 1], &[], [0; 4]));
+        assert!(movie.starts_with("not supported: DICOM in MPEG-4"), "{movie}");
+        let unknown = message(&film("1.2.3.4\0", [16, 15, 0, 1], &[], [0; 4]));
+        assert_eq!(unknown, "not supported: DICOM in transfer syntax 1.2.3.4");
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_is_never_taken_for_whole() {
+        let window = [element(tags::WINDOW_CENTRE, b"DS", b"50"), element(tags::WINDOW_WIDTH, b"DS", b"40")];
+        let file = film(EXPLICIT, [16, 15, 0, 1], &window, [1, 40, 50, 90]);
+        assert_eq!(decode(&file).unwrap().as_raw(), &[0, 65, 131, 255]);
+        for length in 0..file.len() {
+            assert!(inspect(&file[..length]).is_err() && decode(&file[..length]).is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_value_far_longer_than_the_file_is_not_waited_for() {
+        let mut file = film(EXPLICIT, [16, 15, 0, 1], &[], [0; 4]);
+        let at = file.len() - 12;
+        file[at..at + 4].copy_from_slice(&0xffff_fff0_u32.to_le_bytes());
+        assert_eq!(inspect(&file), Err(Flaw::Truncated("DICOM that stops inside its pixel data")));
+    }
+
+    #[test]
+    fn sequences_without_end_and_without_bottom_are_refused() {
+        let open = [0x11, 0, 0x11, 0, b'S', b'Q', 0, 0, 0xff, 0xff, 0xff, 0xff];
+        let item = [0xfe, 0xff, 0, 0xe0, 0xff, 0xff, 0xff, 0xff];
+        let file = film(EXPLICIT, [16, 15, 0, 1], &[[open.as_slice(), &item].concat().repeat(5000)], [0; 4]);
+        assert!(matches!(inspect(&file), Err(Flaw::Damaged(how)) if how.contains("deep")));
+    }
 }

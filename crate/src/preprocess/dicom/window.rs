@@ -212,7 +212,7 @@ pub(super) fn monochrome(plan: &Plan, frame: &Frame<'_>, pipeline: &Pipeline) ->
         }
     }
     let pixels: Vec<u8> = if plan.stored <= 16 {
-        let low = plan.value(if plan.is_signed { 1 << (plan.stored - 1) } else { 0 });
+        let low = if plan.is_signed { -1 << (plan.stored - 1) } else { 0 };
         let grey: Vec<u8> = (0..1i64 << plan.stored).map(|at| pipeline.grey(low + at, range)).collect();
         values().map(|value| grey[(value - low) as usize]).collect()
     } else {
