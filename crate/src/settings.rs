@@ -53,7 +53,7 @@ struct Modest {
 }
 
 /// Over phantoms: arms are long and narrow, and stretched they use every pixel of a small square.
-const PHANTOMS_ON_CPU: Modest = Modest { epochs: 12, size: 80, fit: Fit::Stretch };
+const PHANTOMS_ON_CPU: Modest = Modest { epochs: 10, size: 80, fit: Fit::Stretch };
 /// Over other films: a first look, not a result.
 const FILMS_ON_CPU: Modest = Modest { epochs: 4, size: 128, fit: Fit::Letterbox };
 
