@@ -344,3 +344,71 @@ pub(super) fn exif(bytes: &[u8]) -> Option<&[u8]> {
         at += 2 + length;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{DynamicImage, GrayImage, ImageFormat, Luma};
+
+    fn encoded() -> Vec<u8> {
+        let film = GrayImage::from_fn(64, 48, |x, y| Luma([((x * x + 3 * y * y) % 251) as u8]));
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        DynamicImage::ImageLuma8(film).to_rgb8().write_to(&mut bytes, ImageFormat::Jpeg).unwrap();
+        bytes.into_inner()
+    }
+
+    /// The file with a byte of its frame header, counted from the marker, changed.
+    fn with_frame_byte(at: usize, byte: u8) -> Vec<u8> {
+        let mut bytes = encoded();
+        let frame = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+        bytes[frame + at] = byte;
+        bytes
+    }
+
+    #[test]
+    fn other_processes_and_depths_are_refused_by_name() {
+        assert_eq!(inspect(&encoded()).unwrap().process, Process::Sequential);
+        for (file, name) in [
+            (with_frame_byte(1, 0xc9), "arithmetic-coded JPEG"),
+            (with_frame_byte(1, 0xca), "arithmetic-coded JPEG"),
+            (with_frame_byte(1, 0xc5), "hierarchical JPEG"),
+            (with_frame_byte(4, 12), "JPEG of 12 bits"),
+        ] {
+            assert_eq!(inspect(&file), Err(Flaw::Unsupported(name.to_owned())));
+        }
+    }
+
+    #[test]
+    fn a_scan_that_ends_early_is_refused_though_an_end_marker_follows() {
+        let whole = encoded();
+        let frame = inspect(&whole).unwrap();
+        assert_eq!(rgb(&whole, &frame).unwrap().len(), 3 * 64 * 48);
+        for lost in [2, 3, 10, 100] {
+            let mut cut = whole[..frame.end - lost].to_vec();
+            cut.extend_from_slice(&[0xff, 0xd9]);
+            let frame = inspect(&cut).unwrap();
+            assert!(rgb(&cut, &frame).is_err(), "{lost} bytes lost");
+            assert!(image::load_from_memory(&cut).is_ok(), "set to be lenient, `image` fills the rest");
+        }
+    }
+
+    #[test]
+    fn metadata_do_not_reach_the_decoder_and_do_not_change_the_picture() {
+        let whole = encoded();
+        let odd = [0xff, 0xee, 0, 7, b'A', b'd', b'o', b'b', b'e'];
+        let exif = [0xff, 0xe1, 0, 12, b'E', b'x', b'i', b'f', 0, 0, 1, 2, 3, 4];
+        let with = [&whole[..2], &odd, &exif, &whole[2..]].concat();
+        assert_eq!(super::exif(&with), Some(&[1, 2, 3, 4][..]));
+        let pixels = |bytes: &[u8]| rgb(bytes, &inspect(bytes).unwrap()).unwrap();
+        assert_eq!(pixels(&with), pixels(&whole));
+    }
+
+    #[test]
+    fn missing_restart_intervals_are_counted() {
+        let whole = encoded();
+        let scan = whole.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap();
+        // An interval of one unit in a scan without a restart marker.
+        let with = [&whole[..scan], &[0xff, 0xdd, 0, 4, 0, 1], &whole[scan..]].concat();
+        assert_eq!(inspect(&with), Err(Flaw::Truncated("JPEG with fewer restart intervals than its picture has")));
+    }
+}

@@ -400,8 +400,9 @@ fn write(element: &Wanted<'_>, big: bool, out: &mut Vec<u8>) {
         out.extend_from_slice(&item);
         return;
     }
-    // An odd length is an error of the writer; the last byte of a number says nothing.
-    let value = element.value;
+    // Of a number of odd length, which is an error of the writer, dicom-rs would take the last byte for the next tag's first.
+    let is_number = matches!(element.vr, b"US" | b"OW");
+    let value = if is_number { &element.value[..element.value.len() & !1] } else { element.value };
     if element.vr == b"OW" {
         number(out, 0, 2);
         number(out, value.len() as u32, 4);

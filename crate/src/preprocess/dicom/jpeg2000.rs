@@ -24,6 +24,7 @@ fn damaged(how: impl Display) -> Flaw {
 /// What the image and tile size marker says that is needed.
 pub(super) struct Size {
     is_signed: bool,
+    tiles: u64,
 }
 
 /// Checks a code stream's headers, in JP2 boxes or bare.
@@ -35,6 +36,7 @@ pub(super) fn inspect(plan: &Plan, stream: &[u8]) -> Result<Size, Flaw> {
     let is_short = plan.samples < 257;
     let mut at = 2;
     let mut tile = 0..0;
+    let mut tiles = 0;
     // Main header, then the headers of the tile-parts.
     while let Some(&[m1, m0, l1, l0]) = stream.get(at..at + 4) {
         let end = at + 2 + usize::from(u16::from_be_bytes([l1, l0]));
@@ -50,9 +52,16 @@ pub(super) fn inspect(plan: &Plan, stream: &[u8]) -> Result<Size, Flaw> {
         }
         let segment = stream.get(at + 4..end).ok_or_else(|| damaged("has a header that is cut"))?;
         match [m1, m0] {
+            // Start of a tile-part: its length from here on, 0 if it is the last, and which part of its tile it is.
             [0xff, 0x90] => {
-                let &[_, _, p3, p2, p1, p0, ..] = segment else { return Err(damaged("has a tile without its size")) };
+                let &[_, _, p3, p2, p1, p0, part, ..] = segment else {
+                    return Err(damaged("has a tile without its size"));
+                };
                 tile = at..at + u32::from_be_bytes([p3, p2, p1, p0]) as usize;
+                tiles += u64::from(part == 0);
+                if tile.end > stream.len() {
+                    return Err(Flaw::Truncated("DICOM whose JPEG 2000 stops inside a tile"));
+                }
             }
             [0xff, 0x52] => check_blocks(segment.first(), segment.get(5..))?,
             [0xff, 0x53] => {
@@ -62,6 +71,9 @@ pub(super) fn inspect(plan: &Plan, stream: &[u8]) -> Result<Size, Flaw> {
             _ => {}
         }
         at = end;
+    }
+    if tiles < size.tiles {
+        return Err(Flaw::Truncated("DICOM whose JPEG 2000 has fewer tiles than its header promises"));
     }
     Ok(size)
 }
@@ -83,7 +95,13 @@ fn siz(plan: &Plan, stream: &[u8]) -> Result<Size, Flaw> {
     if !is_whole && u64::from(tile_width) * u64::from(tile_height) < MIN_TILE {
         return Err(Flaw::Unsupported(format!("DICOM in JPEG 2000 with tiles of {tile_width} × {tile_height} pixels")));
     }
-    Ok(Size { is_signed: size[42] & 0x80 != 0 })
+    if tile_width == 0 || tile_height == 0 {
+        return Err(damaged("has tiles of no size"));
+    }
+    // From the tiles' origin to the end of the image.
+    let across = number(8).saturating_sub(number(32)).div_ceil(tile_width);
+    let down = number(12).saturating_sub(number(36)).div_ceil(tile_height);
+    Ok(Size { is_signed: size[42] & 0x80 != 0, tiles: u64::from(across) * u64::from(down) })
 }
 
 /// Coding style: `parameters` begin with the number of levels, then the exponents of a code-block's sides less 2; with the
@@ -106,7 +124,7 @@ fn check_blocks(style: Option<&u8>, parameters: Option<&[u8]>) -> Result<(), Fla
 
 /// The samples, one plane after the other, low byte first, and how many bytes each has.
 pub(super) fn decode(plan: &Plan, stream: &[u8]) -> Result<(Vec<u8>, usize), Flaw> {
-    let Size { is_signed } = inspect(plan, stream)?;
+    let Size { is_signed, .. } = inspect(plan, stream)?;
     let fails = |error| damaged(format_args!("fails: {error}"));
     let settings = hayro_jpeg2000::DecodeSettings { strict: true, ..Default::default() };
     let image = hayro_jpeg2000::Image::new(stream, &settings).map_err(fails)?;
