@@ -40,8 +40,17 @@ impl Table {
     }
 }
 
-/// Skipped files that a notebook lists by name.
+/// Skipped files and warnings that a notebook lists by name.
 const LISTED: usize = 12;
+
+fn summary(summary: &Summary) -> [Table; 4] {
+    [
+        tables::summary(summary),
+        tables::films(summary),
+        tables::skipped(summary, LISTED),
+        tables::warnings(summary, LISTED),
+    ]
+}
 
 macro_rules! shows {
     ($($type:ty: |$value:ident| $tables:expr;)*) => {$(
@@ -56,8 +65,8 @@ macro_rules! shows {
 }
 
 shows! {
-    Summary: |it| [tables::summary(it), tables::skipped(it, LISTED)];
-    Index: |it| [tables::summary(&it.summary()), tables::skipped(&it.summary(), LISTED)];
+    Summary: |it| summary(it);
+    Index: |it| summary(&it.summary());
     Settings: |it| [tables::settings(it)];
     Recipe: |it| [tables::recipe(it)];
     Classifier: |it| [tables::network(it, SMALLEST_INPUT)];

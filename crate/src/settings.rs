@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use tch::Device;
 
-use crate::dataset::{self, Index};
+use crate::dataset::{self, AuditOptions, Index};
 use crate::device::{self, DeviceChoice};
 use crate::error::{Error, Result};
 use crate::phantom::{self, PhantomConfig};
@@ -73,20 +73,20 @@ impl Settings {
         })
     }
 
-    /// The data's index; without data, phantoms are simulated beside the run's folder, once.
+    /// The data's index, audited; without data, phantoms are simulated beside the run's folder, once.
     ///
     /// # Errors
-    /// As [`dataset::index`] and [`phantom::write`].
+    /// As [`dataset::index`], [`Index::audited`] and [`phantom::write`].
     pub fn index(&self) -> Result<Index> {
         if let Some(data) = &self.data {
-            return dataset::index(data);
+            return dataset::index(data)?.audited(&AuditOptions::default(), &|_, _| ());
         }
         let config = PhantomConfig { studies: self.studies, ..PhantomConfig::default() };
         let beside = self.run.parent().map(PathBuf::from).unwrap_or_default();
         let (studies, seed, drawing) = (config.studies, config.seed, phantom::DRAWING_VERSION);
         let folder = beside.join(format!("phantoms-{studies}-seed-{seed}-v{drawing}"));
         let set = phantom::write(&config, &folder, &|_| ())?;
-        dataset::index(&set.root)
+        dataset::index(&set.root)?.audited(&AuditOptions::default(), &|_, _| ())
     }
 
     /// The default recipe, with the size and the number of epochs that fit the device.

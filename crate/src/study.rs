@@ -94,6 +94,18 @@ pub struct View {
     /// What the data set points out on this film. FracAtlas has it for every fractured film.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub findings: Vec<Finding>,
+    /// Stored width and height in pixels, before an EXIF orientation is applied; none if nobody looked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub size: Option<[u32; 2]>,
+    /// How the beam went, in the data set's words, for example `frontal` or `LATERAL`; only where the data set says so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub projection: Option<String>,
+    /// What else the data set says about this film, for example FracAtlas' `hardware` and `multiscan`: shortcuts to report on.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub tags: Vec<String>,
+    /// XXH3 (128 bits) of the file's bytes; none if nobody read it. Not saved: it says nothing that the file does not.
+    #[serde(skip)]
+    pub content: Option<u128>,
 }
 
 impl View {

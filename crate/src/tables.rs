@@ -1,5 +1,7 @@
 //! Tables of this crate's results, for notebooks.
 
+use std::path::PathBuf;
+
 use crate::dataset::{SplitSummary, Summary};
 use crate::explain::Localised;
 use crate::model::{Classifier, ModelCard};
@@ -8,7 +10,7 @@ use crate::score::{Metrics, Report, StudyScore, ViewScore};
 use crate::settings::Settings;
 use crate::train::Recipe;
 
-/// Counts by split, and what was skipped by reason, with the first few names.
+/// Counts by split and by body part, and how large the films are.
 pub fn summary(summary: &Summary) -> Table {
     let title = format!("{} layout", summary.layout);
     let mut table = Table::new(title, ["", "studies", "abnormal", "views", "abnormal", "patients"]);
@@ -22,6 +24,29 @@ pub fn summary(summary: &Summary) -> Table {
     };
     for (split, counts) in &summary.splits {
         table.row(row(split.to_string(), counts));
+    }
+    for (part, counts) in summary.parts.iter().filter(|_| summary.parts.len() > 1) {
+        table.row(row(part.clone(), counts));
+    }
+    table
+}
+
+/// How many studies have how many views, how large the films are and which tags they bear.
+pub fn films(summary: &Summary) -> Table {
+    let mut table = Table::new("", ["films", "", ""]);
+    for (views, studies) in &summary.views_per_study {
+        table.row(["studies of so many views".to_owned(), views.to_string(), studies.to_string()]);
+    }
+    if let Some(sizes) = &summary.sizes {
+        for (side, [least, median, most]) in [("width", sizes.width), ("height", sizes.height)] {
+            table.row([format!("{side}, least to most (median)"), format!("{least} to {most}"), median.to_string()]);
+        }
+        for (pixels, films) in &sizes.longer_side_up_to {
+            table.row(["films whose longer side is up to".to_owned(), pixels.to_string(), films.to_string()]);
+        }
+    }
+    for (tag, films) in &summary.tags {
+        table.row(["films with the tag".to_owned(), tag.clone(), films.to_string()]);
     }
     table
 }
@@ -38,6 +63,28 @@ pub fn skipped(summary: &Summary, most: usize) -> Table {
     }
     if n > most {
         table.row([format!("and {} more", n - most), String::new()]);
+    }
+    table
+}
+
+/// Every warning with its files' names, at most `most` of them, and how many more there are.
+pub fn warnings(summary: &Summary, most: usize) -> Table {
+    let n = summary.warnings.len();
+    if n == 0 {
+        return Table { title: "No warning".to_owned(), ..Table::default() };
+    }
+    let title = if n == 1 { "1 warning".to_owned() } else { format!("{n} warnings") };
+    let mut table = Table::new(title, ["kind", "what", "files"]);
+    for warning in summary.warnings.iter().take(most) {
+        let name = |path: &PathBuf| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let mut names: Vec<String> = warning.paths.iter().take(3).map(name).collect();
+        if warning.paths.len() > 3 {
+            names.push(format!("and {} more", warning.paths.len() - 3));
+        }
+        table.row([warning.kind.to_string(), warning.message.clone(), names.join(", ")]);
+    }
+    if n > most {
+        table.row([format!("and {} more", n - most), String::new(), String::new()]);
     }
     table
 }

@@ -6,25 +6,37 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Entry, Place, SkipReason, Skipped, coco, split};
+use super::groups::Blocks;
+use super::tree::{Entry, Film, Place, Tree};
+use super::{Found, SkipReason, Skipped, coco, fracatlas_table};
 use crate::study::{Label, Split, Study, View};
 
 /// What the layout looks like, for messages.
 pub(super) const PATTERN: &str = "images/{Fractured,Non_fractured}/IMGn.jpg";
 
-/// The share of films that are held out. MURA holds out 18 % of its humerus films, which here would leave 50 fractures.
-const VALID: f64 = 0.25;
+/// Many enough films that few neighbours are parted (a gap of two or more images lies between blocks), few enough that
+/// about forty blocks of a thousand films can be balanced; the complete set would otherwise be a handful of blocks.
+const BLOCKS: Blocks = Blocks { enough: 20, longest: 60 };
 
-/// A block closes at the first gap in the image numbers once it holds this many films: many enough that few neighbours
-/// are parted (a gap of two or more images lies there), few enough that about forty blocks of a thousand films can be
-/// balanced.
-const BLOCK: usize = 20;
+/// Reads the tree.
+pub(super) fn read(tree: &Tree) -> Found {
+    let sorted = tree.sort(|entry| place(tree, entry));
+    let mut found = Found::new(Vec::new(), sorted.skipped.clone(), sorted.companions.clone());
+    found.warnings.extend(sorted.turned());
+    let mut homes: Vec<PathBuf> = sorted.films.iter().filter_map(|film| home(&film.absolute)).collect();
+    homes.dedup();
+    homes.sort();
+    homes.dedup();
+    found.studies = studies(sorted.films, &homes, tree, &mut found.skipped);
+    found.companions.retain(|path| !found.skipped.iter().any(|skipped| skipped.path == *path));
+    for home in &homes {
+        found.warnings.extend(fracatlas_table::compare(tree, home, &mut found.studies));
+    }
+    found
+}
 
-/// A run without a gap is cut when its block holds this many films, or the complete set would be a handful of blocks.
-const LONGEST_BLOCK: usize = 60;
-
-pub(super) fn place(root: &Path, entry: &Entry) -> Place {
-    let below = entry.path.strip_prefix(root).unwrap_or(&entry.path);
+pub(super) fn place(tree: &Tree, entry: &Entry) -> Place {
+    let below = tree.below(entry);
     if below.iter().any(|part| part == "Annotations" || part == "Utilities") || below.ends_with("dataset.csv") {
         return Place::Companion;
     }
@@ -53,21 +65,22 @@ fn number(path: &Path) -> Option<u64> {
     path.file_stem()?.to_str()?.strip_prefix("IMG")?.parse().ok()
 }
 
-/// Each film as a study, in blocks, split; annotations that cannot be read are skipped.
-pub(super) fn studies(films: Vec<Entry>, skipped: &mut Vec<Skipped>) -> Vec<Study> {
-    let mut homes: Vec<PathBuf> = films.iter().filter_map(|film| home(&film.absolute)).collect();
-    homes.dedup();
+/// Each film as a study, in blocks; annotations that cannot be read are skipped.
+fn studies(films: Vec<Film>, homes: &[PathBuf], tree: &Tree, skipped: &mut Vec<Skipped>) -> Vec<Study> {
     let mut findings = coco::Findings::default();
     for home in homes {
-        findings.read(&home, skipped);
+        let mut unreadable = Vec::new();
+        findings.read(home, &mut unreadable);
+        skipped.extend(unreadable.into_iter().map(|it| Skipped { path: tree.as_given(&it.path), ..it }));
     }
     let mut numbered: Vec<(u64, Study)> = Vec::new();
-    for Entry { path, absolute } in films {
-        let (Some(label), Some(number)) = (label(&absolute), number(&absolute)) else {
+    for film in films {
+        let absolute = &film.absolute;
+        let (Some(label), Some(number)) = (label(absolute), number(absolute)) else {
             continue;
         };
         let name = absolute.file_name().unwrap_or_default().to_string_lossy();
-        let findings = home(&absolute).map(|home| findings.of(&home, &name)).unwrap_or_default();
+        let findings = home(absolute).map(|home| findings.of(&home, &name)).unwrap_or_default();
         let study = Study {
             id: absolute.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             patient: None,
@@ -75,58 +88,21 @@ pub(super) fn studies(films: Vec<Entry>, skipped: &mut Vec<Skipped>) -> Vec<Stud
             part: None,
             split: Split::Train,
             label,
-            views: vec![View { findings, ..View::new(path) }],
+            views: vec![View { findings, ..film.view() }],
         };
         numbered.push((number, study));
     }
     numbered.sort_by(|a, b| (a.0, &a.1.views[0].path).cmp(&(b.0, &b.1.views[0].path)));
     let numbers: Vec<u64> = numbered.iter().map(|(number, _)| *number).collect();
     let mut studies: Vec<Study> = numbered.into_iter().map(|(_, study)| study).collect();
-    for block in blocks(&numbers) {
+    for block in BLOCKS.cut(&numbers) {
         let name = format!("IMG{:07}-IMG{:07}", numbers[block.start], numbers[block.end - 1]);
         studies[block].iter_mut().for_each(|study| study.group.clone_from(&name));
     }
-    // A set too small to be split stays whole; training on it then says that nothing is held out.
-    let _ = split::hold_out(&mut studies, Split::Train, Split::Valid, VALID, 0);
     studies
 }
 
 /// The folder that holds `images` and `Annotations`.
-fn home(film: &Path) -> Option<PathBuf> {
+pub(super) fn home(film: &Path) -> Option<PathBuf> {
     film.ancestors().nth(3).map(Path::to_owned)
-}
-
-/// Cuts ascending image numbers into contiguous blocks.
-fn blocks(numbers: &[u64]) -> Vec<std::ops::Range<usize>> {
-    let mut blocks = Vec::new();
-    let mut start = 0;
-    for at in 1..=numbers.len() {
-        let is_cut = match numbers.get(at) {
-            None => true,
-            // One number in two folders is one picture with two labels: never parted.
-            Some(&next) if next == numbers[at - 1] => false,
-            Some(&next) => (at - start >= BLOCK && next > numbers[at - 1] + 1) || at - start >= LONGEST_BLOCK,
-        };
-        if is_cut {
-            blocks.push(start..at);
-            start = at;
-        }
-    }
-    blocks
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn blocks_are_contiguous_cut_at_gaps_and_cover_every_number_once() {
-        let gap_at_30: Vec<u64> = (0..30).chain(40..45).chain(50..70).collect();
-        assert_eq!(blocks(&gap_at_30), [0..30, 30..55]);
-        let no_gap: Vec<u64> = (0..150).collect();
-        assert_eq!(blocks(&no_gap), [0..60, 60..120, 120..150]);
-        assert!(blocks(&[]).is_empty());
-        let twice: Vec<u64> = (0..60).chain(59..80).collect();
-        assert_eq!(blocks(&twice)[0], 0..61);
-    }
 }

@@ -1,35 +1,59 @@
 //! Which studies exist in a folder, what each file of it became, and how they are split.
 //!
-//! One file a layout: MURA (Rajpurkar et al., arXiv:1712.06957; phantoms use it too) and FracAtlas (Abedeen et al., Sci
-//! Data 10, 521, 2023). The layout is recognised from the folder names. No file is dropped silently: each below the root
-//! becomes a view, a known companion of the films (label lists, annotations, masks), or a [`Skipped`] with its reason.
+//! One file a layout: MURA (Rajpurkar et al., arXiv:1712.06957; phantoms use it too), FracAtlas (Abedeen et al., Sci Data
+//! 10, 521, 2023), folders of classes, a manifest, DICOM files with a table of labels. The layout is recognised from the
+//! names, or said. No file is dropped silently: each below the root becomes a view, a known companion of the films (label
+//! lists, annotations, masks), or a [`Skipped`] with its reason; what is doubtful without being unusable is a [`Warning`].
 
+mod alignment;
+mod audit;
 pub mod cache;
+mod classes;
 mod coco;
+mod dicom;
+mod duplicates;
 pub mod films;
+pub mod fingerprint;
 mod fracatlas;
+mod fracatlas_table;
+mod groups;
+pub mod labels;
+mod leaks;
+mod manifest;
 mod mura;
+mod mura_tables;
+mod neighbours;
 mod parallel;
+mod prints;
+mod recognise;
 mod region;
 mod skipped;
 pub mod split;
 mod summary;
+mod table;
+mod tree;
+mod warning;
 
 use std::fmt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use serde::Serialize;
-use walkdir::WalkDir;
 
+pub use audit::AuditOptions;
 pub use cache::{CacheFolder, Preparing};
 pub use films::{Batch, Feed, Feeding, Films, epoch_order, prepare};
+pub use leaks::{Leak, refuse_leaks, trainable};
 pub use region::fracture_mask;
 pub use skipped::{SkipReason, Skipped};
-pub use summary::{SplitSummary, Summary};
+pub use summary::{LabelSummary, SizeSummary, SplitSummary, Summary};
+pub use warning::{Warning, WarningKind};
 
-use crate::preprocess;
 use crate::study::{Split, Study};
 use crate::{Error, Result};
+use labels::Words;
+use recognise::{Reading, no_films, recognise};
+use tree::Tree;
 
 /// How a folder of films is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -40,14 +64,26 @@ pub enum Layout {
     Mura,
     /// `images/{Fractured,Non_fractured}/IMGnnnnnnn.jpg`; no patients, no official split.
     FracAtlas,
+    /// `[train|valid|test/]CLASS/…/file`, where the class names a label: see [`labels`]. No patients.
+    Classes,
+    /// A table `path,label[,study,patient,view,part,split]` beside or above the films.
+    Manifest,
+    /// A folder of DICOM files with a table of labels.
+    Dicom,
 }
 
 impl Layout {
+    /// Every layout, in the order in which messages list them.
+    pub const ALL: [Layout; 5] = [Layout::Mura, Layout::FracAtlas, Layout::Classes, Layout::Manifest, Layout::Dicom];
+
     /// The layout's name as its authors write it.
     pub fn name(self) -> &'static str {
         match self {
             Layout::Mura => "MURA",
             Layout::FracAtlas => "FracAtlas",
+            Layout::Classes => "classes",
+            Layout::Manifest => "manifest",
+            Layout::Dicom => "DICOM",
         }
     }
 }
@@ -55,6 +91,37 @@ impl Layout {
 impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+impl FromStr for Layout {
+    type Err = Error;
+
+    /// By name, whatever its case.
+    fn from_str(name: &str) -> Result<Layout> {
+        let found = Layout::ALL.into_iter().find(|layout| layout.name().eq_ignore_ascii_case(name));
+        found.ok_or_else(|| Error::setting("layout", "mura, fracatlas, classes, manifest or dicom", name))
+    }
+}
+
+/// How a folder is to be read; the default recognises everything by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IndexOptions {
+    /// The layout, where it is not to be guessed.
+    pub layout: Option<Layout>,
+    /// The body parts to read, for example `XR_HUMERUS` or `humerus`; all if empty. Only MURA's layout names parts.
+    pub parts: Vec<String>,
+    /// Further words that mean *abnormal*, as class folder or in a table; they go before [`labels::NORMAL`].
+    pub positive: Vec<String>,
+    /// Further words that mean *normal*; they go before [`labels::ABNORMAL`].
+    pub negative: Vec<String>,
+    /// The table of labels of a manifest or of DICOM files, where it is not the only one in the folder.
+    pub labels: Option<PathBuf>,
+}
+
+impl IndexOptions {
+    fn words(&self) -> Words {
+        Words::new(&self.positive, &self.negative)
     }
 }
 
@@ -71,6 +138,14 @@ pub struct Index {
     pub skipped: Vec<Skipped>,
     /// The files that belong to the layout without being films: label lists, annotations, masks. Ordered by path.
     pub companions: Vec<PathBuf>,
+    /// What is doubtful, ordered by kind.
+    pub warnings: Vec<Warning>,
+    /// Whether the data set came with its split. If not, ours deals whole groups and may be dealt again.
+    pub official_split: bool,
+    /// Whether every film has been decoded and compared with all others: see [`Index::audited`].
+    pub audited: bool,
+    /// The sets of films that are copies of each other: of the same content, and once audited nearly identical ones too.
+    pub copies: Vec<Vec<PathBuf>>,
 }
 
 impl Index {
@@ -85,81 +160,111 @@ impl Index {
     }
 }
 
-/// What a layout makes of a file, from its path alone.
-enum Place {
-    /// A film, if its bytes are a picture.
-    Film,
-    /// A file that belongs to the layout without being a film.
-    Companion,
-    /// Not part of the layout, for this reason.
-    Outside(SkipReason),
+/// What a layout makes of a folder.
+#[derive(Debug, Default)]
+struct Found {
+    studies: Vec<Study>,
+    skipped: Vec<Skipped>,
+    companions: Vec<PathBuf>,
+    warnings: Vec<Warning>,
+    official_split: bool,
 }
 
-/// A file below the root.
-struct Entry {
-    /// As walked: begins with the root as it was given.
-    path: PathBuf,
-    /// The same, absolute, so that folders above the root can say split and part.
-    absolute: PathBuf,
+impl Found {
+    fn new(studies: Vec<Study>, skipped: Vec<Skipped>, companions: Vec<PathBuf>) -> Found {
+        Found { studies, skipped, companions, ..Found::default() }
+    }
+
+    fn skip(&mut self, path: PathBuf, reason: impl Into<SkipReason>) {
+        self.skipped.push(Skipped::new(path, reason));
+    }
 }
 
-/// Indexes a folder of films. Reads every file once to check that it is a whole PNG or JPEG; decodes none.
+/// [`index_with`] the default options: everything is recognised.
+///
+/// # Errors
+/// As [`index_with`].
+pub fn index(root: impl AsRef<Path>) -> Result<Index> {
+    index_with(root, &IndexOptions::default())
+}
+
+/// Indexes a folder of films. Reads every file once to check that it is a whole picture; decodes none.
 ///
 /// `root` may be the folder that holds `train` and `valid` (or `images`), its parent, or any folder below, such as one
-/// split or one part. Links are followed.
+/// split or one part; or the table of a manifest. Links are followed. Where the data set brings no split, whole groups are
+/// dealt, a quarter to [`Split::Valid`], always the same ones; files of the same content stay together.
 ///
 /// # Errors
 /// [`Error::Io`] if `root` does not exist, [`Error::NoFilms`] if it holds no film of a known layout, [`Error::Layout`] if
-/// it holds films of two. Damaged and foreign files are no errors: see [`Index::skipped`].
-pub fn index(root: impl AsRef<Path>) -> Result<Index> {
+/// it could be read in more than one way. Damaged and foreign files are no errors: see [`Index::skipped`].
+pub fn index_with(root: impl AsRef<Path>, options: &IndexOptions) -> Result<Index> {
     let root = root.as_ref();
-    if !std::fs::metadata(root).map_err(Error::io(root))?.is_dir() {
-        return Err(Error::NoFilms {
-            root: root.to_owned(),
-            reason: "this is a file, expected the folder of a data set".to_owned(),
-        });
-    }
-    let base = absolute(root)?;
-    let (entries, mut skipped) = walk(root, &base);
-    let layout = recognise(root, &entries, &skipped)?;
-
-    let mut companions = Vec::new();
-    let mut candidates = Vec::new();
-    for entry in entries {
-        let place = match layout {
-            Layout::Mura => mura::place(root, &entry),
-            Layout::FracAtlas => fracatlas::place(root, &entry),
-        };
-        match place {
-            Place::Companion => companions.push(entry.path),
-            place => candidates.push((entry, place)),
-        }
-    }
-    let flaws = parallel::map(&candidates, |(entry, _)| check(&entry.path));
-    let mut films = Vec::new();
-    for ((entry, place), flaw) in candidates.into_iter().zip(flaws) {
-        match (place, flaw) {
-            (Place::Film, None) => films.push(entry),
-            (Place::Outside(reason), None) => skipped.push(Skipped::new(entry.path, reason)),
-            (_, Some(flaw)) => skipped.push(Skipped::new(entry.path, flaw)),
-            (Place::Companion, None) => companions.push(entry.path),
-        }
-    }
-    let studies = match layout {
-        Layout::Mura => mura::studies(films),
-        Layout::FracAtlas => fracatlas::studies(films, &mut skipped),
+    let is_folder = std::fs::metadata(root).map_err(Error::io(root))?.is_dir();
+    let (tree, reading) = if is_folder {
+        let tree = Tree::walk(root)?;
+        let reading = recognise(&tree, options)?;
+        (tree, reading)
+    } else {
+        of_file(root, options)?
     };
-    if studies.is_empty() {
-        return Err(no_films(root, &skipped, companions.len()));
+    let layout = reading.layout();
+    if !options.parts.is_empty() && layout != Layout::Mura {
+        return Err(Error::setting("part", "none, since only MURA's layout names parts", options.parts.join(", ")));
     }
-    for annotation in skipped.iter_mut().filter(|it| matches!(it.reason, SkipReason::Annotations(_))) {
-        if let Ok(below) = annotation.path.strip_prefix(&base) {
-            annotation.path = root.join(below);
-        }
-        companions.retain(|path| *path != annotation.path);
+    let walked = tree.skipped.clone();
+    let mut found = match reading {
+        Reading::Mura => mura::read(tree, options)?,
+        Reading::FracAtlas => fracatlas::read(&tree),
+        Reading::Classes => classes::read(&tree, options)?,
+        Reading::Manifest(table) => manifest::read(&tree, &table, options)?,
+        Reading::Dicom(table) => dicom::read(&tree, &table, options)?,
+    };
+    found.skipped.extend(walked);
+    if found.studies.is_empty() {
+        return Err(no_films(root, &found.skipped, found.companions.len()));
     }
+    Ok(settle(root, layout, found))
+}
+
+/// A table of labels given as the root: the films are the ones that it lists.
+fn of_file(root: &Path, options: &IndexOptions) -> Result<(Tree, Reading)> {
+    if !recognise::is_table(root) {
+        let reason = "this is a file, expected the folder of a data set or the table of a manifest".to_owned();
+        return Err(Error::NoFilms { root: root.to_owned(), reason });
+    }
+    let folder = root.parent().map(Path::to_owned).unwrap_or_default();
+    let base = tree::absolute(root)?.parent().map(Path::to_owned).unwrap_or_default();
+    let table = root.to_owned();
+    if options.layout == Some(Layout::Dicom) {
+        let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
+        return Ok((Tree::walk(&folder)?, Reading::Dicom(table)));
+    }
+    // Only what the table lists is asked for, so the folder is not walked.
+    Ok((Tree { root: folder, base, entries: Vec::new(), skipped: Vec::new() }, Reading::Manifest(table)))
+}
+
+/// Orders everything, compares contents, and deals a split where there is none.
+fn settle(root: &Path, layout: Layout, found: Found) -> Index {
+    let Found { mut studies, mut skipped, mut companions, warnings, official_split } = found;
     skipped.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(Index { root: root.to_owned(), layout, studies, skipped, companions })
+    companions.sort();
+    let two_labels = duplicates::name_apart(&mut studies);
+    let mut index = Index {
+        root: root.to_owned(),
+        layout,
+        studies,
+        skipped,
+        companions,
+        warnings,
+        official_split,
+        audited: false,
+        copies: Vec::new(),
+    };
+    index.warnings.extend(two_labels);
+    index.copies = duplicates::same_content(&index);
+    duplicates::keep_together(&mut index);
+    duplicates::warn(&mut index);
+    index
 }
 
 /// The films of a folder that is laid out like no data set, ordered by path, and the files that are none.
@@ -168,8 +273,8 @@ pub fn index(root: impl AsRef<Path>) -> Result<Index> {
 /// [`Error::Io`] if the folder does not exist, [`Error::NoFilms`] if it holds no whole picture.
 pub fn loose_films(root: impl AsRef<Path>) -> Result<(Vec<PathBuf>, Vec<Skipped>)> {
     let root = root.as_ref();
-    let (entries, mut skipped) = walk(root, &absolute(root)?);
-    let flaws = parallel::map(&entries, |entry| check(&entry.path));
+    let Tree { entries, mut skipped, .. } = Tree::walk(root)?;
+    let flaws = parallel::map(&entries, |entry| tree::check(&entry.path).err());
     let mut films = Vec::new();
     for (entry, flaw) in entries.into_iter().zip(flaws) {
         match flaw {
@@ -181,94 +286,6 @@ pub fn loose_films(root: impl AsRef<Path>) -> Result<(Vec<PathBuf>, Vec<Skipped>
         return Err(no_films(root, &skipped, 0));
     }
     Ok((films, skipped))
-}
-
-/// The root with the names of all folders above it, as the reader wrote them: a link keeps its name.
-fn absolute(root: &Path) -> Result<PathBuf> {
-    if root.components().any(|part| part == Component::ParentDir) {
-        root.canonicalize().map_err(Error::io(root))
-    } else {
-        std::path::absolute(root).map_err(Error::io(root))
-    }
-}
-
-/// Every file below `root` in the order of paths; hidden ones and what cannot be listed are skipped at once.
-fn walk(root: &Path, base: &Path) -> (Vec<Entry>, Vec<Skipped>) {
-    let mut entries = Vec::new();
-    let mut skipped = Vec::new();
-    for entry in WalkDir::new(root).follow_links(true).sort_by_file_name() {
-        let entry = match entry {
-            Ok(entry) if entry.file_type().is_dir() => continue,
-            Ok(entry) => entry,
-            Err(error) => {
-                let path = error.path().unwrap_or(root).to_owned();
-                skipped.push(Skipped::new(path, SkipReason::Unreadable(error.to_string())));
-                continue;
-            }
-        };
-        let path = entry.into_path();
-        let below = path.strip_prefix(root).unwrap_or(&path);
-        let name = below.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with("._") {
-            skipped.push(Skipped::new(path, SkipReason::ResourceFork));
-        } else if below.iter().any(|part| part.to_string_lossy().starts_with('.')) {
-            skipped.push(Skipped::new(path, SkipReason::Hidden));
-        } else {
-            let absolute = base.join(below);
-            entries.push(Entry { path, absolute });
-        }
-    }
-    (entries, skipped)
-}
-
-/// The layout whose films are there.
-fn recognise(root: &Path, entries: &[Entry], skipped: &[Skipped]) -> Result<Layout> {
-    let count = |place: fn(&Path, &Entry) -> Place| {
-        entries.iter().filter(|entry| matches!(place(root, entry), Place::Film)).count()
-    };
-    match (count(mura::place), count(fracatlas::place)) {
-        (0, 0) => {
-            let flaws = parallel::map(entries, |entry| check(&entry.path));
-            let mut met = skipped.to_vec();
-            met.extend(
-                entries
-                    .iter()
-                    .zip(flaws)
-                    .map(|(entry, flaw)| Skipped::new(entry.path.clone(), flaw.unwrap_or(SkipReason::OutsideLayout))),
-            );
-            Err(no_films(root, &met, 0))
-        }
-        (_, 0) => Ok(Layout::Mura),
-        (0, _) => Ok(Layout::FracAtlas),
-        (mura, fracatlas) => Err(Error::Layout {
-            root: root.to_owned(),
-            reason: format!(
-                "{mura} files lie as in MURA and {fracatlas} as in FracAtlas: name the folder of one of them"
-            ),
-        }),
-    }
-}
-
-/// Why the file is not a whole picture, if it is none.
-fn check(path: &Path) -> Option<SkipReason> {
-    match preprocess::read(path) {
-        Ok(bytes) => preprocess::inspect(&bytes).err().map(SkipReason::Picture),
-        Err(error) => Some(SkipReason::Unreadable(error.to_string())),
-    }
-}
-
-fn no_films(root: &Path, skipped: &[Skipped], companions: usize) -> Error {
-    let mut met = match skipped.len() {
-        0 => "the folder is empty".to_owned(),
-        n => format!("met {} ({})", summary::files(n), summary::reasons(skipped)),
-    };
-    if companions > 0 {
-        met = format!("{met} and {} that are no films", summary::files(companions));
-    }
-    Error::NoFilms {
-        root: root.to_owned(),
-        reason: format!("looked for MURA ({}) and FracAtlas ({}); {met}", mura::PATTERN, fracatlas::PATTERN),
-    }
 }
 
 #[cfg(test)]

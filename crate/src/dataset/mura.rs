@@ -1,12 +1,15 @@
 //! MURA: `{train,valid}/XR_<PART>/patientNNNNN/studyK_{positive,negative}/imageJ.png`.
 //!
-//! The labels and the split come from the folders, so any part of the tree can be indexed on its own.
+//! The labels and the split come from the folders, so any part of the tree can be indexed on its own. The tables that come
+//! with MURA repeat them, and are compared with the folders.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use super::{Entry, Place, SkipReason};
+use super::tree::{Entry, Film, Place, Tree};
+use super::{Found, IndexOptions, SkipReason, mura_tables};
 use crate::study::{Label, Split, Study, View};
+use crate::{Error, Result};
 
 /// What the layout looks like, for messages.
 pub(super) const PATTERN: &str = "{train,valid}/XR_PART/patientN/studyK_{positive,negative}/imageJ.png";
@@ -24,9 +27,9 @@ const COMPANIONS: [&str; 5] = [
 ];
 
 /// The five names at the end of a film's path.
-struct Names<'a> {
+pub(super) struct Names<'a> {
     /// Holds `train` and `valid`.
-    above: &'a Path,
+    pub above: &'a Path,
     split: &'a str,
     part: &'a str,
     patient: &'a str,
@@ -35,7 +38,7 @@ struct Names<'a> {
 
 impl<'a> Names<'a> {
     /// The names of the folders above a file, whatever they are; none if there are fewer than four or one is not Unicode.
-    fn of(path: &'a Path) -> Option<Names<'a>> {
+    pub fn of(path: &'a Path) -> Option<Names<'a>> {
         let mut folders = path.ancestors().skip(1);
         let mut name = || folders.next()?.file_name()?.to_str();
         let (study, patient, part, split) = (name()?, name()?, name()?, name()?);
@@ -58,8 +61,54 @@ impl<'a> Names<'a> {
     }
 }
 
-pub(super) fn place(root: &Path, entry: &Entry) -> Place {
-    let below = entry.path.strip_prefix(root).unwrap_or(&entry.path);
+/// Reads the tree, or the parts of it that are asked for.
+pub(super) fn read(mut tree: Tree, options: &IndexOptions) -> Result<Found> {
+    let wanted = Parts::of(&tree, &options.parts)?;
+    tree.entries.retain(|entry| wanted.has(&entry.absolute));
+    let sorted = tree.sort(|entry| place(&tree, entry));
+    let turned = sorted.turned();
+    let mut found = Found::new(studies(sorted.films), sorted.skipped, sorted.companions);
+    found.warnings.extend(turned);
+    found.warnings.extend(mura_tables::compare(&tree, &found.studies, &wanted));
+    found.official_split = true;
+    Ok(found)
+}
+
+/// The body parts that are read; empty for all.
+pub(super) struct Parts(BTreeSet<String>);
+
+impl Parts {
+    /// `humerus` and `XR_HUMERUS` name the same part.
+    fn of(tree: &Tree, asked: &[String]) -> Result<Parts> {
+        let wanted: BTreeSet<String> = asked.iter().map(|part| part_name(part)).collect();
+        let names = tree.entries.iter().filter_map(|entry| Names::of(&entry.absolute)).filter(Names::is_study);
+        let met: BTreeSet<String> = names.map(|names| names.part.to_uppercase()).collect();
+        match wanted.iter().find(|part| !met.contains(*part)) {
+            None => Ok(Parts(wanted)),
+            Some(part) => Err(Error::NoFilms {
+                root: tree.root.clone(),
+                reason: format!("no part {part}; met {}", met.into_iter().collect::<Vec<_>>().join(", ")),
+            }),
+        }
+    }
+
+    pub fn is_wanted(&self, part: &str) -> bool {
+        self.0.is_empty() || self.0.contains(&part.to_uppercase())
+    }
+
+    /// Whether a file is of these parts, or of none.
+    fn has(&self, path: &Path) -> bool {
+        Names::of(path).is_none_or(|names| !names.is_study() || self.is_wanted(names.part))
+    }
+}
+
+fn part_name(asked: &str) -> String {
+    let upper = asked.to_uppercase();
+    if upper.starts_with("XR_") { upper } else { format!("XR_{upper}") }
+}
+
+pub(super) fn place(tree: &Tree, entry: &Entry) -> Place {
+    let below = tree.below(entry);
     let name = below.file_name().unwrap_or_default();
     if COMPANIONS.iter().any(|companion| name == *companion) || below.iter().any(|part| part == TRUTH) {
         return Place::Companion;
@@ -75,12 +124,13 @@ pub(super) fn place(root: &Path, entry: &Entry) -> Place {
 }
 
 /// The films, which are ordered by path, in their studies.
-pub(super) fn studies(films: Vec<Entry>) -> Vec<Study> {
+fn studies(films: Vec<Film>) -> Vec<Study> {
     let mut studies: Vec<Study> = Vec::new();
     let mut last: Option<PathBuf> = None;
     let mut truths = HashMap::new();
-    for Entry { path, absolute } in films {
-        let Some(names) = Names::of(&absolute) else {
+    for film in films {
+        let absolute = &film.absolute;
+        let Some(names) = Names::of(absolute) else {
             continue;
         };
         let (Some(split), Some((number, label))) = (names.split(), names.label()) else {
@@ -103,9 +153,9 @@ pub(super) fn studies(films: Vec<Entry>) -> Vec<Study> {
             let truth = names.above.join(TRUTH);
             truth.is_dir().then_some(truth)
         });
-        let mask = truth.as_ref().and_then(|truth| mask(truth, names.above, &absolute));
+        let mask = truth.as_ref().and_then(|truth| mask(truth, names.above, absolute));
         if let Some(study) = studies.last_mut() {
-            study.views.push(View { mask, ..View::new(path) });
+            study.views.push(View { mask, ..film.view() });
         }
     }
     studies

@@ -43,12 +43,23 @@ pub enum SkipReason {
     Unreadable(String),
     /// An image in a study folder that names no label.
     Unlabeled,
-    /// An image in MURA's folders, but below neither `train` nor `valid`.
+    /// An image below none of the folders that say its split.
     NoSplit,
     /// An image outside the layout's folders.
     OutsideLayout,
     /// A FracAtlas image without the number that its block is found by.
     NoNumber,
+    /// A picture that the table of labels does not list.
+    Unlisted,
+    /// A row of a table of labels that gives no view.
+    Row {
+        /// The line it begins on, counted from 1.
+        line: u64,
+        /// Why.
+        why: String,
+    },
+    /// The container is whole, but the picture inside cannot be decoded; says why. Found by the audit, not by indexing.
+    Undecodable(String),
     /// Annotations that cannot be read; says why. The films stay, without their findings.
     Annotations(String),
 }
@@ -69,6 +80,9 @@ impl SkipReason {
             SkipReason::NoSplit => "no split",
             SkipReason::OutsideLayout => "outside the layout",
             SkipReason::NoNumber => "no image number",
+            SkipReason::Unlisted => "unlisted",
+            SkipReason::Row { .. } => "row of the table",
+            SkipReason::Undecodable(_) => "damaged",
             SkipReason::Annotations(_) => "annotations",
         }
     }
@@ -82,9 +96,12 @@ impl fmt::Display for SkipReason {
             SkipReason::Picture(flaw) => write!(f, "{flaw}"),
             SkipReason::Unreadable(why) => write!(f, "unreadable: {why}"),
             SkipReason::Unlabeled => f.write_str("unlabeled: its study folder ends in neither _positive nor _negative"),
-            SkipReason::NoSplit => f.write_str("no split: its part lies in neither train nor valid"),
+            SkipReason::NoSplit => f.write_str("no split: it lies below no folder that names one"),
             SkipReason::OutsideLayout => f.write_str("outside the layout: an image in none of its folders"),
             SkipReason::NoNumber => f.write_str("no image number in its name (IMGnnnnnnn)"),
+            SkipReason::Unlisted => f.write_str("unlisted: a picture that is not in the table"),
+            SkipReason::Row { line, why } => write!(f, "line {line} of the table: {why}"),
+            SkipReason::Undecodable(why) => write!(f, "damaged: {why}"),
             SkipReason::Annotations(why) => write!(f, "annotations that cannot be read: {why}"),
         }
     }

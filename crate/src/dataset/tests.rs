@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use image::{GrayImage, Luma};
 use tempfile::TempDir;
+use walkdir::WalkDir;
 
 use super::*;
 use crate::preprocess::{Flaw, decode};
@@ -45,33 +46,39 @@ impl Fixture {
     }
 }
 
-/// MURA's humerus part: as many studies, images and patients of each label in each split as the real one.
+/// MURA's humerus part: as many studies, images and patients of each label in each split as the real one, each image
+/// another, with the four tables.
 fn mura_humerus(fixture: &Fixture) {
     let mut patients = 0;
+    let mut image_number = 0u32;
     for (split, split_patients, [normal, abnormal]) in
         [("train", 587, [(321, 673), (271, 599)]), ("valid", 132, [(68, 148), (67, 140)])]
     {
         // The first patients have a second study, of the other label.
         let both = normal.0 + abnormal.0 - split_patients;
+        let (mut films, mut labels) = (String::new(), String::new());
         for (label, (studies, images), first) in
             [("negative", normal, patients), ("positive", abnormal, patients + normal.0 - both)]
         {
             for study in 0..studies {
                 let is_second = label == "positive" && study < both;
                 let (patient, number) = if is_second { (patients + study, 2) } else { (first + study, 1) };
+                let folder = format!("MURA-v1.1/{split}/XR_HUMERUS/patient{:05}/study{number}_{label}/", patient + 1);
+                labels += &format!("{folder},{}\n", u8::from(label == "positive"));
                 for image in 0..images / studies + usize::from(study < images % studies) {
-                    fixture.film(format!(
-                        "MURA-v1.1/{split}/XR_HUMERUS/patient{:05}/study{number}_{label}/image{}.png",
-                        patient + 1,
-                        image + 1
-                    ));
+                    let path = format!("{folder}image{}.png", image + 1);
+                    let film = fixture.root().join(&path);
+                    fs::create_dir_all(film.parent().unwrap()).unwrap();
+                    let bytes = image_number.to_le_bytes();
+                    GrayImage::from_fn(4, 3, |x, y| Luma([bytes[x as usize] ^ y as u8])).save(film).unwrap();
+                    image_number += 1;
+                    films += &format!("{path}\n");
                 }
             }
         }
         patients += split_patients;
-    }
-    for list in ["train_image_paths", "train_labeled_studies", "valid_image_paths", "valid_labeled_studies"] {
-        fixture.file(format!("MURA-v1.1/{list}.csv"), "MURA-v1.1/train/XR_HUMERUS/patient00001/study1_negative/,0\n");
+        fixture.file(format!("MURA-v1.1/{split}_image_paths.csv"), films);
+        fixture.file(format!("MURA-v1.1/{split}_labeled_studies.csv"), labels);
     }
 }
 
@@ -109,6 +116,11 @@ fn a_tree_with_muras_names_gives_muras_counts() {
         assert!(index.skipped.iter().all(|skipped| skipped.reason == SkipReason::ResourceFork));
         assert_eq!(index.skipped.len(), forks.len());
         assert_eq!(index.companions.len(), 4);
+        assert_eq!(index.warnings, []);
+        assert!(index.official_split);
+        assert_eq!((summary.labels[&Label::Normal].views, summary.labels[&Label::Abnormal].views), (821, 739));
+        assert_eq!(summary.parts["XR_HUMERUS"].studies, 727);
+        assert_eq!(summary.views_per_study.iter().map(|(views, studies)| views * studies).sum::<usize>(), 1560);
     }
 
     let part = index(base.join("MURA-v1.1/valid/XR_HUMERUS")).unwrap();
@@ -282,6 +294,12 @@ fn fracatlas_is_split_by_whole_blocks_with_its_boxes_on_the_films() {
     );
     assert!(summary.skipped.is_empty());
     assert_eq!(index.companions.len(), 2);
+    assert!(!index.official_split);
+    let contradiction = summary.warnings.iter().find(|it| it.kind == WarningKind::ConflictingLabel).unwrap();
+    assert_eq!(contradiction.paths, [root.join("images/Fractured/IMG0003298.jpg")]);
+    assert_eq!((summary.tags["hardware"], summary.tags["multiscan"]), (14, 88));
+    let sizes = summary.sizes.as_ref().unwrap();
+    assert_eq!((sizes.width, sizes.height), ([373, 373, 454], [214, 454, 454]));
 
     let (train, valid) = (&summary.splits[&Split::Train], &summary.splits[&Split::Valid]);
     assert_eq!(train.positive_studies + valid.positive_studies, 279);

@@ -15,7 +15,7 @@ pub use recipe::{Optimizer, Recipe, Schedule, SelectBy, Standardise};
 pub use report::{EpochReport, Event, Run, TrainReport};
 pub use tensorboard::EventWriter;
 
-use crate::dataset::{self, Batch, Feeding, Films, Index, Preparing, split};
+use crate::dataset::{self, Batch, Feeding, Films, Index, Leak, Preparing, split};
 use crate::device::{self, DeviceChoice};
 use crate::error::{Error, Result};
 use crate::model::checkpoint::{DataCard, load_pretrained, write_atomically};
@@ -35,6 +35,8 @@ pub struct TrainOptions {
     pub weights: Option<PathBuf>,
     /// Where decoded films are kept and how they reach the network.
     pub feeding: Feeding,
+    /// Flaws of the data that are known and accepted; training refuses any other.
+    pub allow: Vec<Leak>,
 }
 
 /// Name of the best model's file in a run's folder.
@@ -47,10 +49,11 @@ pub const METRICS_FILE: &str = "metrics.jsonl";
 /// Trains by `recipe` on the training studies of `index`, chooses the epoch on patients set aside from them, and scores the held-out
 /// split once, at the end.
 ///
-/// Every split is asserted to share no patient before the first step. `progress` hears of decoding and of each epoch.
+/// Refuses copies and patients in two splits and studies with two labels, unless [`TrainOptions::allow`] names the leak; an index that
+/// was not audited is audited for that. `progress` hears of decoding and of each epoch.
 ///
 /// # Errors
-/// [`Error::Setting`] for a recipe out of its ranges, [`Error::Split`] for sets too small or sharing patients, [`Error::Decode`] for a
+/// [`Error::Setting`] for a recipe out of its ranges, [`Error::Split`] for sets too small or leaking, [`Error::Decode`] for a
 /// damaged film, [`Error::Training`] if the loss is no longer finite; models saved up to then stay.
 pub fn run(
     index: &Index,
@@ -59,8 +62,9 @@ pub fn run(
     progress: &mut dyn FnMut(&Event),
 ) -> Result<TrainReport> {
     recipe.validate()?;
-    let index = split::hold_out_tune(index, recipe.tune_fraction, recipe.seed)?;
-    split::assert_disjoint(&index)?;
+    let index = dataset::trainable(index, &options.allow)?;
+    let index = split::hold_out_tune(&index, recipe.tune_fraction, recipe.seed)?;
+    dataset::refuse_leaks(&index, &options.allow)?;
     let device = device::resolve(options.device)?;
     let mut session = Session::new(&index, recipe, options, device, progress)?;
     session.epochs(progress)?;

@@ -1,29 +1,44 @@
 //! `humerus index`
 
-use std::path::PathBuf;
-
-use humerus::{Result, dataset};
+use humerus::Result;
 
 use crate::output;
+use crate::source::Source;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Folder of a data set in MURA's or FracAtlas' layout, or a part of one
-    data: PathBuf,
+    #[command(flatten)]
+    source: Source,
+    /// Do not decode the films: inverted and undecodable ones and near duplicates are not found
+    #[arg(long)]
+    quick: bool,
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
 }
 
+/// Paths of a warning that are printed.
+const NAMED: usize = 8;
+
 impl Args {
     pub fn run(self) -> Result<()> {
-        let summary = dataset::index(&self.data)?.summary();
+        let index = if self.quick { self.source.index()? } else { self.source.audited()? };
+        let summary = index.summary();
         if self.json {
             return output::json(&summary);
         }
         output::text(&summary)?;
         for skipped in &summary.skipped {
             output::text(format_args!("  {}: {}", skipped.path.display(), skipped.reason))?;
+        }
+        for warning in &summary.warnings {
+            output::text(format_args!("  {warning}"))?;
+            for path in warning.paths.iter().take(NAMED) {
+                output::text(format_args!("    {}", path.display()))?;
+            }
+            if warning.paths.len() > NAMED {
+                output::text(format_args!("    and {} more", warning.paths.len() - NAMED))?;
+            }
         }
         Ok(())
     }

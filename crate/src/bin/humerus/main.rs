@@ -8,6 +8,7 @@ mod index;
 mod output;
 mod phantom;
 mod score;
+mod source;
 mod train;
 
 use std::io::{ErrorKind, Write};

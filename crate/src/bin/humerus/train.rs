@@ -2,17 +2,18 @@
 
 use std::path::PathBuf;
 
-use humerus::dataset::{CacheFolder, Feeding};
+use humerus::Result;
+use humerus::dataset::{CacheFolder, Feeding, Leak, split};
 use humerus::device::DeviceChoice;
 use humerus::train::{self, Recipe, TrainOptions};
-use humerus::{Result, dataset};
 
 use crate::output;
+use crate::source::Source;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Folder of a data set in MURA's or FracAtlas' layout
-    data: PathBuf,
+    #[command(flatten)]
+    source: Source,
     /// Folder that receives model.safetensors (best epoch), last.safetensors and metrics.jsonl
     #[arg(long)]
     out: PathBuf,
@@ -37,6 +38,15 @@ pub struct Args {
     /// Folder for decoded films, or `none` [default: humerus/films in the user's cache folder]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
+    /// Train although the data leak: duplicates-across-splits, patient-in-two-splits or study-with-two-labels; may be repeated
+    #[arg(long, value_name = "LEAK")]
+    allow: Vec<Leak>,
+    /// Cross-validate: divide the studies into K folds
+    #[arg(long, value_name = "K", requires = "fold")]
+    folds: Option<usize>,
+    /// The fold that is held out, 1 to K
+    #[arg(long, value_name = "I", requires = "folds")]
+    fold: Option<usize>,
     /// auto, cpu or cuda
     #[arg(long, default_value_t)]
     device: DeviceChoice,
@@ -53,14 +63,18 @@ impl Args {
         recipe.seed = self.seed.unwrap_or(recipe.seed);
         recipe.preprocess.size = self.size.unwrap_or(recipe.preprocess.size);
         recipe.validate()?;
-        let index = dataset::index(&self.data)?;
+        let mut index = self.source.audited()?;
+        if let (Some(k), Some(fold)) = (self.folds, self.fold) {
+            index = split::fold(&index, fold, k, recipe.seed)?;
+        }
         let cache = match self.cache {
             None => CacheFolder::PerUser,
             Some(folder) if folder.as_os_str() == "none" => CacheFolder::Nowhere,
             Some(folder) => CacheFolder::At(folder),
         };
         let feeding = Feeding { cache, ..Feeding::default() };
-        let options = TrainOptions { run: self.out, device: self.device, weights: self.weights, feeding };
+        let options =
+            TrainOptions { run: self.out, device: self.device, weights: self.weights, feeding, allow: self.allow };
         let mut broken = Ok(());
         if !self.json {
             output::text(format_args!("{}", index.summary()))?;

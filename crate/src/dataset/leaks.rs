@@ -1,0 +1,119 @@
+//! What training refuses: anything by which a network could have seen what it is tested on.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{AuditOptions, Index, Warning, WarningKind, duplicates, split};
+use crate::{Error, Result};
+
+/// A flaw that training refuses unless told otherwise by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Leak {
+    /// Equal or nearly identical films in two splits.
+    DuplicatesAcrossSplits,
+    /// A patient, or a block of images that may be one patient's, in two splits.
+    PatientInTwoSplits,
+    /// A study that is labelled normal and abnormal. If allowed, it counts as abnormal.
+    StudyWithTwoLabels,
+}
+
+impl Leak {
+    /// Every leak.
+    pub const ALL: [Leak; 3] = [Leak::DuplicatesAcrossSplits, Leak::PatientInTwoSplits, Leak::StudyWithTwoLabels];
+
+    /// The name by which it is allowed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Leak::DuplicatesAcrossSplits => "duplicates-across-splits",
+            Leak::PatientInTwoSplits => "patient-in-two-splits",
+            Leak::StudyWithTwoLabels => "study-with-two-labels",
+        }
+    }
+
+    fn of(kind: WarningKind) -> Option<Leak> {
+        match kind {
+            WarningKind::DuplicateAcrossSplits | WarningKind::NearDuplicateAcrossSplits => {
+                Some(Leak::DuplicatesAcrossSplits)
+            }
+            WarningKind::PatientInTwoSplits => Some(Leak::PatientInTwoSplits),
+            WarningKind::StudyWithTwoLabels => Some(Leak::StudyWithTwoLabels),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Leak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Leak {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Leak> {
+        let names = Leak::ALL.map(Leak::name).join(", ");
+        Leak::ALL.into_iter().find(|leak| leak.name() == name).ok_or_else(|| Error::setting("allow", names, name))
+    }
+}
+
+/// The index, audited if nobody did so before, once it is sure that nothing leaks but what `allow` names.
+///
+/// # Errors
+/// As [`refuse_leaks`] and [`Index::audited`].
+pub fn trainable(index: &Index, allow: &[Leak]) -> Result<Index> {
+    let index = if index.audited {
+        index.clone()
+    } else {
+        // A split that the caller has looked at is not dealt again behind his back.
+        let fixed = Index { official_split: true, ..index.clone() };
+        let audited = fixed.audited(&AuditOptions::default(), &|_, _| ())?;
+        Index { official_split: index.official_split, ..audited }
+    };
+    refuse_leaks(&index, allow)?;
+    Ok(index)
+}
+
+/// Checks that no film, patient or block is in two splits, no study has two labels, and no film or study is there twice.
+///
+/// # Errors
+/// [`Error::Split`] that names the first offender, how many there are, and how to allow it.
+pub fn refuse_leaks(index: &Index, allow: &[Leak]) -> Result<()> {
+    let mut fresh = index.clone();
+    duplicates::warn(&mut fresh);
+    for leak in Leak::ALL.into_iter().filter(|leak| !allow.contains(leak)) {
+        let found: Vec<&Warning> = fresh.warnings.iter().filter(|it| Leak::of(it.kind) == Some(leak)).collect();
+        let Some(first) = found.first() else {
+            continue;
+        };
+        let paths: Vec<String> = first.paths.iter().take(2).map(|path| path.display().to_string()).collect();
+        let more = if found.len() > 1 { format!(", and {} more such", found.len() - 1) } else { String::new() };
+        let is_mendable = leak == Leak::DuplicatesAcrossSplits && !index.official_split;
+        let mend = if is_mendable { "; `Index::audited` deals the split so that copies stay together" } else { "" };
+        return Err(Error::Split(format!(
+            "{} ({}){more}{mend}; to train all the same, allow {leak} (--allow {leak}, TrainOptions::allow)",
+            first.message,
+            paths.join(", ")
+        )));
+    }
+    split::assert_unique(index)?;
+    if allow.contains(&Leak::PatientInTwoSplits) { Ok(()) } else { split::assert_disjoint(index) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leak_is_known_by_one_name_everywhere() {
+        for leak in Leak::ALL {
+            assert_eq!(leak.name().parse::<Leak>().unwrap(), leak);
+            assert_eq!(serde_json::to_value(leak).unwrap(), leak.name());
+        }
+        let message = "all".parse::<Leak>().unwrap_err().to_string();
+        assert!(message.contains("patient-in-two-splits"), "{message}");
+    }
+}
