@@ -506,7 +506,7 @@ const NAMES: [&str; 38] = [
 ];
 
 /// Lines that a table may have, sense or not.
-const LINES: [&str; 14] = [
+const LINES: [&str; 17] = [
     "path,label",
     "path,label,study,patient,view,split",
     "image_id,hand,leg,hip,shoulder,fractured",
@@ -514,6 +514,9 @@ const LINES: [&str; 14] = [
     "train/XR_HUMERUS/patient00001/study1_positive/image1.png",
     "IMG0000001.jpg,0,0,0,1,1",
     "image1.png,abnormal,s,p,AP,train",
+    "image1.png,1",
+    "a.dcm,normal",
+    "größe.dcm,0",
     "../../etc/passwd,1",
     "\"",
     "\"a\nb\",1",
@@ -523,32 +526,44 @@ const LINES: [&str; 14] = [
     "{\"images\":[{\"id\":1,\"file_name\":\"IMG0000001.jpg\"}],\"annotations\":[{\"image_id\":1,\"bbox\":[1,2,-3,1e38]}]}",
 ];
 
-/// A tree of folders and files, and the files below it that are no links.
+/// Folders of the layouts that there are, and names of their films.
+const LAYOUTS: [(&[&[&str]], &[&str]); 4] = [
+    (
+        &[
+            &["train", "valid"],
+            &["XR_HUMERUS", "XR_ELBOW"],
+            &["patient00001", "patient00002"],
+            &["study1_positive", "study1_negative"],
+        ],
+        &["image1.png", "image2.png"],
+    ),
+    (&[&["images"], &["Fractured", "Non_fractured"]], &["IMG0000001.jpg", "IMG0000002.jpg", "IMG0000950.jpg"]),
+    (&[&["positive", "normal", "a"]], &["image1.png", "IMG0000001.jpg", "größe.dcm"]),
+    (&[], &["image1.png", "labels.csv", "größe.dcm", "a.dcm"]),
+];
+
+/// A tree of folders and files, nearly one of the layouts or none, and the files in it.
 fn grow(root: &Path, files: &[Vec<u8>], rng: &mut ChaCha8Rng) -> BTreeSet<PathBuf> {
     let mut grown = BTreeSet::new();
+    let (folders, films) = LAYOUTS.choose(rng).unwrap();
+    let order = rng.random_range(0.3..1.0);
     for _ in 0..rng.random_range(0..24) {
         let mut path = root.to_owned();
-        if rng.random_bool(0.5) {
-            // Nearly MURA's or FracAtlas' own.
-            let mura = ["train", "XR_HUMERUS", "patient00001", "study1_positive"];
-            let atlas = ["images", "Fractured"];
-            let usual: &[&str] = if rng.random_bool(0.6) { &mura } else { &atlas };
-            path.extend(
-                usual.iter().map(|name| if rng.random_bool(0.9) { *name } else { *NAMES.choose(rng).unwrap() }),
-            );
+        if rng.random_bool(order) {
+            path.extend(folders.iter().map(|names| names.choose(rng).unwrap()));
+            path.push(films.choose(rng).unwrap());
         } else {
             path.extend((0..rng.random_range(0..9)).map(|_| *NAMES.choose(rng).unwrap()));
+            path.push(NAMES.choose(rng).unwrap());
         }
-        path.push(NAMES.choose(rng).unwrap());
         if std::fs::create_dir_all(path.parent().unwrap()).is_err() || path.is_dir() {
             continue;
         }
-        let mut bytes = match rng.random_range(0..4) {
-            0 => (0..rng.random_range(0..9))
-                .flat_map(|_| format!("{}\n", LINES.choose(rng).unwrap()).into_bytes())
-                .collect(),
-            1 => Vec::new(),
-            _ => files.choose(rng).unwrap().clone(),
+        let is_table = path.extension().is_some_and(|it| it == "csv" || it == "json") || rng.random_bool(0.1);
+        let mut bytes = if is_table {
+            (0..rng.random_range(0..9)).flat_map(|_| format!("{}\n", LINES.choose(rng).unwrap()).into_bytes()).collect()
+        } else {
+            files.choose(rng).unwrap().clone()
         };
         if rng.random_bool(0.3) {
             change(&mut bytes, files.choose(rng).unwrap(), rng);
