@@ -79,6 +79,21 @@ fn index_prints_one_json_object_with_exactly_these_keys() {
     assert_eq!(output.stdout.iter().filter(|&&byte| byte == b'\n').count(), 1);
     let got: Value = serde_json::from_slice(&output.stdout).unwrap();
     let path = |below: &str| root.join(below).to_str().unwrap().to_owned();
+    let skipped = json!([
+        {"path": path("train/._XR_HUMERUS"), "reason": "resource fork of macOS, not an image"},
+        {
+            "path": path("valid/XR_HUMERUS/patient00003/study1_negative/image2.png"),
+            "reason": "truncated: PNG that stops inside a chunk",
+        },
+    ]);
+    let part = json!({"studies": 3, "views": 4, "patients": 3, "positive_studies": 1, "positive_views": 2});
+    let films = [
+        "train/XR_HUMERUS/patient00001/study1_positive/image1.png",
+        "train/XR_HUMERUS/patient00001/study1_positive/image2.png",
+        "train/XR_HUMERUS/patient00002/study1_negative/image1.png",
+        "valid/XR_HUMERUS/patient00003/study1_negative/image1.png",
+    ]
+    .map(path);
     let expected = json!({
         "layout": "mura",
         "studies": 3,
@@ -88,15 +103,30 @@ fn index_prints_one_json_object_with_exactly_these_keys() {
             "train": {"studies": 2, "views": 3, "patients": 2, "positive_studies": 1, "positive_views": 2},
             "valid": {"studies": 1, "views": 1, "patients": 1, "positive_studies": 0, "positive_views": 0},
         },
-        "skipped": [
-            {"path": path("train/._XR_HUMERUS"), "reason": "resource fork of macOS, not an image"},
+        "parts": {"XR_HUMERUS": part},
+        "labels": {"normal": {"studies": 2, "views": 2}, "abnormal": {"studies": 1, "views": 2}},
+        "views_per_study": {"1": 2, "2": 1},
+        "sizes": {"width": [64, 64, 64], "height": [48, 48, 48], "longer_side_up_to": {"64": 4}},
+        "tags": {},
+        "skipped": skipped,
+        "warnings": [
             {
-                "path": path("valid/XR_HUMERUS/patient00003/study1_negative/image2.png"),
-                "reason": "truncated: PNG that stops inside a chunk",
+                "kind": "conflicting-duplicate",
+                "paths": films,
+                "message": "4 films of the same content, labelled normal and abnormal",
+            },
+            {
+                "kind": "duplicate-across-splits",
+                "paths": films,
+                "message": "4 films of the same content in train and valid",
             },
         ],
+        "audited": true,
     });
     assert_eq!(got, expected);
+    let quick = humerus(&["index", root.to_str().unwrap(), "--json", "--quick"]);
+    let quick: Value = serde_json::from_slice(&quick.stdout).unwrap();
+    assert_eq!((&quick["audited"], &quick["warnings"]), (&json!(false), &expected["warnings"]));
 }
 
 #[test]
@@ -106,13 +136,19 @@ fn index_prints_a_table_and_every_skipped_file() {
     let output = humerus(&["index", folder.path().to_str().unwrap()]);
     let text = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines.len(), 8, "{text}");
+    assert_eq!(lines.len(), 22, "{text}");
     assert_eq!(lines[0], "layout: MURA");
     assert_eq!(lines[4].split_whitespace().collect::<Vec<_>>(), ["all", "3", "1", "4", "2", "3"]);
     let width = lines[1].len();
     assert!(lines[2..5].iter().all(|line| line.len() == width), "{text}");
-    assert_eq!(lines[5], "skipped: 2 files (1 resource fork, 1 truncated)");
-    assert!(lines[7].contains("image2.png: truncated"), "{text}");
+    assert_eq!(lines[5], "part XR_HUMERUS: studies 3 (1 abnormal), views 4 (2 abnormal)");
+    assert_eq!(lines[6], "views per study: 1: 2, 2: 1");
+    assert_eq!(lines[7], "size: 64-64 x 48-48 pixels, median 64 x 48; longer side up to 64: 4");
+    assert_eq!(lines[8], "skipped: 2 files (1 resource fork, 1 truncated)");
+    assert_eq!(lines[9], "2 warnings (1 conflicting-duplicate, 1 duplicate-across-splits)");
+    assert!(lines[11].contains("image2.png: truncated"), "{text}");
+    assert!(lines[12].ends_with("conflicting-duplicate: 4 films of the same content, labelled normal and abnormal"));
+    assert!(lines[16].ends_with("patient00003/study1_negative/image1.png"), "{text}");
 }
 
 #[test]
