@@ -411,7 +411,8 @@ fn synthetic(studies: &[(String, usize)]) -> Index {
 fn unevenness(studies: &[(String, usize)], folds: &[usize], k: usize) -> f64 {
     let share = |fold: usize, label: usize| {
         let of_label = studies.iter().zip(folds).filter(|(study, _)| study.1 == label);
-        let (all, held) = of_label.fold((0usize, 0usize), |(all, held), (_, at)| (all + 1, held + usize::from(*at == fold)));
+        let (all, held) =
+            of_label.fold((0usize, 0usize), |(all, held), (_, at)| (all + 1, held + usize::from(*at == fold)));
         held as f64 / all as f64
     };
     let all = (0..k).flat_map(|fold| [0, 1].map(|label| (share(fold, label) - 1.0 / k as f64).abs()));

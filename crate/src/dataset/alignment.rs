@@ -98,11 +98,14 @@ struct Parts {
     parts: Vec<(isize, isize, Vec<f32>)>,
 }
 
+/// Left and top of a part in cells, and the part itself.
+type Part = (isize, isize, Vec<f32>);
+
 impl Parts {
     fn of(relief: Vec<f32>, n: usize) -> Parts {
         let side = n / PARTS;
         let corners = (0..n).step_by(side).flat_map(|top| (0..n).step_by(side).map(move |left| (left, top)));
-        let mut parts: Vec<(f32, (isize, isize, Vec<f32>))> = corners
+        let mut parts: Vec<(f32, Part)> = corners
             .map(|(left, top)| {
                 let cells = cut(&relief, n, left as isize, top as isize);
                 (cells.iter().map(|cell| cell * cell).sum::<f32>(), (left as isize, top as isize, cells))
@@ -126,7 +129,7 @@ impl Parts {
     }
 
     /// The best correlation of a part within `reach`, and where that is.
-    fn look(&self, (left, top, cells): &(isize, isize, Vec<f32>), other: &[f32], reach: isize) -> (f32, isize, isize) {
+    fn look(&self, (left, top, cells): &Part, other: &[f32], reach: isize) -> (f32, isize, isize) {
         let mut best = (-1.0, 0, 0);
         for (x, y) in (-reach..=reach).flat_map(|y| (-reach..=reach).map(move |x| (x, y))) {
             let found = correlation(&cut(other, self.n, left + x, top + y), cells);

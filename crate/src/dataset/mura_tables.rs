@@ -35,6 +35,9 @@ pub(super) fn compare(tree: &Tree, studies: &[Study], parts: &Parts) -> Vec<Warn
     warnings
 }
 
+/// An absolute path within reach of the root, and the second cell.
+type Listed = (PathBuf, Option<String>);
+
 /// One split of one tree.
 struct Scope<'a> {
     tree: &'a Tree,
@@ -105,9 +108,9 @@ impl Scope<'_> {
         self.films.keys().map(PathBuf::as_path).filter(move |film| film.starts_with(&folder))
     }
 
-    /// The table's name and its rows: absolute path within reach of the root, and the second cell. None if there is no
+    /// The table's name and its rows. None if there is no
     /// such table; a table that cannot be read is a warning.
-    fn table(&self, kind: &str, warnings: &mut Vec<Warning>) -> Option<(String, Vec<(PathBuf, Option<String>)>)> {
+    fn table(&self, kind: &str, warnings: &mut Vec<Warning>) -> Option<(String, Vec<Listed>)> {
         let name = format!("{}_{kind}.csv", self.split);
         let path = self.above.join(&name);
         if !path.is_file() {

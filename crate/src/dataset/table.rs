@@ -4,12 +4,15 @@ use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord};
 
+/// A row with its line number, or why it cannot be read.
+pub type Numbered = (u64, Result<Row, String>);
+
 /// A table with a header, whose column names are matched whatever their case.
 #[derive(Debug)]
 pub(super) struct Table {
     columns: Vec<String>,
     /// The rows with the line they begin on, and those that cannot be read, with the reason.
-    pub rows: Vec<(u64, Result<Row, String>)>,
+    pub rows: Vec<Numbered>,
 }
 
 /// The cells of one row, trimmed.
@@ -44,7 +47,7 @@ impl Table {
     ///
     /// # Errors
     /// One line, if the file cannot be read.
-    pub fn read_headless(path: &Path) -> Result<Vec<(u64, Result<Row, String>)>, String> {
+    pub fn read_headless(path: &Path) -> Result<Vec<Numbered>, String> {
         let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
         let text = plain(&bytes);
         Ok(rows(&mut reader(text, delimiter(text)).has_headers(false).from_reader(text)))
@@ -80,7 +83,7 @@ fn reader(_text: &[u8], delimiter: u8) -> ReaderBuilder {
     builder
 }
 
-fn rows(reader: &mut csv::Reader<&[u8]>) -> Vec<(u64, Result<Row, String>)> {
+fn rows(reader: &mut csv::Reader<&[u8]>) -> Vec<Numbered> {
     let mut rows = Vec::new();
     let mut record = StringRecord::new();
     loop {

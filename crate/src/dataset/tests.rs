@@ -308,14 +308,14 @@ fn fracatlas_is_split_by_whole_blocks_with_its_boxes_on_the_films() {
     let rate = |split: &SplitSummary| split.positive_studies as f64 / split.studies as f64;
     assert!((rate(train) - rate(valid)).abs() < 0.02, "{} {}", rate(train), rate(valid));
 
-    // Blocks are contiguous: in the order of image numbers the group never comes back.
+    // Blocks are contiguous: in the order of image numbers a group comes back only where a copy ties two blocks together.
     let mut groups: Vec<&str> = index.studies.iter().map(|study| study.group.as_str()).collect();
     assert!(index.studies.is_sorted_by_key(|study| &study.id));
     groups.dedup();
     let blocks = groups.len();
     groups.sort_unstable();
     groups.dedup();
-    assert_eq!(groups.len(), blocks);
+    assert!(blocks - groups.len() <= index.copies.len(), "{blocks} blocks, {} groups", groups.len());
     assert!((35..=55).contains(&blocks), "{blocks}");
 
     // Every fractured film has a box inside it; the outline's area is the one that COCO states.

@@ -36,7 +36,7 @@ pub fn shared(name: &str) -> Option<PathBuf> {
 pub fn film(number: u32) -> Vec<u8> {
     let level = |x: u32, y: u32| {
         let mixed =
-            (u64::from(x) << 40 | u64::from(y) << 20 | u64::from(number) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            ((u64::from(x) << 40) | (u64::from(y) << 20) | (u64::from(number) + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         ((mixed ^ mixed >> 31).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 57) as u8
     };
     let film = image::GrayImage::from_fn(64, 48, |x, y| image::Luma([level(x / 6, y / 6)]));
