@@ -32,7 +32,7 @@ enum Command {
     /// Draw simulated radiographs, in MURA's layout with the true fracture masks beside
     Phantom(phantom::Args),
     /// Train a network and save the best and the last model
-    Train(train::Args),
+    Train(Box<train::Args>),
     /// Score films and folders with a saved model
     Score(score::Args),
     /// Draw where a saved model sees evidence on a film
