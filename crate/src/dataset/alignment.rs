@@ -22,7 +22,9 @@ const SPARED: f32 = 0.3;
 const TEXTURE: f32 = 1.0;
 /// How far a part is looked for in the first and in the second round, in cells; the windows that are hashed lie at most two
 /// and a half cells apart.
-const REACH: [isize; 2] = [4, 2];
+const REACH: [isize; 2] = [3, 2];
+/// Cells by which a relief goes on: as far as a part is looked for, and one more to place it between cells.
+const EDGE: usize = 5;
 /// From this correlation on, a part is found.
 const FOUND: f32 = 0.75;
 /// From this agreement of thumbnails on, films that must be moved are decoded.
@@ -123,16 +125,17 @@ impl Parts {
         if self.parts.len() < 6 {
             return 0.0;
         }
-        let mut found: Vec<f32> = self.parts.iter().map(|part| self.look(part, other, reach).0).collect();
+        let ground = Ground::of(other, self.n);
+        let mut found: Vec<f32> = self.parts.iter().map(|part| self.look(part, &ground, reach).0).collect();
         found.sort_by(f32::total_cmp);
         found[(found.len() as f32 * SPARED) as usize]
     }
 
     /// The best correlation of a part within `reach`, and where that is.
-    fn look(&self, (left, top, cells): &Part, other: &[f32], reach: isize) -> (f32, isize, isize) {
+    fn look(&self, (left, top, cells): &Part, other: &Ground, reach: isize) -> (f32, isize, isize) {
         let mut best = (-1.0, 0, 0);
         for (x, y) in (-reach..=reach).flat_map(|y| (-reach..=reach).map(move |x| (x, y))) {
-            let found = correlation(&cut(other, self.n, left + x, top + y), cells);
+            let found = other.correlation(cells, self.n / PARTS, left + x, top + y);
             if found > best.0 {
                 best = (found, x, y);
             }
@@ -143,14 +146,15 @@ impl Parts {
     /// The lines on which the moves lie that bring the parts of `other` over these; none if most do not lie on any.
     fn fit(&self, other: &[f32], reach: isize) -> Option<[Line; 2]> {
         const FIRST: usize = 8;
+        let ground = Ground::of(other, self.n);
         let mut moves = Vec::new();
         for (tried, part) in self.parts.iter().enumerate() {
             if tried == FIRST && moves.len() < FIRST / 4 {
                 return None;
             }
-            let (found, x, y) = self.look(part, other, reach);
+            let (found, x, y) = self.look(part, &ground, reach);
             if found >= FOUND {
-                let at = |x: isize, y: isize| correlation(&cut(other, self.n, part.0 + x, part.1 + y), &part.2);
+                let at = |x: isize, y: isize| ground.correlation(&part.2, self.n / PARTS, part.0 + x, part.1 + y);
                 let middle = (self.n / PARTS) as f32 / 2.0;
                 let across = x as f32 + peak(at(x - 1, y), found, at(x + 1, y));
                 let down = y as f32 + peak(at(x, y - 1), found, at(x, y + 1));
@@ -167,28 +171,58 @@ impl Parts {
     }
 }
 
-/// A part of a relief of `n × n` cells, less its mean; the edge goes on beyond the relief.
+/// A part of a relief of `n × n` cells, less its mean.
 fn cut(relief: &[f32], n: usize, left: isize, top: isize) -> Vec<f32> {
     let side = n / PARTS;
-    let mut cells = Vec::with_capacity(side * side);
-    let inside = |at: isize| at.clamp(0, n as isize - 1) as usize;
-    for y in top..top + side as isize {
-        let row = &relief[inside(y) * n..(inside(y) + 1) * n];
-        cells.extend((left..left + side as isize).map(|x| row[inside(x)]));
-    }
+    let (left, top) = (left as usize, top as usize);
+    let rows = (top..top + side).map(|y| &relief[y * n + left..y * n + left + side]);
+    let mut cells: Vec<f32> = rows.flatten().copied().collect();
     let mean = cells.iter().sum::<f32>() / cells.len() as f32;
     cells.iter_mut().for_each(|cell| *cell -= mean);
     cells
 }
 
-fn correlation(a: &[f32], b: &[f32]) -> f32 {
-    let (mut ab, mut aa, mut bb) = (0.0, 1e-6, 1e-6);
-    for (a, b) in a.iter().zip(b) {
-        ab += a * b;
-        aa += a * a;
-        bb += b * b;
+/// A relief of `n × n` cells whose edge goes on for [`EDGE`] cells on every side.
+struct Ground {
+    width: usize,
+    cells: Vec<f32>,
+}
+
+impl Ground {
+    fn of(relief: &[f32], n: usize) -> Ground {
+        let inside = |at: usize| at.saturating_sub(EDGE).min(n - 1);
+        let width = n + 2 * EDGE;
+        let mut cells = Vec::with_capacity(width * width);
+        for y in 0..width {
+            let row = &relief[inside(y) * n..(inside(y) + 1) * n];
+            cells.extend((0..width).map(|x| row[inside(x)]));
+        }
+        Ground { width, cells }
     }
-    ab / (aa * bb).sqrt()
+
+    /// The correlation of a square part, less its mean, with the place that begins at `left`, `top`, no further out than
+    /// [`EDGE`].
+    fn correlation(&self, part: &[f32], side: usize, left: isize, top: isize) -> f32 {
+        /// Sums that go on side by side, so that the compiler makes vectors of them; a side is one or two of it.
+        const LANES: usize = 8;
+        let at = |from: isize| (from + EDGE as isize) as usize;
+        let (mut ab, mut aa, mut b, mut bb) = ([0.0; LANES], [0.0; LANES], [0.0; LANES], [0.0; LANES]);
+        for (y, row) in part.chunks_exact(side).enumerate() {
+            let start = (at(top) + y) * self.width + at(left);
+            let others = self.cells[start..start + side].chunks_exact(LANES);
+            for (cells, others) in row.chunks_exact(LANES).zip(others) {
+                for lane in 0..LANES {
+                    ab[lane] += cells[lane] * others[lane];
+                    aa[lane] += cells[lane] * cells[lane];
+                    b[lane] += others[lane];
+                    bb[lane] += others[lane] * others[lane];
+                }
+            }
+        }
+        let [ab, aa, b, bb] = [ab, aa, b, bb].map(|lanes| lanes.iter().sum::<f32>());
+        // The part has no mean, so that of the other side does not matter above.
+        ab / ((aa + 1e-6) * (bb - b * b / part.len() as f32).max(1e-6)).sqrt()
+    }
 }
 
 /// Where between -0.5 and 0.5 the parabola through three values has its peak.

@@ -99,8 +99,12 @@ impl Hasher {
         let relief = film.relief(window, CELLS);
         let mut hash = [0; 4];
         for (bit, signs) in self.0.chunks_exact(CELLS * CELLS).enumerate() {
-            let sum: f32 = signs.iter().zip(&relief).map(|(sign, cell)| sign * cell).sum();
-            hash[bit / 64] |= u64::from(sum > 0.0) << (bit % 64);
+            // Sixteen sums side by side, so that the compiler makes vectors of them.
+            let mut sums = [0.0; CELLS];
+            for (signs, cells) in signs.chunks_exact(CELLS).zip(relief.chunks_exact(CELLS)) {
+                (0..CELLS).for_each(|lane| sums[lane] += signs[lane] * cells[lane]);
+            }
+            hash[bit / 64] |= u64::from(sums.iter().sum::<f32>() > 0.0) << (bit % 64);
         }
         hash
     }

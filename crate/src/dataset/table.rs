@@ -34,7 +34,7 @@ impl Table {
     pub fn read(path: &Path) -> Result<Table, String> {
         let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
         let text = plain(&bytes);
-        let mut reader = reader(text, delimiter(text)).has_headers(true).from_reader(text);
+        let mut reader = reader(delimiter(text)).has_headers(true).from_reader(text);
         let header = reader.headers().map_err(|error| one_line(&error))?;
         let columns: Vec<String> = header.iter().map(|name| name.to_lowercase()).collect();
         if columns.iter().all(String::is_empty) {
@@ -50,7 +50,7 @@ impl Table {
     pub fn read_headless(path: &Path) -> Result<Vec<Numbered>, String> {
         let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
         let text = plain(&bytes);
-        Ok(rows(&mut reader(text, delimiter(text)).has_headers(false).from_reader(text)))
+        Ok(rows(&mut reader(delimiter(text)).has_headers(false).from_reader(text)))
     }
 
     /// The position of the first column that bears one of these names.
@@ -77,7 +77,7 @@ fn delimiter(text: &[u8]) -> u8 {
     [b'\t', b';', b','].into_iter().max_by_key(|sign| count(*sign)).unwrap_or(b',')
 }
 
-fn reader(_text: &[u8], delimiter: u8) -> ReaderBuilder {
+fn reader(delimiter: u8) -> ReaderBuilder {
     let mut builder = ReaderBuilder::new();
     builder.delimiter(delimiter).flexible(true).trim(csv::Trim::All);
     builder
