@@ -255,10 +255,11 @@ fn dicom_files_are_labelled_by_file_film_study_or_patient() {
     let films = dicom_set(&set);
     let headers: Vec<_> = films.iter().map(|(path, _)| dicom_header(path).unwrap()).collect();
     type Name = fn(&Path, &humerus::preprocess::DicomHeader) -> String;
-    let keys: [(&str, Name); 3] = [
+    let keys: [(&str, Name); 4] = [
         ("filename", |path, _| path.file_name().unwrap().to_string_lossy().into_owned()),
         ("SOPInstanceUID", |_, header| header.instance.clone().unwrap()),
         ("StudyInstanceUID", |_, header| header.study.clone().unwrap()),
+        ("AccessionNumber", |_, header| header.accession.clone().unwrap()),
     ];
     for (column, name) in keys {
         let rows: BTreeMap<String, Label> =

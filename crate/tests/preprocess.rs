@@ -150,6 +150,7 @@ struct Film {
 struct Header {
     patient: Option<String>,
     study: Option<String>,
+    accession: Option<String>,
     series: Option<String>,
     instance: Option<String>,
     part: Option<String>,
@@ -164,11 +165,12 @@ struct Header {
 
 impl From<Header> for DicomHeader {
     fn from(it: Header) -> DicomHeader {
-        let Header { patient, study, series, instance, part, view, laterality, modality, .. } = it;
-        let Header { photometric, rows, columns, frames, .. } = it;
+        let Header { patient, study, accession, series, instance, part, view, .. } = it;
+        let Header { laterality, modality, photometric, rows, columns, frames, .. } = it;
         DicomHeader {
             patient,
             study,
+            accession,
             series,
             instance,
             part,

@@ -3,7 +3,7 @@
 //! The table has a column `label`, may have `split`, and says which film, study or patient a row is about by the first of
 //! these columns that it has, whatever their case and with or without `_`: a file (`path`, `file`, `filename`, `image`: the
 //! path below the folder, the file's name, or that without its extension), `SOPInstanceUID`, `StudyInstanceUID`,
-//! `PatientID`. A row about a study or a patient labels all its films.
+//! `AccessionNumber`, `PatientID`. A row about a study or a patient labels all its films.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -21,7 +21,7 @@ use crate::{Error, Result};
 
 /// What the layout looks like, for messages.
 pub(super) const PATTERN: &str =
-    "DICOM files and a table label and one of path, SOPInstanceUID, StudyInstanceUID, PatientID";
+    "DICOM files and a table label and one of path, SOPInstanceUID, StudyInstanceUID, AccessionNumber, PatientID";
 
 /// What the rows of a table are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,14 +29,16 @@ enum Key {
     File,
     Instance,
     Study,
+    Accession,
     Patient,
 }
 
 /// The names of the columns of each key, the first that is there counts.
-const KEYS: [(Key, &[&str]); 4] = [
+const KEYS: [(Key, &[&str]); 5] = [
     (Key::File, &["path", "file", "filename", "file_name", "image"]),
     (Key::Instance, &["sopinstanceuid", "sop_instance_uid"]),
     (Key::Study, &["studyinstanceuid", "study_instance_uid"]),
+    (Key::Accession, &["accessionnumber", "accession_number", "accession"]),
     (Key::Patient, &["patientid", "patient_id"]),
 ];
 
@@ -57,6 +59,7 @@ impl Key {
             }
             Key::Instance => of_header(|it| &it.instance).into_iter().collect(),
             Key::Study => of_header(|it| &it.study).into_iter().collect(),
+            Key::Accession => of_header(|it| &it.accession).into_iter().collect(),
             Key::Patient => of_header(|it| &it.patient).into_iter().collect(),
         }
     }
@@ -88,8 +91,7 @@ struct Labelled {
 pub(super) fn read(tree: &Tree, file: &Path, options: &IndexOptions) -> Result<Found> {
     let fault = |why: String| Error::Layout { root: file.to_owned(), reason: why };
     let table = Table::read(file).map_err(|why| fault(format!("not a table of labels: {why}")))?;
-    let looked = "looked for label and one of path, SOPInstanceUID, StudyInstanceUID, PatientID";
-    let (key, column) = Key::of(&table).ok_or_else(|| fault(format!("{looked}; met {}", table.names())))?;
+    let (key, column) = Key::of(&table).ok_or_else(|| fault(format!("looked for {PATTERN}; met {}", table.names())))?;
     let mut found = Found { companions: vec![file.to_owned()], ..Found::default() };
     let mut rows = rows(&mut found, file, &table, column, &options.words());
     let candidates: Vec<_> = tree.entries.iter().filter(|entry| entry.path != file).collect();

@@ -102,7 +102,8 @@ fn object(study: &PhantomStudy, index: usize, identity: &Identity) -> InMemDicom
     }
     text(tags::STUDY_TIME, VR::TM, "");
     text(tags::CONTENT_TIME, VR::TM, "");
-    text(tags::ACCESSION_NUMBER, VR::SH, "");
+    let accession = format!("SYN{:05}-{:05}", identity.seed % 100_000, study.number);
+    text(tags::ACCESSION_NUMBER, VR::SH, &accession);
     text(tags::REFERRING_PHYSICIAN_NAME, VR::PN, "");
     text(tags::MODALITY, VR::CS, "DX");
     text(tags::PRESENTATION_INTENT_TYPE, VR::CS, "FOR PRESENTATION");

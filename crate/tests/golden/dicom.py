@@ -107,6 +107,7 @@ def film(name, pixels, syntax=ExplicitVRLittleEndian, stored=None, photometric="
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID = f"1.2.826.0.1.3680043.8.498.{len(files) + 1}"
     ds.SpecificCharacterSet = "ISO_IR 192"
     ds.PatientID, ds.PatientName = f"Jürg-{len(files)}", "Doe^Jürg"
+    ds.AccessionNumber = f"A{len(files):07}"
     ds.StudyInstanceUID, ds.SeriesInstanceUID = "1.2.826.0.1.1", "1.2.826.0.1.2"
     ds.Modality, ds.BodyPartExamined, ds.ViewPosition, ds.ImageLaterality = "DX", "HUMERUS", "AP", "L"
     ds.Rows, ds.Columns = pixels.shape[:2]
@@ -245,7 +246,8 @@ def is_lossy(path):
 def header(path):
     ds = pydicom.dcmread(path, force=True, stop_before_pixels=True)
     text = lambda tag: str(ds[tag].value).strip() if tag in ds and ds[tag].value not in (None, "") else None
-    return {"patient": text("PatientID"), "study": text("StudyInstanceUID"), "series": text("SeriesInstanceUID"),
+    return {"patient": text("PatientID"), "study": text("StudyInstanceUID"),
+            "accession": text("AccessionNumber"), "series": text("SeriesInstanceUID"),
             "instance": text("SOPInstanceUID"), "part": text("BodyPartExamined"), "view": text("ViewPosition"),
             "laterality": text("ImageLaterality") or text("Laterality"), "modality": text("Modality"),
             "photometric": text("PhotometricInterpretation") or "", "rows": int(ds.Rows), "columns": int(ds.Columns),

@@ -31,6 +31,8 @@ pub struct DicomHeader {
     pub patient: Option<String>,
     /// Study Instance UID, (0020,000D).
     pub study: Option<String>,
+    /// Accession Number, (0008,0050), by which the archive knows the study.
+    pub accession: Option<String>,
     /// Series Instance UID, (0020,000E).
     pub series: Option<String>,
     /// SOP Instance UID, (0008,0018): the film itself.
@@ -88,6 +90,7 @@ fn header(bytes: &[u8]) -> Result<DicomHeader, Flaw> {
     Ok(DicomHeader {
         patient: text(tags::PATIENT_ID),
         study: text(tags::STUDY_INSTANCE),
+        accession: text(tags::ACCESSION),
         series: text(tags::SERIES_INSTANCE),
         instance: text(tags::SOP_INSTANCE),
         part: text(tags::BODY_PART),

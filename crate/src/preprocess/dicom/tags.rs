@@ -6,6 +6,7 @@ type Tag = (u16, u16);
 
 pub(super) const CHARACTER_SET: Tag = (0x0008, 0x0005);
 pub(super) const SOP_INSTANCE: Tag = (0x0008, 0x0018);
+pub(super) const ACCESSION: Tag = (0x0008, 0x0050);
 pub(super) const MODALITY: Tag = (0x0008, 0x0060);
 pub(super) const PATIENT_ID: Tag = (0x0010, 0x0020);
 pub(super) const BODY_PART: Tag = (0x0018, 0x0015);
@@ -40,9 +41,10 @@ pub(super) const VOI_LUT_SEQUENCE: Tag = (0x0028, 0x3010);
 pub(super) const LUT_SHAPE: Tag = (0x2050, 0x0020);
 
 /// Every element that is read, by tag, with its value representation; numbers that are US or SS are read as US.
-pub(super) const WANTED: [(Tag, &[u8; 2]); 36] = [
+pub(super) const WANTED: [(Tag, &[u8; 2]); 37] = [
     (CHARACTER_SET, b"CS"),
     (SOP_INSTANCE, b"UI"),
+    (ACCESSION, b"SH"),
     (MODALITY, b"CS"),
     (PATIENT_ID, b"LO"),
     (BODY_PART, b"CS"),
