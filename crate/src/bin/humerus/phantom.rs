@@ -24,6 +24,9 @@ pub struct Args {
     /// Share of studies with plate or nail, 0 to 1, whatever the label [default: by the difficulty]
     #[arg(long, value_name = "SHARE")]
     hardware: Option<f64>,
+    /// What hardware says of the label, -1 to 1: 0 nothing, 1 as much as the two shares allow, below 0 that the film is normal
+    #[arg(long, value_name = "PHI", default_value_t = 0.0, allow_negative_numbers = true)]
+    hardware_correlation: f64,
     /// Folder to write, in MURA's layout; new, empty, or holding the same set already
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -45,6 +48,7 @@ impl Args {
             seed: self.seed,
             difficulty: self.difficulty,
             hardware_fraction: self.hardware,
+            hardware_correlation: self.hardware_correlation,
             format: match self.format {
                 Storage::Png => Format::Png,
                 Storage::Dicom => Format::Dicom,
