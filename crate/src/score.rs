@@ -174,6 +174,9 @@ pub struct Report {
     /// Files that were met and not scored, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Skipped>,
+    /// Folders that were scored film by film because their labels cannot be read, each with the reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unlabelled: Vec<String>,
 }
 
 /// A figure with its 95 % bootstrap interval over studies.
@@ -394,7 +397,7 @@ fn probabilities_of(model: &Model, films: &Films) -> Result<Vec<Probability>> {
 
 fn report(model: &Model, studies: &[&Study], found: &[Probability], labelled: bool) -> Report {
     let point = &model.card.operating_point;
-    let mut report = Report { views: Vec::new(), studies: Vec::new(), skipped: Vec::new() };
+    let mut report = Report { views: Vec::new(), studies: Vec::new(), skipped: Vec::new(), unlabelled: Vec::new() };
     let mut next = found.iter();
     for study in studies {
         let label = labelled.then_some(study.label);
@@ -423,13 +426,14 @@ fn report(model: &Model, studies: &[&Study], found: &[Probability], labelled: bo
 }
 
 /// Scores files and folders. A folder that is laid out like a data set keeps its studies and labels; the images of any other folder,
-/// and files named one by one, form a study for each folder named `study…` and stand alone elsewhere.
+/// one whose labels cannot be read among them, and files named one by one, form a study for each folder named `study…` and
+/// stand alone elsewhere.
 ///
 /// # Errors
 /// [`Error::Io`] for a path that is not there, [`Error::NoFilms`] for a folder without images, [`Error::Decode`] for a file named one
 /// by one that cannot be decoded. Inside a folder, such files are reported as skipped.
 pub fn paths(model: &Model, paths: &[PathBuf]) -> Result<Report> {
-    let mut all = Report { views: Vec::new(), studies: Vec::new(), skipped: Vec::new() };
+    let mut all = Report { views: Vec::new(), studies: Vec::new(), skipped: Vec::new(), unlabelled: Vec::new() };
     let mut loose = Vec::new();
     for path in paths {
         let kind = std::fs::metadata(path).map_err(Error::io(path))?;
@@ -445,8 +449,11 @@ pub fn paths(model: &Model, paths: &[PathBuf]) -> Result<Report> {
                 all.studies.extend(part.studies);
                 all.skipped.extend(index.skipped);
             }
-            Err(Error::NoFilms { .. }) => {
+            Err(why @ (Error::NoFilms { .. } | Error::Layout { .. })) => {
                 let (films, skipped) = dataset::loose_films(path)?;
+                if matches!(why, Error::Layout { .. }) {
+                    all.unlabelled.push(why.to_string());
+                }
                 loose.extend(films);
                 all.skipped.extend(skipped);
             }

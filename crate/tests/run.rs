@@ -82,6 +82,17 @@ fn simulate_train_score_and_explain_work_together() {
     assert_eq!(explained["map"], serde_json::json!([4, 4]));
     assert!(image::open(&heat).unwrap().width() >= 64);
 
+    // A class of which nobody knows the label does not keep films from being scored.
+    let doubtful = folder.path().join("doubtful");
+    for class in ["normal", "abnormal", "unsure"] {
+        std::fs::create_dir_all(doubtful.join(class)).unwrap();
+        std::fs::copy(film, doubtful.join(class).join("film.png")).unwrap();
+    }
+    let loose = json(&["score", text(&model), text(&doubtful), "--device", "cpu", "--json"]);
+    assert_eq!(loose["views"].as_array().unwrap().len(), 3);
+    assert!(loose["views"][0].get("label").is_none());
+    assert!(loose["unlabelled"][0].as_str().unwrap().contains("unsure"), "{loose}");
+
     // The same again sets the first run aside and gives the same figures: a seed is a promise.
     let again = json(&train);
     assert_eq!(again["held_out"], report["held_out"]);

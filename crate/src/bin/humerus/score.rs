@@ -40,6 +40,9 @@ impl Args {
                 study.probability, study.decision, study.study, study.views
             ))?;
         }
+        for why in &report.unlabelled {
+            output::text(format_args!("scored without labels: {why}"))?;
+        }
         for skipped in &report.skipped {
             output::text(format_args!("skipped {}: {}", skipped.path.display(), skipped.reason))?;
         }
