@@ -5,7 +5,7 @@ use std::path::Path;
 use image::{DynamicImage, GrayImage, RgbImage};
 use tch::{Kind, Tensor};
 
-use crate::dataset::{self, Index, split};
+use crate::dataset::{self, Index, Leak, split};
 use crate::error::{Error, Result};
 use crate::explain::{self, FilterOptions};
 use crate::model::Model;
@@ -46,7 +46,8 @@ pub fn films(index: &Index, split: Split, n: usize) -> Result<Figure> {
 /// training, [`Error::Figure`] if `n` is 0, [`Error::Decode`].
 pub fn augmented(index: &Index, recipe: &Recipe, n: usize, epochs: usize) -> Result<Figure> {
     recipe.validate()?;
-    let index = split::hold_out_tune(index, recipe.tune_fraction, recipe.seed)?;
+    let index = dataset::trainable(index, &Leak::ALL)?;
+    let index = split::hold_out_tune(&index, recipe.tune_fraction, recipe.seed)?;
     let studies = index.split(Split::Train);
     let views: Vec<_> = studies.iter().flat_map(|study| study.views.iter().map(move |view| (study, view))).collect();
     let n = n.min(views.len());
