@@ -83,6 +83,16 @@ pub enum Error {
     /// Training that cannot go on; what was saved before stays.
     #[error("training stopped: {0}")]
     Training(String),
+    /// Training that was asked to stop, and did after a step; with `resume` the same call continues it.
+    #[error("stopped in epoch {epoch} after batch {batches}; saved in {} to be continued", .run.display())]
+    Stopped {
+        /// The run's folder.
+        run: PathBuf,
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// Batches of it that are done.
+        batches: usize,
+    },
     /// A computing device that is not there.
     #[error("device {wanted}: {reason}")]
     Device {

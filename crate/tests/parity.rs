@@ -5,7 +5,7 @@ mod support;
 use std::path::Path;
 
 use humerus::model::{Architecture, Classifier, Head, Mode, VariableKind};
-use humerus::train::{Optimizer, Pace, Schedule, Update};
+use humerus::train::{Ema, Optimizer, Pace, Schedule, Update};
 use tch::{Device, Kind, Reduction, Tensor};
 
 /// Films `[4, 3, 80, 96]` that no layer finds boring.
@@ -106,7 +106,7 @@ fn densenet161_equals_torchvisions() {
 }
 
 #[test]
-fn sgd_adamw_and_one_cycle_equal_pytorchs_over_20_steps() {
+fn optimisers_clipping_averaging_and_schedules_equal_pytorchs_over_20_steps() {
     let Some(python) = support::python() else { return };
     let folder = tempfile::tempdir().unwrap();
     let [input, output] = ["input", "output"].map(|n| folder.path().join(format!("{n}.safetensors")));
@@ -115,7 +115,7 @@ fn sgd_adamw_and_one_cycle_equal_pytorchs_over_20_steps() {
     let gradients = |step: i64| [wave(12, step as f64).view([4, 3]), wave(4, 2.0 * step as f64) * 3.0];
     let [weight, bias] = start();
     let mut given = vec![("weight".to_owned(), weight), ("bias".to_owned(), bias)];
-    for step in 0..20 {
+    for step in 0..40 {
         let [weight, bias] = gradients(step);
         given.push((format!("gradients.{step}.weight"), weight));
         given.push((format!("gradients.{step}.bias"), bias));
@@ -138,7 +138,40 @@ fn sgd_adamw_and_one_cycle_equal_pytorchs_over_20_steps() {
             assert!(off <= 1e-6, "{name}.{key}: {off:.2e}");
         }
     }
-    let pace = Pace::new(Schedule::OneCycle { warm_up: 0.25 }, 0.3, 50);
-    let found: Vec<f64> = (0..50).map(|step| pace.learning_rate(step)).collect();
-    assert!(difference(&Tensor::from_slice(&found), &expected["one_cycle"]) < 1e-12);
+    for (name, accumulate, most) in [("clip", 1, Some(1.0)), ("accumulate", 2, None), ("both", 2, Some(0.5))] {
+        let rule = Optimizer::AdamW { learning_rate: 0.01, weight_decay: 0.05 };
+        let mut update = Update::new(rule, start().map(|t| t.set_requires_grad(true)).into());
+        let mut ema = Ema::new(0.9, update.weights().iter().map(Tensor::detach).collect());
+        let mut norms = Vec::new();
+        for step in 0..20 {
+            let mut gathered = update.gather(&gradients(step * accumulate));
+            for part in 1..accumulate {
+                gathered.add(&update.gather(&gradients(step * accumulate + part)));
+            }
+            gathered.scale(1.0 / accumulate as f64);
+            if let Some(most) = most {
+                norms.push(gathered.clip(most));
+            }
+            update.apply(gathered, rule.learning_rate());
+            ema.update();
+        }
+        for (at, key) in ["weight", "bias"].iter().enumerate() {
+            let off = difference(&update.weights()[at], &expected[&format!("{name}.{key}")]);
+            assert!(off <= 1e-6, "{name}.{key}: {off:.2e}");
+            let off = difference(&ema.averages()[at], &expected[&format!("{name}.average.{key}")]);
+            assert!(off <= 1e-6, "{name}.average.{key}: {off:.2e}");
+        }
+        if most.is_some() {
+            let norms = Tensor::stack(&norms, 0);
+            assert!(norms.min().double_value(&[]) > 0.5, "something was clipped in every step");
+            assert!(difference(&norms, &expected[&format!("{name}.norms")]) <= 1e-6);
+        }
+    }
+    for (name, schedule) in
+        [("one_cycle", Schedule::OneCycle { warm_up: 0.25 }), ("cosine", Schedule::Cosine { warm_up: 0.25 })]
+    {
+        let pace = Pace::new(schedule, 0.3, 50);
+        let found: Vec<f64> = (0..50).map(|step| pace.learning_rate(step)).collect();
+        assert!(difference(&Tensor::from_slice(&found), &expected[name]) < 1e-12, "{name}");
+    }
 }

@@ -255,6 +255,13 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         file.as_file().set_permissions(readable).map_err(Error::io(path))?;
     }
     file.persist(path).map_err(|e| Error::Io { path: path.to_owned(), source: e.error })?;
+    sync_folder(folder)
+}
+
+/// Makes a rename in `folder` last through a power cut, on Unix; elsewhere the file system sees to it.
+pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
+    #[cfg(unix)]
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder))?;
     Ok(())
 }
 

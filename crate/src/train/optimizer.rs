@@ -2,6 +2,7 @@
 
 use std::f64::consts::PI;
 
+use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use super::recipe::{Optimizer, Schedule};
@@ -72,10 +73,22 @@ impl Update {
 
     /// Moves every weight along its gradient, at this step size.
     pub fn step(&mut self, gradients: &[Tensor], learning_rate: f64) {
+        let gradients = self.gather(gradients);
+        self.apply(gradients, learning_rate);
+    }
+
+    /// Gradients of [`weights`](Self::weights), in their order, as the long vectors that [`apply`](Self::apply) takes.
+    pub fn gather(&self, gradients: &[Tensor]) -> Gradients {
+        let _guard = tch::no_grad_guard();
+        let vector = |group: &Group| end_to_end(group.members.iter().map(|&at| gradients[at].shallow_clone()));
+        Gradients(self.groups.iter().map(vector).collect())
+    }
+
+    /// Moves every weight along its gradient, at this step size.
+    pub fn apply(&mut self, gradients: Gradients, learning_rate: f64) {
         let _guard = tch::no_grad_guard();
         self.steps += 1;
-        for group in &mut self.groups {
-            let gradient = end_to_end(group.members.iter().map(|&at| gradients[at].shallow_clone()));
+        for (group, gradient) in self.groups.iter_mut().zip(gradients.0) {
             match (self.rule, &mut group.state) {
                 (Optimizer::Sgd { momentum, nesterov, .. }, State::Momentum(buffer)) => {
                     let direction = if momentum == 0.0 {
@@ -104,6 +117,89 @@ impl Update {
                 _ => unreachable!("state and rule are made together"),
             }
         }
+    }
+}
+
+impl Update {
+    /// The long vectors that all weights are views of.
+    pub(super) fn vectors(&self) -> impl Iterator<Item = Tensor> {
+        self.groups.iter().map(|group| group.values.shallow_clone())
+    }
+
+    /// Steps taken so far.
+    pub(super) fn steps(&self) -> i32 {
+        self.steps
+    }
+
+    /// What the rule remembers from step to step, by name.
+    pub(super) fn state(&self) -> Vec<(String, Tensor)> {
+        let mut named = Vec::new();
+        for (at, group) in self.groups.iter().enumerate() {
+            match &group.state {
+                State::Momentum(None) => {}
+                State::Momentum(Some(buffer)) => named.push((format!("{at}.momentum"), buffer.shallow_clone())),
+                State::Moments { first, second } => {
+                    named.push((format!("{at}.first"), first.shallow_clone()));
+                    named.push((format!("{at}.second"), second.shallow_clone()));
+                }
+            }
+        }
+        named
+    }
+
+    /// Takes over what [`state`](Self::state) gave after `steps` steps; `None` if a tensor is missing or of another shape.
+    pub(super) fn restore(&mut self, steps: i32, saved: &dyn Fn(&str) -> Option<Tensor>) -> Option<()> {
+        let _guard = tch::no_grad_guard();
+        let rule = self.rule;
+        for (at, group) in self.groups.iter_mut().enumerate() {
+            let like = &group.values;
+            let take = |name: &str| {
+                let tensor = saved(&format!("{at}.{name}"))?.to_device(like.device());
+                (tensor.size() == like.size()).then_some(tensor)
+            };
+            group.state = match rule {
+                Optimizer::Sgd { momentum, .. } if momentum == 0.0 || steps == 0 => State::Momentum(None),
+                Optimizer::Sgd { .. } => State::Momentum(Some(take("momentum")?)),
+                Optimizer::AdamW { .. } => State::Moments { first: take("first")?, second: take("second")? },
+            };
+        }
+        self.steps = steps;
+        Some(())
+    }
+}
+
+/// Gradients of all weights as an [`Update`] takes them: one or two long vectors on the weights' device.
+#[derive(Debug)]
+pub struct Gradients(Vec<Tensor>);
+
+impl Gradients {
+    /// Adds the gradients of another batch.
+    pub fn add(&mut self, more: &Gradients) {
+        let _guard = tch::no_grad_guard();
+        for (sum, more) in self.0.iter_mut().zip(&more.0) {
+            let _ = sum.g_add_(more);
+        }
+    }
+
+    /// Multiplies all by `factor`.
+    pub fn scale(&mut self, factor: f64) {
+        let _guard = tch::no_grad_guard();
+        for vector in &mut self.0 {
+            let _ = vector.g_mul_scalar_(factor);
+        }
+    }
+
+    /// Scales all down so that their norm, over all weights together, is at most `max_norm`: PyTorch's `clip_grad_norm_`
+    /// (Pascanu et al., arXiv:1211.5063). Returns the norm before, a scalar that stays on the device: nothing waits for it.
+    pub fn clip(&mut self, max_norm: f64) -> Tensor {
+        let _guard = tch::no_grad_guard();
+        let norms: Vec<Tensor> = self.0.iter().map(Tensor::norm).collect();
+        let norm = Tensor::stack(&norms, 0).norm();
+        let factor = ((&norm + 1e-6).reciprocal() * max_norm).clamp_max(1.0);
+        for vector in &mut self.0 {
+            let _ = vector.g_mul_(&factor);
+        }
+        norm
     }
 }
 
@@ -139,22 +235,38 @@ pub struct Pace {
     schedule: Schedule,
     peak: f64,
     total_steps: usize,
+    state: PaceState,
+}
+
+/// What a schedule remembers from epoch to epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct PaceState {
     factor: f64,
-    lowest_loss: f64,
+    /// `None` before the first epoch is over.
+    lowest_loss: Option<f64>,
     waited: usize,
 }
 
 impl Pace {
     /// For a run of `total_steps` steps around this step size.
     pub fn new(schedule: Schedule, peak: f64, total_steps: usize) -> Self {
-        Pace { schedule, peak, total_steps, factor: 1.0, lowest_loss: f64::INFINITY, waited: 0 }
+        Pace { schedule, peak, total_steps, state: PaceState { factor: 1.0, lowest_loss: None, waited: 0 } }
     }
 
     /// The step size of step `step`, counted from 0.
     pub fn learning_rate(&self, step: usize) -> f64 {
         match self.schedule {
             Schedule::Constant => self.peak,
-            Schedule::ReduceOnPlateau { .. } => self.peak * self.factor,
+            Schedule::ReduceOnPlateau { .. } => self.peak * self.state.factor,
+            Schedule::Cosine { warm_up } => {
+                let (step, total) = (step as f64, self.total_steps as f64);
+                let rise = (warm_up * total).floor();
+                if step < rise {
+                    self.peak * step / rise
+                } else {
+                    cosine(self.peak, 0.0, ((step - rise) / (total - rise).max(1.0)).min(1.0))
+                }
+            }
             Schedule::OneCycle { warm_up } => {
                 // PyTorch's OneCycleLR, div_factor 25, final_div_factor 400: from peak/25 to the peak to peak/10,000.
                 let (low, end) = (self.peak / 25.0, self.peak / 1e4);
@@ -170,17 +282,26 @@ impl Pace {
         }
     }
 
+    pub(super) fn state(&self) -> PaceState {
+        self.state
+    }
+
+    pub(super) fn restore(&mut self, state: PaceState) {
+        self.state = state;
+    }
+
     /// Tells the schedule the tune loss of an epoch that is over.
     pub fn epoch_is_over(&mut self, tune_loss: f64) {
         let Schedule::ReduceOnPlateau { factor, patience } = self.schedule else { return };
-        if tune_loss < self.lowest_loss - 1e-4 {
-            self.lowest_loss = tune_loss;
-            self.waited = 0;
+        let state = &mut self.state;
+        if state.lowest_loss.is_none_or(|lowest| tune_loss < lowest - 1e-4) {
+            state.lowest_loss = Some(tune_loss);
+            state.waited = 0;
         } else {
-            self.waited += 1;
-            if self.waited >= patience {
-                self.factor *= factor;
-                self.waited = 0;
+            state.waited += 1;
+            if state.waited >= patience {
+                state.factor *= factor;
+                state.waited = 0;
             }
         }
     }
@@ -202,6 +323,25 @@ mod tests {
         assert!((pace.learning_rate(0) - 0.04).abs() < 1e-9);
         assert!((pace.learning_rate(29) - 1.0).abs() < 1e-9);
         assert!((pace.learning_rate(99) - 1e-4).abs() < 1e-9);
+    }
+
+    #[test]
+    fn cosine_rises_to_the_peak_in_a_straight_line_and_falls_towards_zero() {
+        let pace = Pace::new(Schedule::Cosine { warm_up: 0.2 }, 2.0, 10);
+        assert_eq!([0, 1, 2].map(|step| pace.learning_rate(step)), [0.0, 1.0, 2.0]);
+        assert!((pace.learning_rate(6) - 1.0).abs() < 1e-12);
+        assert!(pace.learning_rate(9) > 0.0 && pace.learning_rate(10).abs() < 1e-12);
+        assert_eq!(Pace::new(Schedule::Cosine { warm_up: 0.0 }, 2.0, 10).learning_rate(0), 2.0);
+    }
+
+    #[test]
+    fn the_norm_of_millions_of_gradients_is_exact_to_seven_digits() {
+        let wave = (Tensor::arange(3_000_000, (Kind::Double, Device::Cpu)) * 0.37).sin();
+        let exact = wave.to_kind(Kind::Float).to_kind(Kind::Double).norm().double_value(&[]);
+        let mut gradients = Gradients(vec![wave.to_kind(Kind::Float)]);
+        let norm = gradients.clip(1.0).double_value(&[]);
+        assert!((norm / exact - 1.0).abs() < 1e-6, "{norm} for {exact}");
+        assert!((gradients.0[0].to_kind(Kind::Double).norm().double_value(&[]) - 1.0).abs() < 1e-6);
     }
 
     #[test]

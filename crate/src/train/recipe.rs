@@ -52,6 +52,12 @@ pub enum Schedule {
         /// Fraction of all steps, 0 to 1, that the rise takes.
         warm_up: f64,
     },
+    /// A straight line from 0 up to the peak during the first `warm_up` of all steps, then a half cosine down to 0 (Loshchilov &
+    /// Hutter, arXiv:1608.03983, one period; the formula that Transformers gives to PyTorch's `LambdaLR`).
+    Cosine {
+        /// Fraction of all steps, 0 to 1, that the rise takes.
+        warm_up: f64,
+    },
     /// Multiplied by `factor` after `patience` epochs without a lower tune loss (Keras' `ReduceLROnPlateau`, `min_delta` 1e-4).
     ReduceOnPlateau {
         /// Factor, 0 to 1.
@@ -81,6 +87,23 @@ pub enum Standardise {
     TrainingSet,
 }
 
+/// A part of training in which some weights learn at one step size.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// Passes over the training films. All stages are stretched or cut in proportion where they do not add up to the recipe's
+    /// `epochs`.
+    pub epochs: usize,
+    /// How much of the network may learn.
+    pub unfreeze: Unfreeze,
+    /// Step size, instead of the optimiser's.
+    pub learning_rate: f64,
+}
+
+fn one() -> usize {
+    1
+}
+
 /// How to train. Saved beside the weights it produced.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -107,6 +130,24 @@ pub struct Recipe {
     pub epochs: usize,
     /// Films per step. The last step of an epoch takes what is left.
     pub batch_size: usize,
+    /// Batches whose gradients are averaged into one step. Default 1. The last step of an epoch takes what is left.
+    #[serde(default = "one")]
+    pub accumulate: usize,
+    /// Largest norm of the gradients over all weights together; `None` does not clip.
+    #[serde(default)]
+    pub clip_norm: Option<f64>,
+    /// Decay of an exponential moving average of weights and BatchNorm statistics, 0 to 1, which is then what is judged and saved;
+    /// `None` keeps none. timm's `ModelEmaV3` without its warm-up: the average starts as the initial weights and moves by
+    /// 1 - decay after each step.
+    #[serde(default)]
+    pub ema: Option<f64>,
+    /// What learns when, for runs that start from given weights. The schedule starts anew in each. From random weights there is
+    /// nothing to preserve: `unfreeze` and the optimiser's step size then hold throughout, as they do without stages.
+    #[serde(default)]
+    pub stages: Vec<Stage>,
+    /// How many of the best epochs keep a file of their own, `epoch-N.safetensors`, besides the best model; 1 writes none. Default 1.
+    #[serde(default = "one")]
+    pub keep_best: usize,
     /// Label smoothing of the cross-entropy, 0 to 1.
     pub label_smoothing: f64,
     /// Weigh the classes by the inverse of their share of training films.
@@ -135,6 +176,15 @@ impl Default for Recipe {
             schedule: Schedule::OneCycle { warm_up: 0.1 },
             epochs: 12,
             batch_size: 16,
+            accumulate: 1,
+            clip_norm: None,
+            ema: None,
+            stages: vec![
+                Stage { epochs: 1, unfreeze: Unfreeze::Head, learning_rate: 1e-3 },
+                Stage { epochs: 3, unfreeze: Unfreeze::LastBlock, learning_rate: 3e-4 },
+                Stage { epochs: 8, unfreeze: Unfreeze::All, learning_rate: 1e-4 },
+            ],
+            keep_best: 1,
             label_smoothing: 0.05,
             class_weights: true,
             early_stopping: None,
@@ -164,6 +214,7 @@ impl Recipe {
             schedule: Schedule::ReduceOnPlateau { factor: 0.1, patience: 3 },
             epochs: 40,
             batch_size: 16,
+            stages: Vec::new(),
             label_smoothing: 0.0,
             class_weights: false,
             early_stopping: Some(4),
@@ -202,7 +253,7 @@ impl Recipe {
                 .replace(',', ", ")
                 .replace('_', " ")
         }
-        vec![
+        let mut rows = vec![
             ("network", format!("{}, head {}", self.architecture.name(), words(&self.head))),
             ("learns", words(&self.unfreeze)),
             ("input", self.preprocess.to_string()),
@@ -216,7 +267,20 @@ impl Recipe {
             ("best epoch by", words(&self.select_by)),
             ("tune fraction", self.tune_fraction.to_string()),
             ("seed", self.seed.to_string()),
-        ]
+        ];
+        if !self.stages.is_empty() {
+            let stage = |s: &Stage| format!("{} for {} at {}", words(&s.unfreeze), s.epochs, s.learning_rate);
+            let stages: Vec<String> = self.stages.iter().map(stage).collect();
+            rows.push(("stages from given weights", stages.join(", ")));
+        }
+        let settings = [
+            ("batches a step", (self.accumulate > 1).then(|| self.accumulate.to_string())),
+            ("clip norm", self.clip_norm.map(|norm| norm.to_string())),
+            ("moving average", self.ema.map(|decay| decay.to_string())),
+            ("epochs kept", (self.keep_best > 1).then(|| self.keep_best.to_string())),
+        ];
+        rows.extend(settings.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        rows
     }
 
     /// Checks every range.
@@ -236,6 +300,21 @@ impl Recipe {
         check("batch_size", self.batch_size, 2, 4096)?;
         check("label_smoothing", self.label_smoothing, 0.0, 0.5)?;
         check("tune_fraction", self.tune_fraction, 0.01, 0.5)?;
+        check("accumulate", self.accumulate, 1, 4096)?;
+        check("keep_best", self.keep_best, 1, 1000)?;
+        if let Some(norm) = self.clip_norm {
+            check("clip_norm", norm, 1e-6, 1e6)?;
+        }
+        if let Some(decay) = self.ema {
+            check("ema", decay, 0.0, 0.999_999)?;
+        }
+        for stage in &self.stages {
+            check("stages.epochs", stage.epochs, 1, 100_000)?;
+            check("stages.learning_rate", stage.learning_rate, 1e-9, 10.0)?;
+            if stage.unfreeze == Unfreeze::Reference && self.architecture != Architecture::DenseNet121 {
+                return Err(Error::setting("stages.unfreeze `reference`", "densenet121", self.architecture.name()));
+            }
+        }
         check("learning_rate", self.optimizer.learning_rate(), 1e-9, 10.0)?;
         if self.head.classes() != 2 {
             return Err(Error::setting("head.classes", "2 (normal, abnormal)", self.head.classes()));
@@ -246,7 +325,7 @@ impl Recipe {
         }
         match self.schedule {
             Schedule::Constant => {}
-            Schedule::OneCycle { warm_up } => check("warm_up", warm_up, 0.0, 0.99)?,
+            Schedule::OneCycle { warm_up } | Schedule::Cosine { warm_up } => check("warm_up", warm_up, 0.0, 0.99)?,
             Schedule::ReduceOnPlateau { factor, .. } => check("factor", factor, 1e-6, 1.0)?,
         }
         Ok(())
@@ -269,9 +348,26 @@ mod tests {
     }
 
     #[test]
+    fn a_recipe_of_an_older_card_means_none_of_the_newer_options() {
+        let mut old = serde_json::to_value(Recipe::default()).unwrap();
+        for name in ["accumulate", "clip_norm", "ema", "stages", "keep_best"] {
+            assert!(old.as_object_mut().unwrap().remove(name).is_some(), "{name}");
+        }
+        let read: Recipe = serde_json::from_value(old).unwrap();
+        assert_eq!(read, Recipe { stages: Vec::new(), ..Recipe::default() });
+    }
+
+    #[test]
     fn a_value_out_of_range_is_named_with_its_range() {
         let recipe = Recipe { epochs: 0, ..Recipe::default() };
         assert_eq!(recipe.validate().unwrap_err().to_string(), "epochs: expected 1 to 100000, got 0");
+        for (recipe, expected) in [
+            (Recipe { ema: Some(1.0), ..Recipe::default() }, "ema: expected 0 to 0.999999, got 1"),
+            (Recipe { clip_norm: Some(0.0), ..Recipe::default() }, "clip_norm: expected 0.000001 to 1000000, got 0"),
+            (Recipe { accumulate: 0, ..Recipe::default() }, "accumulate: expected 1 to 4096, got 0"),
+        ] {
+            assert_eq!(recipe.validate().unwrap_err().to_string(), expected);
+        }
         assert!(Recipe::named("no-such-recipe").unwrap_err().to_string().contains("default, reference"));
     }
 }

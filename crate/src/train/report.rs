@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::meter::Memory;
 use crate::dataset::Preparing;
-use crate::model::ParameterCount;
 use crate::model::checkpoint::Loaded;
+use crate::model::{ParameterCount, Unfreeze};
 use crate::score::{Metrics, OperatingPoint, Report};
 
 /// One epoch: a line of `metrics.jsonl`, and a line on the screen.
@@ -35,14 +36,25 @@ pub struct EpochReport {
     pub seconds_left: f64,
     /// Whether its model is the best so far.
     pub best: bool,
+    /// Memory of the process at the end of the epoch; `None` where the operating system does not tell.
+    #[serde(default)]
+    pub memory: Option<Memory>,
+    /// Bytes free on the GPU at the end of the epoch; `None` on a CPU.
+    #[serde(default)]
+    pub device_memory_free: Option<u64>,
+    /// The training loss of each batch, in order. In event files only, and not kept for epochs before a run was resumed.
+    #[serde(skip)]
+    pub step_losses: Vec<f32>,
 }
 
 impl fmt::Display for EpochReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let auroc = self.tune_auroc.map_or("  n/a".to_owned(), |a| format!("{a:.3}"));
+        let gib = |memory: Memory| format!("  {:.1} GiB", memory.resident as f64 / f64::from(1 << 30));
+        let memory = self.memory.map(gib).unwrap_or_default();
         write!(
             f,
-            "epoch {:>3}/{}  loss {:.4}  tune loss {:.4}  tune AUROC {auroc}  {:>6.1} images/s  {} left{}",
+            "epoch {:>3}/{}  loss {:.4}  tune loss {:.4}  tune AUROC {auroc}  {:>6.1} images/s{memory}  {} left{}",
             self.epoch,
             self.epochs,
             self.train_loss,
@@ -79,6 +91,34 @@ pub enum Event {
         parameters: ParameterCount,
         /// Seconds this took.
         seconds: f64,
+    },
+    /// Another run in the same folder is waited for, in case it is about to stop.
+    Waiting {
+        /// The folder.
+        run: PathBuf,
+    },
+    /// An unfinished run is continued.
+    Resumed {
+        /// In this epoch, counted from 1.
+        epoch: usize,
+        /// Batches of it that are done.
+        batches: usize,
+    },
+    /// A run was to be continued, and cannot be; a new one begins.
+    Anew {
+        /// Why.
+        reason: String,
+    },
+    /// A stage of several begins.
+    Stage {
+        /// First and last epoch.
+        epochs: (usize, usize),
+        /// What learns.
+        unfreeze: Unfreeze,
+        /// Weights and biases that learn.
+        trainable: i64,
+        /// Step size before any schedule.
+        learning_rate: f64,
     },
     /// A sign of life in a long epoch, once a minute.
     Step {
@@ -124,6 +164,19 @@ impl fmt::Display for Event {
                 "{train} films to learn from, {tune} to choose the epoch by, ready in {seconds:.1} s; {} of {} weights learn; {device}",
                 parameters.trainable, parameters.weights
             ),
+            Event::Waiting { run } => write!(f, "waiting for another run to leave {}", run.display()),
+            Event::Resumed { epoch, batches: 0 } => write!(f, "continuing with epoch {epoch}"),
+            Event::Resumed { epoch, batches } => write!(f, "continuing in epoch {epoch}, after batch {batches}"),
+            Event::Anew { reason } => write!(f, "starting anew: {reason}"),
+            Event::Stage { epochs: (first, last), unfreeze, trainable, learning_rate } => {
+                let what = match unfreeze {
+                    Unfreeze::All => "all layers",
+                    Unfreeze::LastBlock => "head and last block",
+                    Unfreeze::Reference => "the reference's last layers",
+                    Unfreeze::Head => "the head",
+                };
+                write!(f, "epochs {first} to {last}: {what} ({trainable} weights) learn at {learning_rate:.1e}")
+            }
             Event::Step { epoch, step, steps } => write!(f, "epoch {epoch:>3}  step {step} of {steps}"),
             Event::Epoch(report) => report.fmt(f),
             Event::StoppedEarly { epoch, patience } => {
@@ -193,10 +246,13 @@ mod tests {
             seconds: 30.0,
             seconds_left: 190.0,
             best: true,
+            memory: Some(Memory { resident: 3 << 29, peak: 2 << 30 }),
+            device_memory_free: None,
+            step_losses: Vec::new(),
         };
         assert_eq!(
             report.to_string(),
-            "epoch   3/12  loss 0.4120  tune loss 0.3880  tune AUROC 0.912    17.3 images/s  3 min 10 s left  best so far"
+            "epoch   3/12  loss 0.4120  tune loss 0.3880  tune AUROC 0.912    17.3 images/s  1.5 GiB  3 min 10 s left  best so far"
         );
     }
 }

@@ -72,3 +72,33 @@ impl TestSet {
         self.file(path, film(number))
     }
 }
+
+/// A small set of phantoms, one view a study.
+pub fn phantoms(folder: &Path, studies: usize) -> humerus::dataset::Index {
+    use humerus::phantom::{PhantomConfig, write};
+    let config = PhantomConfig { studies, seed: 5, longest_side: 96, ..PhantomConfig::default() };
+    let set = write(&config, &folder.join("films"), &|_| ()).expect("phantoms are written");
+    let mut index = humerus::dataset::index(&set.root).expect("phantoms are found");
+    for study in &mut index.studies {
+        study.views.truncate(1);
+    }
+    index
+}
+
+/// The default recipe made small: 64 pixels, no augmentation, so many epochs.
+pub fn small(epochs: usize) -> humerus::train::Recipe {
+    use humerus::Preprocess;
+    use humerus::augment::Augment;
+    use humerus::train::Recipe;
+    let preprocess = Preprocess { size: 64, ..Preprocess::default() };
+    Recipe { preprocess, augment: Augment::none(), batch_size: 8, epochs, ..Recipe::default() }
+}
+
+/// Options for a run in a folder, on the CPU, with a cache beside it.
+pub fn options(folder: &Path, run: &str) -> humerus::train::TrainOptions {
+    use humerus::dataset::{CacheFolder, Feeding};
+    use humerus::device::DeviceChoice;
+    use humerus::train::TrainOptions;
+    let feeding = Feeding { cache: CacheFolder::At(folder.join("cache")), ..Feeding::default() };
+    TrainOptions { run: folder.join(run), device: DeviceChoice::Cpu, feeding, ..TrainOptions::default() }
+}

@@ -8,6 +8,7 @@ mod index;
 mod output;
 mod phantom;
 mod score;
+mod signal;
 mod source;
 mod train;
 

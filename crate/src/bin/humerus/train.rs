@@ -1,13 +1,16 @@
 //! `humerus train`
 
+use std::fmt::Display;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use humerus::Result;
 use humerus::dataset::{CacheFolder, Feeding, Leak, split};
 use humerus::device::DeviceChoice;
-use humerus::train::{self, Recipe, TrainOptions};
+use humerus::train::{self, Recipe, Sweep, TrainOptions};
+use humerus::{Error, Result};
 
 use crate::output;
+use crate::signal::Signal;
 use crate::source::Source;
 
 #[derive(Debug, clap::Args)]
@@ -50,6 +53,18 @@ pub struct Args {
     /// auto, cpu or cuda
     #[arg(long, default_value_t)]
     device: DeviceChoice,
+    /// Continue the unfinished run in the folder, if it is one of the same recipe, data and initial weights
+    #[arg(long)]
+    resume: bool,
+    /// Minutes between two checkpoints within an epoch, fractions allowed; there is one after each epoch anyway
+    #[arg(long, value_name = "MINUTES", default_value_t = 10.0)]
+    checkpoint_minutes: f64,
+    /// Do not train: sweep the learning rate and suggest one
+    #[arg(long, conflicts_with_all = ["resume", "find_batch"])]
+    find_lr: bool,
+    /// Do not train: find the largest batch that fits into memory
+    #[arg(long, conflicts_with = "resume")]
+    find_batch: bool,
     /// Print one JSON object at the end instead of lines during training
     #[arg(long)]
     json: bool,
@@ -63,6 +78,8 @@ impl Args {
         recipe.seed = self.seed.unwrap_or(recipe.seed);
         recipe.preprocess.size = self.size.unwrap_or(recipe.preprocess.size);
         recipe.validate()?;
+        let checkpoint_every = Duration::try_from_secs_f64(60.0 * self.checkpoint_minutes)
+            .map_err(|_| Error::setting("checkpoint-minutes", "a positive number", self.checkpoint_minutes))?;
         let mut index = self.source.audited()?;
         if let (Some(k), Some(fold)) = (self.folds, self.fold) {
             index = split::fold(&index, fold, k, recipe.seed)?;
@@ -72,23 +89,46 @@ impl Args {
             Some(folder) if folder.as_os_str() == "none" => CacheFolder::Nowhere,
             Some(folder) => CacheFolder::At(folder),
         };
-        let feeding = Feeding { cache, ..Feeding::default() };
-        let options =
-            TrainOptions { run: self.out, device: self.device, weights: self.weights, feeding, allow: self.allow };
+        let options = TrainOptions {
+            run: self.out,
+            device: self.device,
+            weights: self.weights,
+            feeding: Feeding { cache, ..Feeding::default() },
+            allow: self.allow,
+            resume: self.resume,
+            checkpoint_every,
+            ..TrainOptions::default()
+        };
+        let signal = Signal::listen(&options.stop)?;
         let mut broken = Ok(());
         if !self.json {
             output::text(format_args!("{}", index.summary()))?;
         }
+        if self.find_batch {
+            return found(self.json, &train::find_batch_size(&recipe, &options)?);
+        }
         output::prepare(&index, &recipe.preprocess, &options.feeding)?;
+        if self.find_lr {
+            let sweep = Sweep::default();
+            return found(self.json, &train::find_learning_rate(&index, &recipe, &options, &sweep, &mut |_| ())?);
+        }
         let report = train::run(&index, &recipe, &options, &mut |event| {
             // A reader that goes away does not stop a night's work.
             if !self.json && broken.is_ok() {
                 broken = output::text(event);
             }
-        })?;
+        });
+        let report = match report {
+            Err(stopped @ Error::Stopped { .. }) => signal.end(&stopped),
+            other => other?,
+        };
         if self.json {
             return output::json(&report);
         }
         output::text(format_args!("held out: {}", report.held_out))
     }
+}
+
+fn found(json: bool, result: &(impl Display + serde::Serialize)) -> Result<()> {
+    if json { output::json(result) } else { output::text(result) }
 }

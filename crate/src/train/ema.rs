@@ -1,0 +1,106 @@
+//! An exponential moving average of weights and BatchNorm statistics.
+//!
+//! timm's `ModelEmaV3` without its warm-up: the average starts as a copy of the network, moves by 1 - decay towards it after
+//! each step, and covers parameters *and* BatchNorm's buffers alike (`torch.optim.swa_utils` with `use_buffers=True`).
+
+use tch::Tensor;
+
+use crate::model::{Classifier, VariableKind};
+
+/// A moving average of some vectors that change in place.
+#[derive(Debug)]
+pub struct Ema {
+    decay: f64,
+    live: Vec<Tensor>,
+    average: Vec<Tensor>,
+}
+
+impl Ema {
+    /// An average of `live`, which shares their memory and starts with their present values. `decay` is 0 to 1.
+    pub fn new(decay: f64, live: Vec<Tensor>) -> Ema {
+        let live: Vec<Tensor> = live.iter().map(Tensor::detach).collect();
+        let average = live.iter().map(Tensor::copy).collect();
+        Ema { decay, live, average }
+    }
+
+    /// Takes in the present values: average ← decay · average + (1 - decay) · value.
+    pub fn update(&mut self) {
+        let _guard = tch::no_grad_guard();
+        for (average, live) in self.average.iter_mut().zip(&self.live) {
+            let _ = average.lerp_(live, 1.0 - self.decay);
+        }
+    }
+
+    /// Exchanges values and averages, bit for bit: once to look at the averages, once more to go on.
+    pub fn swap(&mut self) {
+        let _guard = tch::no_grad_guard();
+        for (average, live) in self.average.iter_mut().zip(&mut self.live) {
+            let kept = live.copy();
+            live.copy_(average);
+            average.copy_(&kept);
+        }
+    }
+
+    /// The averages, in the order of the vectors.
+    pub fn averages(&self) -> &[Tensor] {
+        &self.average
+    }
+}
+
+/// Moves BatchNorm's statistics into one long vector, of which each becomes a view.
+pub(super) fn statistics(classifier: &Classifier) -> Tensor {
+    let _guard = tch::no_grad_guard();
+    let statistics = || classifier.variables().iter().filter(|v| v.kind == VariableKind::Statistic);
+    let flat: Vec<Tensor> = statistics().map(|v| v.tensor.flatten(0, -1)).collect();
+    let all = Tensor::cat(&flat, 0);
+    let mut start = 0;
+    for variable in statistics() {
+        let n = variable.tensor.numel() as i64;
+        let mut tensor = variable.tensor.shallow_clone();
+        tensor.set_data(&all.narrow(0, start, n).view(variable.tensor.size().as_slice()));
+        start += n;
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::model::{Architecture, Head, Mode};
+
+    #[test]
+    fn two_swaps_change_no_bit_and_a_still_vector_stays_still() {
+        let mut live = (Tensor::arange(1000, (Kind::Float, Device::Cpu)) * 0.37).sin();
+        let mut ema = Ema::new(0.9, vec![live.shallow_clone()]);
+        let start = live.copy();
+        for _ in 0..5 {
+            ema.update();
+        }
+        assert!(ema.averages()[0].equal(&start), "what does not move has itself as its average");
+        let _ = live.g_mul_scalar_(3.0);
+        ema.update();
+        let (values, averages) = (live.copy(), ema.averages()[0].copy());
+        ema.swap();
+        assert!(live.equal(&averages) && ema.averages()[0].equal(&values));
+        ema.swap();
+        assert!(live.equal(&values) && ema.averages()[0].equal(&averages));
+    }
+
+    #[test]
+    fn statistics_stay_those_of_the_layers_when_they_move_into_one_vector() {
+        let build = || Classifier::new(Architecture::DenseNet121, Head::Linear { classes: 2 }, 3, Device::Cpu);
+        let (plain, moved) = (build(), build());
+        let vector = statistics(&moved);
+        let before = vector.copy();
+        let batch = (Tensor::arange(2 * 3 * 64 * 64, (Kind::Float, Device::Cpu)) * 0.7).sin().view([2, 3, 64, 64]);
+        for model in [&plain, &moved] {
+            let _ = model.forward(&batch, Mode::Train).unwrap();
+        }
+        assert!(!vector.equal(&before), "the forward pass moved the vector");
+        for (a, b) in plain.variables().iter().zip(moved.variables()) {
+            assert!(a.tensor.equal(&b.tensor), "{}", a.name);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! A run's folder: one process at a time, nothing of an earlier run overwritten.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::report::Event;
+use super::stop::StopHandle;
+use super::{CSV_FILE, LAST_FILE, METRICS_FILE, MODEL_FILE, RESUME_FILE, TENSORBOARD_FOLDER};
+use crate::error::{Error, Result};
+
+/// How long to wait for another run in the same folder that is about to stop.
+const PATIENCE: Duration = Duration::from_secs(20);
+const LOCK_FILE: &str = ".lock";
+/// What [`tempfile`] calls a file that is still being written.
+const UNFINISHED: &str = ".tmp";
+
+/// A run's folder, held until this is dropped or the process ends, however it ends.
+#[derive(Debug)]
+pub(super) struct RunFolder {
+    path: PathBuf,
+    _held: File,
+}
+
+impl RunFolder {
+    /// Makes the folder if it is not there, takes it, and removes files that a killed process was in the middle of writing.
+    pub fn open(path: &Path, stop: &StopHandle, progress: &mut dyn FnMut(&Event)) -> Result<RunFolder> {
+        std::fs::create_dir_all(path).map_err(Error::io(path))?;
+        let lock = path.join(LOCK_FILE);
+        let held = File::options().create(true).write(true).truncate(false).open(&lock).map_err(Error::io(&lock))?;
+        let began = Instant::now();
+        let mut said = false;
+        loop {
+            match held.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::Error(error)) => return Err(Error::io(&lock)(error)),
+                Err(TryLockError::WouldBlock) if began.elapsed() > PATIENCE || stop.is_stopped() => {
+                    return Err(Error::Training(format!("another run is at work in {}", path.display())));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    if !std::mem::replace(&mut said, true) {
+                        progress(&Event::Waiting { run: path.to_owned() });
+                    }
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+            }
+        }
+        for name in names(path)?.iter().filter(|name| name.starts_with(UNFINISHED)) {
+            // What cannot be removed is only in the way.
+            let _ = std::fs::remove_file(path.join(name));
+        }
+        Ok(RunFolder { path: path.to_owned(), _held: held })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of a file in it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Moves what an earlier run left into the next free `previous-N`.
+    pub fn set_earlier_run_aside(&self) -> Result<()> {
+        let names = names(&self.path)?;
+        let worth = [MODEL_FILE, LAST_FILE, RESUME_FILE];
+        if !names.iter().any(|name| worth.contains(&name.as_str())) {
+            return Ok(());
+        }
+        let free = (1..).map(|number| self.file(&format!("previous-{number}"))).find(|folder| !folder.exists());
+        let aside = free.unwrap_or_else(|| self.file("previous"));
+        std::fs::create_dir(&aside).map_err(Error::io(&aside))?;
+        let ours = [MODEL_FILE, LAST_FILE, RESUME_FILE, METRICS_FILE, CSV_FILE, TENSORBOARD_FOLDER];
+        for name in names.iter().filter(|name| ours.contains(&name.as_str()) || kept_epoch(name).is_some()) {
+            let file = self.file(name);
+            std::fs::rename(&file, aside.join(name)).map_err(Error::io(&file))?;
+        }
+        Ok(())
+    }
+
+    /// Removes the files of all epochs but these.
+    pub fn keep_epochs(&self, epochs: &[usize]) -> Result<()> {
+        for name in names(&self.path)? {
+            if kept_epoch(&name).is_some_and(|epoch| !epochs.contains(&epoch)) {
+                let file = self.file(&name);
+                std::fs::remove_file(&file).map_err(Error::io(&file))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a file, if it is there.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        let file = self.file(name);
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(&file)(error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Name of an epoch's own file.
+pub(super) fn epoch_file(epoch: usize) -> String {
+    format!("epoch-{epoch}.safetensors")
+}
+
+fn kept_epoch(name: &str) -> Option<usize> {
+    name.strip_prefix("epoch-")?.strip_suffix(".safetensors")?.parse().ok()
+}
+
+fn names(folder: &Path) -> Result<Vec<String>> {
+    let entries = std::fs::read_dir(folder).map_err(Error::io(folder))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry.map_err(Error::io(folder))?.file_name().into_string());
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(path: &Path) -> RunFolder {
+        RunFolder::open(path, &StopHandle::default(), &mut |_| ()).unwrap()
+    }
+
+    #[test]
+    fn an_earlier_run_is_set_aside_and_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = open(folder.path());
+        for round in 1..=2 {
+            for name in [MODEL_FILE, RESUME_FILE, METRICS_FILE, &epoch_file(7)] {
+                std::fs::write(run.file(name), format!("{name} {round}")).unwrap();
+            }
+            std::fs::write(run.file("notes.txt"), "mine").unwrap();
+            run.set_earlier_run_aside().unwrap();
+            assert!(!run.file(MODEL_FILE).exists() && !run.file(RESUME_FILE).exists());
+        }
+        run.set_earlier_run_aside().unwrap();
+        for round in 1..=2 {
+            for name in [MODEL_FILE, RESUME_FILE, METRICS_FILE, &epoch_file(7)] {
+                let kept = std::fs::read_to_string(run.file(&format!("previous-{round}")).join(name));
+                assert_eq!(kept.unwrap(), format!("{name} {round}"));
+            }
+        }
+        assert!(run.file("notes.txt").exists() && !run.file("previous-3").exists());
+    }
+
+    #[test]
+    fn only_the_epochs_asked_for_keep_their_files_and_unfinished_ones_go() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(".tmpAbC123"), "half").unwrap();
+        let run = open(folder.path());
+        assert!(!run.file(".tmpAbC123").exists());
+        for epoch in [1, 2, 13] {
+            std::fs::write(run.file(&epoch_file(epoch)), "").unwrap();
+        }
+        run.keep_epochs(&[2]).unwrap();
+        assert_eq!([1, 2, 13].map(|epoch| run.file(&epoch_file(epoch)).exists()), [false, true, false]);
+    }
+
+    #[test]
+    fn a_second_run_waits_until_the_first_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = open(folder.path());
+        let path = folder.path().to_owned();
+        let (told, hear) = std::sync::mpsc::channel();
+        let second = std::thread::spawn(move || {
+            let mut waited = false;
+            let folder = RunFolder::open(&path, &StopHandle::default(), &mut |_| {
+                waited = true;
+                told.send(()).unwrap();
+            });
+            folder.map(|_| waited).unwrap()
+        });
+        hear.recv().unwrap();
+        drop(first);
+        assert!(second.join().unwrap(), "it said that it waits");
+    }
+}
