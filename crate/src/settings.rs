@@ -13,7 +13,7 @@ use crate::device::{self, DeviceChoice};
 use crate::error::{Error, Result};
 use crate::phantom::{self, PhantomConfig};
 use crate::preprocess::Fit;
-use crate::train::{MODEL_FILE, Recipe, TrainOptions};
+use crate::train::{MODEL_FILE, Recipe, TrainOptions, is_unfinished};
 
 /// Settings shared by the three notebooks.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,9 +111,10 @@ impl Settings {
         if self.data.is_none() { &PHANTOMS_ON_CPU } else { &FILMS_ON_CPU }
     }
 
-    /// Where training goes.
+    /// Where training goes; an unfinished run there is continued.
     pub fn options(&self) -> TrainOptions {
-        TrainOptions { run: self.run.clone(), device: self.device, ..TrainOptions::default() }
+        let resume = is_unfinished(&self.run);
+        TrainOptions { run: self.run.clone(), device: self.device, resume, ..TrainOptions::default() }
     }
 
     /// The model file that training writes.

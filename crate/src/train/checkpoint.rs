@@ -14,15 +14,15 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use super::RESUME_FILE;
 use super::folder::RunFolder;
 use super::optimizer::PaceState;
 use super::recipe::Recipe;
 use super::report::EpochReport;
+use super::{FINISHED_FILE, MODEL_FILE, RESUME_FILE};
 use crate::dataset::Index;
 use crate::error::{Error, Result};
 use crate::model::bytes;
-use crate::model::checkpoint::sync_folder;
+use crate::model::checkpoint::{sync_folder, write_atomically};
 use crate::score::Metrics;
 
 const STATE_KEY: &str = "humerus-resume";
@@ -160,6 +160,19 @@ impl Saved {
     }
 }
 
+/// What an earlier run left in a folder.
+#[derive(Debug)]
+pub(super) enum Earlier {
+    /// No run, or one that is over and is not this one.
+    Nothing,
+    /// This run, up to some step.
+    Unfinished(Saved),
+    /// This run, all of it.
+    Finished(Standing),
+    /// A run that cannot be continued, and why.
+    Unusable(String),
+}
+
 /// A tensor whose bytes are fetched when they are written, one tensor at a time.
 struct Lazy {
     tensor: Tensor,
@@ -192,8 +205,7 @@ pub(super) fn write(
     tensors: Vec<(String, Tensor)>,
 ) -> Result<()> {
     let path = folder.file(RESUME_FILE);
-    let header = Header { format: FORMAT, fingerprint: fingerprint.clone(), standing: standing.clone() };
-    let header = serde_json::to_string(&header).map_err(|error| Error::Training(error.to_string()))?;
+    let header = header(fingerprint, standing)?;
     let views = tensors.into_iter().map(|(name, tensor)| {
         assert_eq!(tensor.kind(), Kind::Float, "{name}");
         let shape = tensor.size().iter().map(|&n| n as usize).collect();
@@ -214,18 +226,39 @@ pub(super) fn write(
     sync_folder(path.parent().unwrap_or(Path::new(".")))
 }
 
-/// The unfinished run in a folder if it is one of `fingerprint`, and else why there is none to continue.
-pub(super) fn read(folder: &RunFolder, fingerprint: &Fingerprint) -> std::result::Result<Saved, String> {
-    let path = folder.file(RESUME_FILE);
-    let file = match std::fs::read(&path) {
-        Ok(file) => file,
+/// Writes that a run is over, and removes what continuing it would need.
+pub(super) fn finish(folder: &RunFolder, fingerprint: &Fingerprint, standing: &Standing) -> Result<()> {
+    write_atomically(&folder.file(FINISHED_FILE), header(fingerprint, standing)?.as_bytes())?;
+    folder.remove(RESUME_FILE)
+}
+
+fn header(fingerprint: &Fingerprint, standing: &Standing) -> Result<String> {
+    let header = Header { format: FORMAT, fingerprint: fingerprint.clone(), standing: standing.clone() };
+    serde_json::to_string(&header).map_err(|error| Error::Training(error.to_string()))
+}
+
+/// What an earlier run left in the folder for one of `fingerprint`.
+pub(super) fn read(folder: &RunFolder, fingerprint: &Fingerprint) -> Earlier {
+    match std::fs::read(folder.file(RESUME_FILE)) {
+        Ok(file) => unfinished(folder, &file, fingerprint).map_or_else(Earlier::Unusable, Earlier::Unfinished),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(format!("{} holds no unfinished run", folder.path().display()));
+            finished(folder, fingerprint).map_or(Earlier::Nothing, Earlier::Finished)
         }
-        Err(error) => return Err(format!("{}: {error}", path.display())),
-    };
+        Err(error) => Earlier::Unusable(format!("{}: {error}", folder.file(RESUME_FILE).display())),
+    }
+}
+
+fn finished(folder: &RunFolder, fingerprint: &Fingerprint) -> Option<Standing> {
+    let text = std::fs::read(folder.file(FINISHED_FILE)).ok()?;
+    let header: Header = serde_json::from_slice(&text).ok()?;
+    let is_same = header.format == FORMAT && fingerprint.difference(&header.fingerprint).is_none();
+    (is_same && folder.file(MODEL_FILE).exists()).then_some(header.standing)
+}
+
+fn unfinished(folder: &RunFolder, file: &[u8], fingerprint: &Fingerprint) -> std::result::Result<Saved, String> {
+    let path = folder.file(RESUME_FILE);
     let wrong = |reason: &dyn std::fmt::Display| format!("{} cannot be read: {reason}", path.display());
-    let (_, metadata) = SafeTensors::read_metadata(&file).map_err(|error| wrong(&error))?;
+    let (_, metadata) = SafeTensors::read_metadata(file).map_err(|error| wrong(&error))?;
     let header =
         metadata.metadata().as_ref().and_then(|m| m.get(STATE_KEY)).ok_or_else(|| wrong(&"it has no state"))?;
     let header: serde_json::Value = serde_json::from_str(header).map_err(|error| wrong(&error))?;
@@ -242,7 +275,7 @@ pub(super) fn read(folder: &RunFolder, fingerprint: &Fingerprint) -> std::result
     if let Some(difference) = fingerprint.difference(&header.fingerprint) {
         return Err(format!("the unfinished run in {} {difference}", folder.path().display()));
     }
-    let tensors = SafeTensors::deserialize(&file).map_err(|error| wrong(&error))?;
+    let tensors = SafeTensors::deserialize(file).map_err(|error| wrong(&error))?;
     let mut found = HashMap::new();
     for (name, view) in tensors.tensors() {
         let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
@@ -274,7 +307,7 @@ mod tests {
             standing.lowest_loss = Some((f64::from(n) * 0.7).sin().abs().powi(9));
             standing.seconds = 1.0 / f64::from(n + 3);
             write(&folder, &us, &standing, vec![("t".to_owned(), tensor.shallow_clone())]).unwrap();
-            let back = read(&folder, &us).unwrap();
+            let Earlier::Unfinished(back) = read(&folder, &us) else { panic!() };
             assert_eq!(back.standing, standing);
             assert!(back.tensor("t").unwrap().equal(&tensor) && back.tensor("other").is_none());
         }
@@ -287,9 +320,12 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let folder = RunFolder::open(temporary.path(), &StopHandle::default(), &mut |_| ()).unwrap();
         let us = fingerprint(Recipe::default());
-        assert!(read(&folder, &us).unwrap_err().contains("no unfinished run"));
+        assert!(matches!(read(&folder, &us), Earlier::Nothing));
         write(&folder, &us, &Standing::start(), Vec::new()).unwrap();
-        let said = |other: &Fingerprint| read(&folder, other).unwrap_err();
+        let said = |other: &Fingerprint| match read(&folder, other) {
+            Earlier::Unusable(reason) => reason,
+            other => panic!("{other:?}"),
+        };
         let recipe = Recipe { epochs: 99, seed: 5, ..Recipe::default() };
         assert!(said(&fingerprint(recipe)).contains("another recipe (epochs, seed differ)"));
         assert!(said(&Fingerprint { data: "e".into(), ..us.clone() }).contains("other data"));
@@ -299,5 +335,19 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
         assert!(said(&us).contains("cannot be read"));
+    }
+
+    #[test]
+    fn a_finished_run_is_known_again_and_another_one_is_not_taken_for_it() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = RunFolder::open(temporary.path(), &StopHandle::default(), &mut |_| ()).unwrap();
+        let us = fingerprint(Recipe::default());
+        write(&folder, &us, &Standing::start(), Vec::new()).unwrap();
+        finish(&folder, &us, &Standing { epoch: 13, ..Standing::start() }).unwrap();
+        assert!(matches!(read(&folder, &us), Earlier::Nothing), "its model is gone");
+        std::fs::write(folder.file(MODEL_FILE), "a model").unwrap();
+        assert!(matches!(read(&folder, &us), Earlier::Finished(Standing { epoch: 13, .. })));
+        let other = fingerprint(Recipe { seed: 5, ..Recipe::default() });
+        assert!(matches!(read(&folder, &other), Earlier::Nothing));
     }
 }

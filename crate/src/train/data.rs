@@ -10,6 +10,7 @@ use super::recipe::{Recipe, Standardise};
 use super::report::Event;
 use crate::dataset::{self, Films, Index, Preparing};
 use crate::error::{Error, Result};
+use crate::preprocess::Preprocess;
 use crate::study::Study;
 
 /// Seconds between two signs of life while films are decoded.
@@ -24,7 +25,7 @@ pub(super) fn training(
     progress: &mut dyn FnMut(&Event),
 ) -> Result<(Films, Recipe)> {
     let mut recipe = recipe.clone();
-    let mut films = open(studies, &recipe, options, progress)?;
+    let mut films = open(studies, &recipe.preprocess, options, progress)?;
     if recipe.standardise == Standardise::TrainingSet {
         (recipe.preprocess.mean, recipe.preprocess.std) = films.statistics()?;
     }
@@ -46,11 +47,11 @@ pub(super) fn decode(
 /// Opens the films of some studies.
 pub(super) fn open(
     studies: &[&Study],
-    recipe: &Recipe,
+    preprocess: &Preprocess,
     options: &TrainOptions,
     progress: &mut dyn FnMut(&Event),
 ) -> Result<Films> {
-    rarely(progress, |tell| Films::open(studies, &recipe.preprocess, &options.feeding, tell))
+    rarely(progress, |tell| Films::open(studies, preprocess, &options.feeding, tell))
 }
 
 /// Does `work`, which tells of every few films, and passes on what a person wants to read of it.

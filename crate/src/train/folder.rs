@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::report::Event;
 use super::stop::StopHandle;
-use super::{CSV_FILE, LAST_FILE, METRICS_FILE, MODEL_FILE, RESUME_FILE, TENSORBOARD_FOLDER};
+use super::{CSV_FILE, FINISHED_FILE, LAST_FILE, METRICS_FILE, MODEL_FILE, RESUME_FILE, TENSORBOARD_FOLDER};
 use crate::error::{Error, Result};
 
 /// How long to wait for another run in the same folder that is about to stop.
@@ -71,7 +71,7 @@ impl RunFolder {
         let free = (1..).map(|number| self.file(&format!("previous-{number}"))).find(|folder| !folder.exists());
         let aside = free.unwrap_or_else(|| self.file("previous"));
         std::fs::create_dir(&aside).map_err(Error::io(&aside))?;
-        let ours = [MODEL_FILE, LAST_FILE, RESUME_FILE, METRICS_FILE, CSV_FILE, TENSORBOARD_FOLDER];
+        let ours = [MODEL_FILE, LAST_FILE, RESUME_FILE, FINISHED_FILE, METRICS_FILE, CSV_FILE, TENSORBOARD_FOLDER];
         for name in names.iter().filter(|name| ours.contains(&name.as_str()) || kept_epoch(name).is_some()) {
             let file = self.file(name);
             std::fs::rename(&file, aside.join(name)).map_err(Error::io(&file))?;
@@ -98,6 +98,13 @@ impl RunFolder {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a run in this folder can be continued, or is at work right now: then [`TrainOptions::resume`](super::TrainOptions)
+/// takes it up where it is.
+pub fn is_unfinished(run: &Path) -> bool {
+    let at_work = |lock: File| matches!(lock.try_lock(), Err(TryLockError::WouldBlock));
+    run.join(RESUME_FILE).exists() || File::open(run.join(LOCK_FILE)).is_ok_and(at_work)
 }
 
 /// Name of an epoch's own file.
@@ -152,7 +159,9 @@ mod tests {
     fn only_the_epochs_asked_for_keep_their_files_and_unfinished_ones_go() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(".tmpAbC123"), "half").unwrap();
+        assert!(!is_unfinished(folder.path()));
         let run = open(folder.path());
+        assert!(is_unfinished(folder.path()), "it is at work");
         assert!(!run.file(".tmpAbC123").exists());
         for epoch in [1, 2, 13] {
             std::fs::write(run.file(&epoch_file(epoch)), "").unwrap();

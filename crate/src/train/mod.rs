@@ -24,6 +24,7 @@ use tch::Device;
 pub use background::{Progress, TrainingRun, spawn};
 pub use ema::Ema;
 pub use finder::{BatchSizes, LrFinder, Sweep, find_batch_size, find_learning_rate};
+pub use folder::is_unfinished;
 pub use meter::{Memory, memory};
 pub use optimizer::{Gradients, Pace, Update};
 pub use recipe::{Optimizer, Recipe, Schedule, SelectBy, Stage, Standardise};
@@ -33,11 +34,11 @@ pub use tensorboard::EventWriter;
 
 use crate::dataset::{self, Feeding, Index, Leak, split};
 use crate::device::{self, DeviceChoice};
-#[cfg(doc)]
-use crate::error::Error;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::Classifier;
-use session::Session;
+use crate::study::Split;
+use checkpoint::Earlier;
+use session::{Place, Session};
 
 /// Where a run goes and what it starts from.
 #[derive(Debug, Clone)]
@@ -55,7 +56,8 @@ pub struct TrainOptions {
     /// Flaws of the data that are known and accepted; training refuses any other.
     pub allow: Vec<Leak>,
     /// Continue the unfinished run in the folder if it is one of the same recipe, data and initial weights; on a CPU it ends
-    /// with the very weights of a run that was never interrupted. Where there is none, a new run begins. Default `false`.
+    /// with the very weights of a run that was never interrupted. If such a run is finished, its result is given again. Where
+    /// there is neither, a new run begins. Default `false`.
     pub resume: bool,
     /// How often everything that resuming needs is saved within an epoch; it is after each epoch anyway. Default 10 minutes.
     pub checkpoint_every: Duration,
@@ -88,6 +90,8 @@ pub const METRICS_FILE: &str = "metrics.jsonl";
 pub const CSV_FILE: &str = "metrics.csv";
 /// Name of the file, in a run's folder, from which an unfinished run is continued.
 pub const RESUME_FILE: &str = "resume.safetensors";
+/// Name of the file, in a run's folder, that says that the run is over, and of what recipe and data it was.
+pub const FINISHED_FILE: &str = "finished.json";
 /// Name of the folder of event files for TensorBoard in a run's folder.
 pub const TENSORBOARD_FOLDER: &str = "tensorboard";
 
@@ -109,10 +113,28 @@ pub fn run(
 ) -> Result<TrainReport> {
     recipe.validate()?;
     let index = chosen(index, recipe, options)?;
+    if index.split(Split::Valid).is_empty() {
+        return Err(Error::Split("no held-out studies; a `valid` split is needed to report figures".to_owned()));
+    }
     let device = device::resolve(options.device)?;
-    let mut session = Session::new(&index, recipe, options, device, progress)?;
+    let place = Place::open(&index, recipe, options, progress)?;
+    let earlier = if options.resume { place.earlier() } else { Earlier::Nothing };
+    let saved = match earlier {
+        Earlier::Finished(standing) => {
+            progress(&Event::AlreadyFinished { run: options.run.clone() });
+            return session::result(&place, &index, options, standing, progress);
+        }
+        Earlier::Unfinished(saved) => Some(saved),
+        Earlier::Unusable(reason) => {
+            progress(&Event::Anew { reason });
+            None
+        }
+        Earlier::Nothing => None,
+    };
+    let mut session = Session::new(&index, recipe, options, device, place, saved.as_ref(), progress)?;
+    drop(saved);
     session.epochs(progress)?;
-    session.finish(progress)
+    session.finish(&index, progress)
 }
 
 /// The index with its tune split, once it is sure that nothing leaks but what is allowed.

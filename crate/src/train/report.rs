@@ -109,6 +109,11 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// The run was over already; its result is given again.
+    AlreadyFinished {
+        /// Its folder.
+        run: PathBuf,
+    },
     /// A stage of several begins.
     Stage {
         /// First and last epoch.
@@ -168,6 +173,9 @@ impl fmt::Display for Event {
             Event::Resumed { epoch, batches: 0 } => write!(f, "continuing with epoch {epoch}"),
             Event::Resumed { epoch, batches } => write!(f, "continuing in epoch {epoch}, after batch {batches}"),
             Event::Anew { reason } => write!(f, "starting anew: {reason}"),
+            Event::AlreadyFinished { run } => {
+                write!(f, "the run in {} is finished; this is its result", run.display())
+            }
             Event::Stage { epochs: (first, last), unfreeze, trainable, learning_rate } => {
                 let what = match unfreeze {
                     Unfreeze::All => "all layers",

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tch::{Device, Kind, Reduction, Tensor};
 
-use super::checkpoint::{self, Fingerprint, Standing};
+use super::checkpoint::{self, Earlier, Fingerprint, Saved, Standing};
 use super::data::{batches, class_weights, decode, open, training};
 use super::ema::{self, Ema};
 use super::folder::RunFolder;
@@ -15,7 +15,7 @@ use super::optimizer::{Gradients, Pace, Update};
 use super::recipe::{Recipe, SelectBy};
 use super::report::{EpochReport, Event, Run, TrainReport};
 use super::stage::{Span, spans};
-use super::{MODEL_FILE, RESUME_FILE, TrainOptions, meter};
+use super::{MODEL_FILE, TrainOptions, meter};
 use crate::dataset::{Batch, Films, Index, epoch_order};
 use crate::device;
 use crate::error::{Error, Result};
@@ -28,16 +28,38 @@ use crate::study::{Label, Split, Study};
 /// Seconds between two looks at whether the loss is still finite; each makes a GPU wait once.
 const LOOK_AT_LOSS: f64 = 5.0;
 
+/// The folder of a run, and what the run is a run of.
+pub(super) struct Place {
+    folder: RunFolder,
+    fingerprint: Fingerprint,
+}
+
+impl Place {
+    pub fn open(
+        index: &Index,
+        recipe: &Recipe,
+        options: &TrainOptions,
+        progress: &mut dyn FnMut(&Event),
+    ) -> Result<Place> {
+        let folder = RunFolder::open(&options.run, &options.stop, progress)?;
+        let fingerprint = Fingerprint::new(index, recipe, options.weights.as_deref())?;
+        Ok(Place { folder, fingerprint })
+    }
+
+    /// What an equal run left here.
+    pub fn earlier(&self) -> Earlier {
+        checkpoint::read(&self.folder, &self.fingerprint)
+    }
+}
+
 /// A training run between its first and last epoch.
 pub(super) struct Session<'a> {
     recipe: Recipe,
     options: &'a TrainOptions,
-    folder: RunFolder,
-    fingerprint: Fingerprint,
+    place: Place,
     train: Films,
     tune: Films,
     tune_studies: Vec<&'a Study>,
-    valid_studies: Vec<&'a Study>,
     model: Model,
     class_weights: Option<Tensor>,
     stages: Vec<Span>,
@@ -67,27 +89,19 @@ impl<'a> Session<'a> {
         recipe: &Recipe,
         options: &'a TrainOptions,
         device: Device,
+        place: Place,
+        saved: Option<&Saved>,
         progress: &mut dyn FnMut(&Event),
     ) -> Result<Self> {
-        let [train_studies, tune_studies, valid_studies] = Split::ALL.map(|split| index.split(split));
-        if valid_studies.is_empty() {
-            return Err(Error::Split("no held-out studies; a `valid` split is needed to report figures".to_owned()));
-        }
+        let [train_studies, tune_studies, _] = Split::ALL.map(|split| index.split(split));
         let started = Instant::now();
-        let folder = RunFolder::open(&options.run, &options.stop, progress)?;
-        let fingerprint = Fingerprint::new(index, recipe, options.weights.as_deref())?;
-        let saved = options.resume.then(|| checkpoint::read(&folder, &fingerprint));
-        if let Some(Err(reason)) = &saved {
-            progress(&Event::Anew { reason: reason.clone() });
-        }
-        let saved = saved.and_then(std::result::Result::ok);
         let stages = spans(recipe, options.weights.is_some());
         decode(index, recipe, options, progress)?;
         let (train, recipe) = training(&train_studies, recipe, options, device, progress)?;
-        let mut tune = open(&tune_studies, &recipe, options, progress)?;
+        let mut tune = open(&tune_studies, &recipe.preprocess, options, progress)?;
         tune.move_to(device, options.feeding.device_share)?;
         let classifier = Classifier::new(recipe.architecture, recipe.head, recipe.seed, device);
-        if let (Some(weights), None) = (&options.weights, &saved) {
+        if let (Some(weights), None) = (&options.weights, saved) {
             let loaded = load_pretrained(&classifier, weights)?;
             progress(&Event::Weights { path: weights.clone(), loaded });
         }
@@ -105,24 +119,22 @@ impl<'a> Session<'a> {
             model: Model { classifier, card },
             recipe,
             options,
-            folder,
-            fingerprint,
+            place,
             train,
             tune,
             tune_studies,
-            valid_studies,
             class_weights,
             stages,
         };
-        match &saved {
+        match saved {
             Some(saved) => session.restore(saved)?,
             None => {
                 session.begin_stage(0)?;
-                session.folder.set_earlier_run_aside()?;
+                session.place.folder.set_earlier_run_aside()?;
             }
         }
         session.model.card.parameters = session.model.classifier.parameters();
-        write_metrics(&session.folder, &session.at.history)?;
+        write_metrics(&session.place.folder, &session.at.history)?;
         progress(&Event::Started {
             train: session.train.len(),
             tune: session.tune.len(),
@@ -158,33 +170,47 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Goes back to the best epoch, scores the held-out split and writes its figures into the best model's card.
-    pub fn finish(self, progress: &mut dyn FnMut(&Event)) -> Result<TrainReport> {
-        let path = self.folder.file(MODEL_FILE);
-        let mut model = Model::open(&path, self.options.device)?;
-        let films = open(&self.valid_studies, &self.recipe, self.options, progress)?;
-        let held_out: Report = score::loaded(&model, &films, &self.valid_studies)?;
-        let metrics = held_out.metrics(&model.card.operating_point, Some(Split::Valid))?;
-        model.card.held_out = Some(metrics.clone());
-        model.save(&path)?;
-        // Only now is there nothing left to continue.
-        self.folder.remove(RESUME_FILE)?;
-        progress(&Event::Finished { seconds: self.seconds(), model: path.clone() });
-        Ok(TrainReport {
-            best_epoch: model.card.epoch,
-            epochs: Run(self.at.history),
-            model: path,
-            tune: self.at.tune,
-            held_out: metrics,
-            operating_point: model.card.operating_point,
-            scores: held_out,
-        })
+    /// Goes back to the best epoch and reports.
+    pub fn finish(mut self, index: &Index, progress: &mut dyn FnMut(&Event)) -> Result<TrainReport> {
+        self.at.seconds = self.seconds();
+        let Session { place, options, at, .. } = self;
+        result(&place, index, options, at, progress)
     }
 
     /// Seconds of training, those before an interruption included.
     fn seconds(&self) -> f64 {
         self.at.seconds + self.clock.started.elapsed().as_secs_f64()
     }
+}
+
+/// Scores the held-out split with the best model, writes its figures into the model's card, and ends the run.
+pub(super) fn result(
+    place: &Place,
+    index: &Index,
+    options: &TrainOptions,
+    at: Standing,
+    progress: &mut dyn FnMut(&Event),
+) -> Result<TrainReport> {
+    let path = place.folder.file(MODEL_FILE);
+    let mut model = Model::open(&path, options.device)?;
+    let studies = index.split(Split::Valid);
+    let films = open(&studies, &model.card.preprocess, options, progress)?;
+    let held_out: Report = score::loaded(&model, &films, &studies)?;
+    let metrics = held_out.metrics(&model.card.operating_point, Some(Split::Valid))?;
+    model.card.held_out = Some(metrics.clone());
+    model.save(&path)?;
+    // Only now is there nothing left to continue.
+    checkpoint::finish(&place.folder, &place.fingerprint, &at)?;
+    progress(&Event::Finished { seconds: at.seconds, model: path.clone() });
+    Ok(TrainReport {
+        best_epoch: model.card.epoch,
+        epochs: Run(at.history),
+        model: path,
+        tune: at.tune,
+        held_out: metrics,
+        operating_point: model.card.operating_point,
+        scores: held_out,
+    })
 }
 
 /// Stages.
@@ -262,7 +288,7 @@ impl Session<'_> {
         for (number, batch) in (done + 1..).zip(feed) {
             let batch = batch?;
             if epoch == 1 && number == 1 {
-                self.board.films(&self.folder, &self.augmented(&batch, epoch).to_device(Device::Cpu))?;
+                self.board.films(&self.place.folder, &self.augmented(&batch, epoch).to_device(Device::Cpu))?;
             }
             let (loss, gradients) = self.gradients(&batch, epoch)?;
             self.losses.get(number as i64 - 1).copy_(&loss);
@@ -371,7 +397,7 @@ impl Session<'_> {
             self.finite_losses()?;
             self.write_checkpoint()?;
         }
-        let run = self.folder.path().to_owned();
+        let run = self.place.folder.path().to_owned();
         Err(Error::Stopped { run, epoch: self.at.epoch, batches: self.at.batches })
     }
 
@@ -446,8 +472,8 @@ impl Session<'_> {
         let is_last_stage = self.at.stage + 1 == self.stages.len();
         self.at.stopped_early =
             is_last_stage && self.recipe.early_stopping.is_some_and(|patience| self.at.waited >= patience);
-        write_metrics(&self.folder, &self.at.history).map_err(|error| self.cannot_save(error))?;
-        self.board.epoch(&self.folder, report, &tuned.studies).map_err(|error| self.cannot_save(error))?;
+        write_metrics(&self.place.folder, &self.at.history).map_err(|error| self.cannot_save(error))?;
+        self.board.epoch(&self.place.folder, report, &tuned.studies).map_err(|error| self.cannot_save(error))?;
         self.at.epoch += 1;
         self.at.batches = 0;
         self.write_checkpoint()

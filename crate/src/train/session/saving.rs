@@ -31,10 +31,10 @@ impl Session<'_> {
             if kept.contains(&(number + 1)) {
                 files.push(epoch_file(number + 1));
             }
-            self.folder.keep_epochs(&kept)?;
+            self.place.folder.keep_epochs(&kept)?;
         }
         for file in files {
-            self.model.save(self.folder.file(&file)).map_err(|error| self.cannot_save(error))?;
+            self.model.save(self.place.folder.file(&file)).map_err(|error| self.cannot_save(error))?;
         }
         if is_best {
             self.at.best = Some(number);
@@ -72,7 +72,7 @@ impl Session<'_> {
             seconds: self.seconds(),
             ..self.at.clone()
         };
-        checkpoint::write(&self.folder, &self.fingerprint, &standing, named)
+        checkpoint::write(&self.place.folder, &self.place.fingerprint, &standing, named)
             .map_err(|error| self.cannot_save(error))?;
         self.clock.saved = Instant::now();
         self.clock.checkpoint = Some((self.at.epoch, self.at.batches));
@@ -81,7 +81,7 @@ impl Session<'_> {
 
     /// Goes to where a saved run stood.
     pub(super) fn restore(&mut self, saved: &Saved) -> Result<()> {
-        let path = self.folder.file(RESUME_FILE);
+        let path = self.place.folder.file(RESUME_FILE);
         let wrong = |name: &str| Error::Checkpoint {
             path: path.clone(),
             reason: format!("{name} is missing or of another shape"),
@@ -123,7 +123,7 @@ impl Session<'_> {
     }
 
     pub(super) fn what_is_saved(&self) -> String {
-        let run = self.folder.path().display();
+        let run = self.place.folder.path().display();
         let mut saved = match self.at.best {
             Some(best) => format!("The model of epoch {} is saved in {run}", best + 1),
             None => "No model was saved yet".to_owned(),
