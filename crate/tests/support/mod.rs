@@ -94,11 +94,13 @@ pub fn small(epochs: usize) -> humerus::train::Recipe {
     Recipe { preprocess, augment: Augment::none(), batch_size: 8, epochs, ..Recipe::default() }
 }
 
-/// Options for a run in a folder, on the CPU, with a cache beside it.
+/// Options for a run in a folder, on one core of the CPU, with a cache beside it: tests run side by side, and threads that wait for each
+/// other on a busy machine take ten times as long.
 pub fn options(folder: &Path, run: &str) -> humerus::train::TrainOptions {
     use humerus::dataset::{CacheFolder, Feeding};
     use humerus::device::DeviceChoice;
     use humerus::train::TrainOptions;
+    tch::set_num_threads(1);
     let feeding = Feeding { cache: CacheFolder::At(folder.join("cache")), ..Feeding::default() };
     TrainOptions { run: folder.join(run), device: DeviceChoice::Cpu, feeding, ..TrainOptions::default() }
 }

@@ -1,0 +1,305 @@
+//! The training engine as a whole: against PyTorch, on films it must learn by heart, and in stages.
+
+mod support;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use humerus::dataset::{Films, Index, epoch_order, split};
+use humerus::model::{Classifier, Unfreeze, VariableKind};
+use humerus::train::{self, Event, Optimizer, Recipe, Schedule, SelectBy, Stage, TrainReport};
+use humerus::{Label, Split};
+use tch::{Device, Kind, Tensor};
+
+fn read(path: &Path) -> HashMap<String, Tensor> {
+    Tensor::read_safetensors(path).unwrap().into_iter().collect()
+}
+
+fn losses(report: &TrainReport) -> Vec<f32> {
+    report.epochs.0.iter().flat_map(|epoch| epoch.step_losses.clone()).collect()
+}
+
+/// Initial weights as a file, which begins a run in stages.
+fn initial_weights(recipe: &Recipe, path: &Path) -> HashMap<String, Tensor> {
+    let network = Classifier::new(recipe.architecture, recipe.head, recipe.seed, Device::Cpu);
+    let named: Vec<(&str, Tensor)> =
+        network.variables().iter().map(|v| (v.name.as_str(), v.tensor.detach().copy())).collect();
+    Tensor::write_safetensors(&named, path).unwrap();
+    read(path)
+}
+
+/// Films of blotches, all different, with a bright square where they are abnormal: BatchNorm finds variance in every channel, so
+/// that rounding is not magnified, and there is something to learn at once.
+fn plain_films(folder: &Path) -> Index {
+    let write = |split: &str, number: u32| {
+        let label = if number % 2 == 1 { "positive" } else { "negative" };
+        let mut film = image::load_from_memory(&support::film(number)).unwrap().to_luma8();
+        if number % 2 == 1 {
+            let square = image::GrayImage::from_pixel(16, 16, image::Luma([255]));
+            image::imageops::replace(&mut film, &square, 20, 16);
+        }
+        let path = folder.join(format!("films/{split}/XR_HUMERUS/patient{number:05}/study1_{label}/image1.png"));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        film.save(path).unwrap();
+    };
+    (0..56).for_each(|number| write("train", number));
+    (56..60).for_each(|number| write("valid", number));
+    humerus::dataset::index(folder.join("films")).unwrap()
+}
+
+#[test]
+fn thirty_steps_follow_torchvisions_loss_curve() {
+    let Some(python) = support::python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let [weights, input, output] =
+        ["weights", "batches", "output"].map(|n| folder.path().join(format!("{n}.safetensors")));
+    let index = plain_films(folder.path());
+    let optimizer = Optimizer::Sgd { learning_rate: 1e-4, momentum: 0.0, nesterov: false };
+    let recipe = Recipe { optimizer, batch_size: 16, ..support::small(10) };
+    let report = train::run(&index, &recipe, &support::options(folder.path(), "run"), &mut |_| ()).unwrap();
+    let ours = losses(&report);
+    assert!((30..=40).contains(&ours.len()), "{} steps", ours.len());
+
+    initial_weights(&recipe, &weights);
+    let index = split::hold_out_tune(&index, recipe.tune_fraction, recipe.seed).unwrap();
+    let films = Films::load(&index.split(Split::Train), &recipe.preprocess, &|_| ()).unwrap();
+    let mut given = Vec::new();
+    for epoch in 1..=recipe.epochs {
+        for batch in epoch_order(films.len(), recipe.seed, epoch as u64).chunks(recipe.batch_size) {
+            let (films, labels) = films.batch(batch, Device::Cpu).unwrap();
+            let step = given.len() / 2;
+            given.push((format!("{step}.films"), films));
+            given.push((format!("{step}.labels"), labels));
+        }
+    }
+    let counts = Label::ALL.map(|label| {
+        let of = films.labels.eq(label.index() as i64).sum(Kind::Int64).int64_value(&[]);
+        films.len() as f32 / (2.0 * of as f32)
+    });
+    given.push(("class_weights".to_owned(), Tensor::from_slice(&counts)));
+    Tensor::write_safetensors(&given, &input).unwrap();
+    support::script(&python, "train.py", &[weights.as_ref(), input.as_ref(), output.as_ref()]);
+    let read = read(&output);
+    let [theirs, untrained] = ["losses", "untrained"].map(|key| Vec::<f32>::try_from(&read[key]).unwrap());
+    assert_eq!(ours.len(), theirs.len());
+    let worst = |others: &[f32]| {
+        let off = ours.iter().zip(others).map(|(a, b)| ((a - b) / b).abs()).take(30);
+        off.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap()
+    };
+    let (step, most) = worst(&theirs);
+    let learnt = worst(&untrained).1;
+    println!("largest difference {most:.1e}, in step {step}; of a network that learns nothing {learnt:.1e}");
+    assert!(most <= 1e-3, "step {step}: {} for {}", ours[step], theirs[step]);
+    assert!(learnt > 3e-2, "the steps are large enough to be seen: {learnt:.1e}");
+}
+
+#[test]
+fn sixteen_films_are_learnt_by_heart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut index = support::phantoms(folder.path(), 40);
+    // Eight training studies of each label, and what else is needed to train at all.
+    let recipe = Recipe {
+        label_smoothing: 0.0,
+        schedule: Schedule::OneCycle { warm_up: 0.2 },
+        optimizer: Optimizer::AdamW { learning_rate: 1e-3, weight_decay: 0.0 },
+        tune_fraction: 0.2,
+        ..support::small(25)
+    };
+    let mut kept = [0, 0];
+    index.studies.retain(|study| {
+        let n = &mut kept[study.label.index()];
+        *n += usize::from(study.split == Split::Train);
+        study.split != Split::Train || *n <= 10
+    });
+    let mut films = 0;
+    let report = train::run(&index, &recipe, &support::options(folder.path(), "run"), &mut |event| {
+        if let Event::Started { train, .. } = event {
+            films = *train;
+        }
+    })
+    .unwrap();
+    assert_eq!(films, 16);
+    let last = report.epochs.0.last().unwrap().train_loss;
+    assert!(last < 0.01, "loss {last}");
+    // And memory does not grow on the way.
+    let memory: Vec<f64> =
+        report.epochs.0.iter().filter_map(|e| Some(e.memory?.resident as f64 / f64::from(1 << 20))).collect();
+    println!("MiB after each epoch: {memory:.0?}");
+    if let (Some(early), Some(late)) = (memory.get(4), memory.last()) {
+        assert!(late - early < 64.0, "{memory:.0?}");
+    }
+}
+
+#[test]
+fn stages_unfreeze_from_the_head_down_and_frozen_statistics_keep_every_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = support::phantoms(folder.path(), 24);
+    let stage = |unfreeze, learning_rate| Stage { epochs: 1, unfreeze, learning_rate };
+    let head_and_block = vec![stage(Unfreeze::Head, 1e-3), stage(Unfreeze::LastBlock, 1e-4)];
+    for (name, stages, ema) in [
+        ("head", head_and_block[..1].to_vec(), None),
+        ("block", head_and_block.clone(), None),
+        ("averaged", head_and_block, Some(0.9)),
+    ] {
+        let weights = folder.path().join("weights.safetensors");
+        let recipe = Recipe { stages, ema, ..support::small(2) };
+        let recipe = Recipe { epochs: recipe.stages.len(), ..recipe };
+        let before = initial_weights(&Recipe { seed: 9, ..recipe.clone() }, &weights);
+        let options = train::TrainOptions { weights: Some(weights), ..support::options(folder.path(), name) };
+        let mut told = Vec::new();
+        let report = train::run(&index, &recipe, &options, &mut |event| {
+            if let Event::Stage { unfreeze, learning_rate, .. } = event {
+                told.push((*unfreeze, *learning_rate));
+            }
+        })
+        .unwrap();
+        if recipe.stages.len() > 1 {
+            assert_eq!(told, [(Unfreeze::Head, 1e-3), (Unfreeze::LastBlock, 1e-4)]);
+            // Each stage begins its own cycle at a 25th of its own peak, or at the peak where it has no step to rise in.
+            let rates: Vec<f64> = report.epochs.0.iter().map(|epoch| epoch.learning_rate).collect();
+            assert!(rates[0] <= 1e-3 && rates[1] <= 1e-4 && rates[0] > rates[1], "{rates:?}");
+        }
+        let after = read(&options.run.join("last.safetensors"));
+        let network = train::network(&recipe).unwrap();
+        for variable in network.variables() {
+            let tensor = &variable.name;
+            let is_head = tensor.starts_with("classifier");
+            let is_block = tensor.starts_with("features.denseblock4") || tensor.starts_with("features.norm5");
+            let learns = is_head || (is_block && recipe.stages.len() > 1);
+            assert_eq!(after[tensor].equal(&before[tensor]), !learns, "{name}: {tensor}");
+            if variable.kind == VariableKind::Statistic && !learns {
+                let bits =
+                    |t: &Tensor| Vec::<f32>::try_from(t).unwrap().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(&after[tensor]), bits(&before[tensor]), "{name}: {tensor}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_best_epochs_keep_their_files_and_the_averages_are_what_is_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = support::phantoms(folder.path(), 24);
+    let plain = Recipe { keep_best: 2, select_by: SelectBy::Auroc, accumulate: 2, ..support::small(4) };
+    let averaged = Recipe { ema: Some(0.5), clip_norm: Some(1.0), ..plain.clone() };
+    for (name, recipe) in [("plain", &plain), ("averaged", &averaged)] {
+        let options = support::options(folder.path(), name);
+        let report = train::run(&index, recipe, &options, &mut |_| ()).unwrap();
+        let mut epochs = report.epochs.0.clone();
+        epochs.sort_by(|a, b| {
+            let auroc = |e: &train::EpochReport| e.tune_auroc.unwrap();
+            auroc(b).total_cmp(&auroc(a)).then(a.tune_loss.total_cmp(&b.tune_loss))
+        });
+        assert_eq!(report.best_epoch, epochs[0].epoch);
+        let kept = |epoch: usize| options.run.join(format!("epoch-{epoch}.safetensors"));
+        let files: Vec<bool> = epochs.iter().map(|epoch| kept(epoch.epoch).exists()).collect();
+        assert_eq!(files, [true, true, false, false], "{epochs:?}");
+        let (model, best) = (read(&options.run.join("model.safetensors")), read(&kept(epochs[0].epoch)));
+        assert!(model.iter().all(|(name, tensor)| tensor.equal(&best[name])));
+        assert!(!options.run.join("resume.safetensors").exists(), "nothing is left to resume");
+    }
+    // The same steps but for clipping and averaging: the first loss is the same, the saved weights are not.
+    let [a, b] = ["plain", "averaged"].map(|name| read(&folder.path().join(name).join("last.safetensors")));
+    assert!(!a["classifier.weight"].equal(&b["classifier.weight"]));
+}
+
+#[test]
+fn a_loss_that_is_not_finite_stops_with_one_line_and_leaves_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = support::phantoms(folder.path(), 24);
+    let mut recipe = Recipe { schedule: Schedule::Constant, ..support::small(50) };
+    recipe.optimizer = Optimizer::Sgd { learning_rate: 10.0, momentum: 0.99, nesterov: false };
+    let options = support::options(folder.path(), "run");
+    let error = train::run(&index, &recipe, &options, &mut |_| ()).unwrap_err().to_string();
+    assert!(error.starts_with("training stopped: ") && error.contains("smaller learning rate"), "{error}");
+    assert!(!error.contains('\n'));
+}
+
+#[test]
+fn logs_hold_a_line_an_epoch_and_tensorboard_reads_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = support::phantoms(folder.path(), 24);
+    let options = support::options(folder.path(), "run");
+    let report = train::run(&index, &support::small(2), &options, &mut |_| ()).unwrap();
+    let lines = std::fs::read_to_string(options.run.join("metrics.jsonl")).unwrap();
+    let lines: Vec<train::EpochReport> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let without_steps: Vec<_> = (report.epochs.0.iter().cloned())
+        .map(|epoch| train::EpochReport { step_losses: Vec::new(), ..epoch })
+        .collect();
+    assert_eq!(lines, without_steps);
+    let table = std::fs::read_to_string(options.run.join("metrics.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows.len(), 3);
+    let loss = rows[0].iter().position(|name| *name == "train_loss").unwrap();
+    assert!(rows.iter().all(|row| row.len() == rows[0].len()));
+    assert_eq!(rows[2][loss].parse::<f64>().unwrap(), lines[1].train_loss);
+    if cfg!(target_os = "linux") {
+        let memory = lines[1].memory.unwrap();
+        assert!(memory.peak >= memory.resident && memory.resident > 50 << 20);
+    }
+
+    let Some(python) = support::python() else { return };
+    let board = options.run.join("tensorboard");
+    let read: serde_json::Value =
+        serde_json::from_str(&support::script(&python, "board.py", &[board.as_os_str()])).unwrap();
+    let steps = losses(&report).len();
+    assert_eq!(read["scalars"]["step/loss"].as_array().unwrap().len(), steps);
+    for (tag, value) in [("train/loss", lines[1].train_loss), ("tune/loss", lines[1].tune_loss)] {
+        let points = read["scalars"][tag].as_array().unwrap();
+        assert_eq!(points.len(), 2);
+        assert_eq!(points[1][0], 2);
+        assert!((points[1][1].as_f64().unwrap() - value).abs() < 1e-6);
+    }
+    assert_eq!(read["images"], serde_json::json!(["training films"]));
+    assert_eq!(read["tensors"], serde_json::json!(["tune"]));
+}
+
+#[test]
+fn a_run_on_its_own_thread_is_watched_stopped_and_continued_to_the_same_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = support::phantoms(folder.path(), 24);
+    let recipe = Recipe { ema: Some(0.9), ..support::small(3) };
+    let plain = support::options(folder.path(), "plain");
+    let expected = train::run(&index, &recipe, &plain, &mut |_| ()).unwrap();
+
+    let options = || train::TrainOptions { resume: true, ..support::options(folder.path(), "run") };
+    let mut training = train::spawn(&index, &recipe, &options());
+    let mut lines = Vec::new();
+    while training.watch(0.2, &mut |event| lines.push(event.clone())).epochs.0.is_empty() {
+        assert!(training.progress().running, "{lines:?}");
+    }
+    assert!(matches!(lines[0], Event::Anew { .. }), "{lines:?}");
+    training.stop();
+    let error = training.wait().unwrap_err();
+    assert!(matches!(&error, humerus::Error::Stopped { epoch: 2, .. }), "{error}");
+
+    // A cell that is run again: the new handle takes the old one's place, which stops and saves.
+    let first = train::spawn(&index, &recipe, &options());
+    let mut second = train::spawn(&index, &recipe, &options());
+    drop(first);
+    let mut continued = false;
+    while second.watch(60.0, &mut |event| continued |= matches!(event, Event::Resumed { .. })).running {}
+    let report = second.wait().unwrap();
+    assert!(continued);
+    assert_eq!(report.held_out, expected.held_out);
+    for name in ["model.safetensors", "last.safetensors"] {
+        let [ours, theirs] = [options().run, plain.run.clone()].map(|run| read(&run.join(name)));
+        assert!(theirs.iter().all(|(key, tensor)| tensor.equal(&ours[key])), "{name}");
+    }
+}
+
+#[test]
+fn a_sweep_of_the_learning_rate_repeats_itself_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = support::phantoms(folder.path(), 24);
+    let options = support::options(folder.path(), "run");
+    let sweep = train::Sweep { from: 1e-6, to: 1.0, steps: 24 };
+    let find = || train::find_learning_rate(&index, &support::small(1), &options, &sweep, &mut |_| ()).unwrap();
+    let found = find();
+    assert_eq!(found.rates.len(), found.losses.len());
+    assert!(found.rates.len() >= 10 && found.rates.is_sorted());
+    assert!(found.losses.iter().all(|loss| loss.is_finite()));
+    assert!(found.suggestion.is_none_or(|rate| (1e-6..1.0).contains(&rate)));
+    assert_eq!(find(), found);
+    assert!(!options.run.exists());
+}
