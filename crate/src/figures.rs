@@ -13,7 +13,7 @@ use crate::preprocess::{decode, grey};
 use crate::render::{self, BalanceRow, CamPanel, CurvePoint, Figure, Film, FilterPattern, OverlayOptions, Tone};
 use crate::score::{Metrics, OperatingPoint, Report, ViewScore};
 use crate::study::{Label, Split, Study};
-use crate::train::{Recipe, TrainReport};
+use crate::train::{LrFinder, Recipe, TrainReport};
 
 /// `n` films of one split with their labels, normal and abnormal in turn, taken evenly over the split.
 ///
@@ -109,6 +109,14 @@ pub fn learning_curves(report: &TrainReport) -> Result<Figure> {
     };
     let points: Vec<_> = report.epochs.0.iter().map(point).collect();
     render::learning_curves("Learning curves", &points, Some(report.best_epoch))
+}
+
+/// The loss over a sweep of the learning rate, with the suggestion.
+///
+/// # Errors
+/// [`Error::Figure`] if the very first loss was not finite.
+pub fn learning_rates(found: &LrFinder) -> Result<Figure> {
+    render::learning_rates("Learning rates", &found.rates, &found.losses, found.suggestion)
 }
 
 /// The ROC curve over studies, with the operating point.

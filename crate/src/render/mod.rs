@@ -15,6 +15,7 @@ mod evaluation;
 mod films;
 mod grid;
 mod map;
+mod sweep;
 pub mod table;
 mod text;
 
@@ -26,6 +27,7 @@ pub use curves::{CurvePoint, learning_curves};
 pub use evaluation::{confusion, roc, score_histogram};
 pub use films::{Film, FilterPattern, Tone, films, filter_grid};
 pub use map::Map;
+pub use sweep::learning_rates;
 pub use table::Table;
 
 use std::fmt;
