@@ -232,6 +232,13 @@ fn a_signal_ends_the_step_and_says_how_to_continue() {
     }
     done(bench.train(&run, &["--resume"]).wait_with_output().unwrap());
     same(&run, &reference);
+    // What is over is told again, and nothing is trained.
+    let again = bench.train(&run, &["--resume"]).wait_with_output().unwrap();
+    let said = text(&again.stdout);
+    assert!(said.contains("is finished; this is its result") && !said.contains("epoch   1/"), "{said}");
+    assert!(said.contains("held out: "), "{said}");
+    done(again);
+    same(&run, &reference);
 }
 
 #[test]
