@@ -11,7 +11,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::{Architecture, Classifier, Head, Mode, ParameterCount, bytes};
+use super::{Architecture, Classifier, Head, ParameterCount, bytes};
 use crate::dataset::{Index, SplitSummary};
 use crate::device::{self, DeviceChoice};
 use crate::error::{Error, Result};
@@ -202,8 +202,7 @@ impl Model {
     /// # Errors
     /// [`Error::Shape`].
     pub fn logits(&self, batch: &Tensor) -> Result<Tensor> {
-        let _guard = tch::no_grad_guard();
-        self.classifier.forward(&batch.to_device(self.classifier.device()), Mode::Eval)
+        self.classifier.predict(&batch.to_device(self.classifier.device()))
     }
 }
 

@@ -3,10 +3,15 @@
 //! Layer for layer and name for name torchvision's network, so comparing models is comparing weight names. Two departures: pooling
 //! before the head adapts to any input of 64 pixels or more, and no ReLU works in place, so that a kept activation stays what it was.
 
+mod fused;
+mod kernels;
+
 use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
+
+pub(super) use fused::Gradients;
 
 use super::layers::{BatchNorm, Conv, Linear, Registry};
 
@@ -232,6 +237,10 @@ impl HeadLayers {
             }
         };
         HeadLayers { head, layers }
+    }
+
+    pub(crate) fn weights(&self) -> impl Iterator<Item = &Tensor> {
+        self.layers.iter().flat_map(|(_, layer)| [&layer.weight, &layer.bias])
     }
 
     /// `[N, C, h, w]` → pooled `[N, C]` (seen as `pooled`) → logits `[N, classes]`.

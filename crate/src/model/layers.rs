@@ -93,24 +93,24 @@ impl Registry {
 
 #[derive(Debug)]
 pub(crate) struct Conv {
-    weight: Tensor,
-    stride: i64,
-    padding: i64,
+    pub(super) weight: Tensor,
+    pub(super) stride: i64,
+    pub(super) padding: i64,
 }
 
 impl Conv {
     pub(crate) fn forward(&self, xs: &Tensor) -> Tensor {
         let (s, p) = (self.stride, self.padding);
-        xs.conv2d(&self.weight, None::<Tensor>, [s, s], [p, p], [1, 1], 1)
+        xs.conv2d(&self.weight.to_kind(xs.kind()), None::<Tensor>, [s, s], [p, p], [1, 1], 1)
     }
 }
 
 #[derive(Debug)]
 pub(crate) struct BatchNorm {
-    weight: Tensor,
-    bias: Tensor,
-    mean: Tensor,
-    variance: Tensor,
+    pub(super) weight: Tensor,
+    pub(super) bias: Tensor,
+    pub(super) mean: Tensor,
+    pub(super) variance: Tensor,
 }
 
 impl BatchNorm {
@@ -133,8 +133,8 @@ impl BatchNorm {
 
 #[derive(Debug)]
 pub(crate) struct Linear {
-    weight: Tensor,
-    bias: Tensor,
+    pub(super) weight: Tensor,
+    pub(super) bias: Tensor,
 }
 
 impl Linear {

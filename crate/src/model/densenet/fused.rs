@@ -1,0 +1,424 @@
+//! The same network on a CPU with less memory traffic, and its way back by hand.
+//!
+//! - A dense block has one buffer, channels last, that its layers write their channels to, instead of a concatenation for each
+//!   layer; its gradient likewise (compare Pleiss et al., arXiv:1707.06990).
+//! - The mean and variance of a channel are those of the buffer, computed once, not by each layer that reads it.
+//! - BatchNorm and ReLU are one pass ([`kernels`]); convolutions of 1 × 1 are matrix products; a transition averages before
+//!   its convolution, which gives the same and is a quarter of the work.
+//! - Layers that do not learn, below all that do, keep nothing and have no way back.
+
+use std::collections::HashMap;
+
+use tch::{Kind, Tensor};
+
+use super::kernels::{self, Into, Moments, Norm};
+use super::{DenseLayer, Features, Transition};
+use crate::model::layers::{BatchNorm, Conv};
+
+/// Gradients by the address of the weight.
+pub(in crate::model) type Gradients = HashMap<usize, Tensor>;
+
+/// What the way back needs of the way forth.
+#[derive(Debug)]
+pub(in crate::model) struct Tape {
+    stem: Option<Stem>,
+    blocks: Vec<Block>,
+    last: Norm,
+}
+
+#[derive(Debug)]
+struct Stem {
+    /// Of the first convolution, with its graph.
+    out: Tensor,
+    weight: Tensor,
+    norm: Norm,
+    indices: Tensor,
+}
+
+#[derive(Debug)]
+struct Block {
+    grid: Grid,
+    /// `[rows, channels]`, the outputs of all layers side by side.
+    buffer: Tensor,
+    /// Channels at the block's entry.
+    first: usize,
+    /// One for each layer; none where nothing at or below it learns.
+    layers: Vec<Option<Layer>>,
+    /// None behind the last block.
+    transition: Option<Step>,
+}
+
+/// A norm, and what its convolution of 1 × 1 has read.
+#[derive(Debug)]
+struct Step {
+    norm: Norm,
+    read: Tensor,
+}
+
+#[derive(Debug)]
+struct Layer {
+    one: Step,
+    /// What the first convolution has written, `[rows, 4 · growth]`.
+    between: Tensor,
+    norm2: Norm,
+    read2: Tensor,
+    weight2: Tensor,
+    /// Of the second convolution, with its graph.
+    out: Tensor,
+    /// What else wants a gradient.
+    wanted: Wanted,
+}
+
+/// How far down in a layer, and below it, there is something that learns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Wanted {
+    /// Nothing below the second norm.
+    Norm2,
+    /// The first norm or convolution, nothing below.
+    Norm1,
+    /// What the layer reads.
+    Input,
+}
+
+/// The pixels of a feature map.
+#[derive(Debug, Clone, Copy)]
+struct Grid {
+    n: i64,
+    height: i64,
+    width: i64,
+}
+
+impl Grid {
+    fn rows(self) -> i64 {
+        self.n * self.height * self.width
+    }
+
+    /// `[rows, C]` as `[N, C, h, w]`.
+    fn image(self, rows: &Tensor) -> Tensor {
+        rows.view([self.n, self.height, self.width, -1]).permute([0, 3, 1, 2])
+    }
+
+    /// Rows of a map half as high and wide, each four times; an odd last line gets zeros, since averaging leaves it out.
+    fn spread(self, rows: &Tensor) -> Tensor {
+        let half = Grid { height: self.height / 2, width: self.width / 2, ..self };
+        let [height, width] = [half.height * 2, half.width * 2];
+        let image = half.image(rows).upsample_nearest2d([height, width], None, None);
+        let whole = image.constant_pad_nd([0, self.width - width, 0, self.height - height]);
+        self::rows(&whole).1
+    }
+}
+
+/// `[N, C, h, w]` as `[rows, C]`, and where the rows lie; not copied if it lies channels last.
+fn rows(image: &Tensor) -> (Grid, Tensor) {
+    let size = image.size();
+    let grid = Grid { n: size[0], height: size[2], width: size[3] };
+    (grid, image.permute([0, 2, 3, 1]).contiguous().view([grid.rows(), size[1]]))
+}
+
+fn address(weight: &Tensor) -> usize {
+    weight.data_ptr() as usize
+}
+
+fn vector(tensor: &Tensor) -> Vec<f32> {
+    Vec::try_from(tensor.detach()).expect("a vector of f32")
+}
+
+impl BatchNorm {
+    fn learns(&self) -> bool {
+        self.weight.requires_grad()
+    }
+
+    /// What this layer does at this step; running statistics move if it learns from batches.
+    fn at_step(&self, train: bool, rows: i64, batch: impl FnOnce() -> Moments) -> Norm {
+        let of_batch = train && self.learns();
+        let Moments { mean, variance } = if of_batch {
+            let moments = batch();
+            let unbiased = rows as f64 / (rows as f64 - 1.0).max(1.0);
+            let [mut mean, mut variance] = [&self.mean, &self.variance].map(Tensor::detach);
+            let device = mean.device();
+            let _ = mean.lerp_(&Tensor::from_slice(&moments.mean).to_device(device), 0.1);
+            let _ = variance.lerp_(&(Tensor::from_slice(&moments.variance) * unbiased).to_device(device), 0.1);
+            moments
+        } else {
+            Moments { mean: vector(&self.mean), variance: vector(&self.variance) }
+        };
+        let sharpness: Vec<f32> = variance.iter().map(|it| (1.0 / (f64::from(*it) + 1e-5).sqrt()) as f32).collect();
+        let scale: Vec<f32> =
+            vector(&self.weight).iter().zip(&sharpness).map(|(weight, sharp)| weight * sharp).collect();
+        let moved = scale.iter().zip(&mean);
+        let shift = vector(&self.bias).iter().zip(moved).map(|(bias, (scale, mean))| bias - mean * scale).collect();
+        Norm { scale, shift, mean, sharpness, of_batch }
+    }
+
+    /// The way back, which also notes the gradients of weight and bias.
+    fn back(
+        &self,
+        gradient: &Tensor,
+        read: &Tensor,
+        norm: &Norm,
+        target: Option<(&Tensor, Into)>,
+        gradients: &mut Gradients,
+    ) {
+        let found = kernels::backward(gradient, read, norm, target);
+        if self.learns() {
+            gradients.insert(address(&self.weight), found.weight);
+            gradients.insert(address(&self.bias), found.bias);
+        }
+    }
+}
+
+impl Conv {
+    fn learns(&self) -> bool {
+        self.weight.requires_grad()
+    }
+
+    /// The weights in this kind, without a graph.
+    fn cast(&self, kind: Kind) -> Tensor {
+        self.weight.detach().to_kind(kind)
+    }
+
+    /// `[c_out, c_in]` of a convolution of 1 × 1.
+    fn matrix(&self, kind: Kind) -> Tensor {
+        let size = self.weight.size();
+        self.cast(kind).view([size[0], size[1]])
+    }
+
+    fn convolve(&self, image: &Tensor, weight: &Tensor) -> Tensor {
+        image.conv2d(weight, None::<Tensor>, [self.stride; 2], [self.padding; 2], [1, 1], 1)
+    }
+}
+
+/// Gradients of a convolution's inputs, given that of its output: libtorch's own way back, which wants a single number.
+fn convolution_back(out: &Tensor, gradient: &Tensor, of: &[&Tensor]) -> Vec<Tensor> {
+    tch::with_grad(|| {
+        let number = (out * gradient).sum(Kind::Float);
+        Tensor::run_backward(&[&number], of, false, false)
+    })
+}
+
+impl DenseLayer {
+    fn learns(&self) -> bool {
+        self.norm1.learns() || self.conv1.learns() || self.norm2.learns() || self.conv2.learns()
+    }
+}
+
+/// The moments of a buffer's channels, as far as they are known.
+#[derive(Debug, Default)]
+struct Known(Moments);
+
+impl Known {
+    fn up_to(&mut self, buffer: &Tensor, channels: usize) -> Moments {
+        let known = self.0.mean.len();
+        if known < channels {
+            let more = kernels::moments(buffer, known, channels - known);
+            self.0.mean.extend(more.mean);
+            self.0.variance.extend(more.variance);
+        }
+        Moments { mean: self.0.mean[..channels].to_vec(), variance: self.0.variance[..channels].to_vec() }
+    }
+}
+
+impl Features {
+    /// The last feature map after its ReLU, `[N, C, h, w]`, channels last, of a batch `[N, 3, H, W]`, in the batch's kind; with what
+    /// the way back needs if `train`.
+    pub(in crate::model) fn fused(&self, batch: &Tensor, train: bool) -> (Tensor, Option<Tape>) {
+        let _guard = tch::no_grad_guard();
+        let (stem, mut image) = self.fused_stem(batch, train);
+        let mut below = stem.is_some();
+        let mut blocks = Vec::new();
+        for (at, (_, layers)) in self.blocks.iter().enumerate() {
+            let (block, next) = fused_block(&image, layers, self.transitions.get(at), train, below);
+            below |= train && layers.iter().any(DenseLayer::learns);
+            below |= train && self.transitions.get(at).is_some_and(Transition::learns);
+            blocks.push(block);
+            image = next;
+        }
+        // Behind the last block, the buffer itself comes back.
+        let (grid, buffer) = rows(&image);
+        let last = self.norm5.at_step(train, grid.rows(), || kernels::moments(&buffer, 0, buffer.size()[1] as usize));
+        let out = grid.image(&kernels::normalise(&buffer, &last));
+        let learns = train && (below || self.norm5.learns());
+        (out, learns.then_some(Tape { stem, blocks, last }))
+    }
+
+    fn fused_stem(&self, batch: &Tensor, train: bool) -> (Option<Stem>, Tensor) {
+        let kind = batch.kind();
+        let pool = |image: &Tensor| image.max_pool2d_with_indices([3, 3], [2, 2], [1, 1], [1, 1], false);
+        if !(train && (self.conv0.learns() || self.norm0.learns())) {
+            let (grid, out) = rows(&self.conv0.convolve(batch, &self.conv0.cast(kind)));
+            let norm = self.norm0.at_step(false, grid.rows(), Moments::default);
+            return (None, pool(&grid.image(&kernels::normalise(&out, &norm))).0);
+        }
+        let weight = self.conv0.cast(kind).set_requires_grad(true);
+        let out = tch::with_grad(|| self.conv0.convolve(batch, &weight));
+        let (grid, flat) = rows(&out.detach());
+        let norm = self.norm0.at_step(train, grid.rows(), || kernels::moments(&flat, 0, flat.size()[1] as usize));
+        let (pooled, indices) = pool(&grid.image(&kernels::normalise(&flat, &norm)));
+        (Some(Stem { out, weight, norm, indices }), pooled)
+    }
+
+    /// The gradients of all weights that learn, from that of the last feature map.
+    pub(in crate::model) fn back(&self, tape: Tape, gradient: &Tensor) -> Gradients {
+        let _guard = tch::no_grad_guard();
+        let mut gradients = Gradients::new();
+        let (_, mut above) = rows(gradient);
+        let count = tape.blocks.len();
+        for (at, block) in tape.blocks.into_iter().enumerate().rev() {
+            let below =
+                block.layers.iter().any(Option::is_some) || tape.stem.is_some() || at > 0 && self.learns_below(at);
+            let whole = block.buffer.empty_like();
+            let target = below.then_some((&whole, Into::Written));
+            match (&block.transition, self.transitions.get(at)) {
+                (Some(step), Some(transition)) => {
+                    let read = transition.conv.back(&above, step, &mut gradients);
+                    // Averages of four: each of them takes a quarter.
+                    let spread = block.grid.spread(&(read * 0.25));
+                    transition.norm.back(&spread, &block.buffer, &step.norm, target, &mut gradients);
+                }
+                _ => {
+                    debug_assert_eq!(at + 1, count);
+                    self.norm5.back(&above, &block.buffer, &tape.last, target, &mut gradients);
+                }
+            }
+            if !below {
+                return gradients;
+            }
+            let (_, layers) = &self.blocks[at];
+            for (number, (layer, kept)) in layers.iter().zip(block.layers).enumerate().rev() {
+                let Some(kept) = kept else { return gradients };
+                let from = block.first + number * layer.growth();
+                layer.back(kept, block.grid, &block.buffer, &whole, from, &mut gradients);
+            }
+            above = whole.narrow(1, 0, block.first as i64).contiguous();
+        }
+        if let Some(stem) = tape.stem {
+            self.stem_back(&stem, &above, &mut gradients);
+        }
+        gradients
+    }
+
+    fn learns_below(&self, block: usize) -> bool {
+        self.blocks[..block].iter().any(|(_, layers)| layers.iter().any(DenseLayer::learns))
+            || self.transitions[..block].iter().any(Transition::learns)
+    }
+
+    fn stem_back(&self, stem: &Stem, gradient: &Tensor, gradients: &mut Gradients) {
+        let (grid, out) = rows(&stem.out.detach());
+        let size = stem.indices.size();
+        let gradient = Grid { n: size[0], height: size[2], width: size[3] }.image(gradient);
+        // Its values do not matter to the pooling's way back, its shape does.
+        let spread = grid.image(&out).max_pool2d_with_indices_backward(
+            &gradient,
+            [3, 3],
+            [2, 2],
+            [1, 1],
+            [1, 1],
+            false,
+            &stem.indices,
+        );
+        let target = out.empty_like();
+        self.norm0.back(&rows(&spread).1, &out, &stem.norm, Some((&target, Into::Written)), gradients);
+        if self.conv0.learns() {
+            let found = convolution_back(&stem.out, &grid.image(&target), &[&stem.weight]);
+            gradients.insert(address(&self.conv0.weight), found[0].to_kind(Kind::Float));
+        }
+    }
+}
+
+/// A dense block with its transition, of `[N, C, h, w]`. Behind the last block, where there is no transition, the buffer comes back.
+fn fused_block(
+    image: &Tensor,
+    layers: &[DenseLayer],
+    transition: Option<&Transition>,
+    train: bool,
+    mut below: bool,
+) -> (Block, Tensor) {
+    let (grid, entry) = rows(image);
+    let (kind, device) = (entry.kind(), entry.device());
+    let first = entry.size()[1];
+    let channels = first + layers.iter().map(|layer| layer.growth() as i64).sum::<i64>();
+    let buffer = Tensor::empty([grid.rows(), channels], (kind, device));
+    buffer.narrow(1, 0, first).copy_(&entry);
+    let mut known = Known::default();
+    let mut kept = Vec::new();
+    let mut filled = first as usize;
+    for layer in layers {
+        let wanted = match (below, layer.norm1.learns() || layer.conv1.learns()) {
+            (true, _) => Wanted::Input,
+            (false, true) => Wanted::Norm1,
+            (false, false) => Wanted::Norm2,
+        };
+        below |= train && layer.learns();
+        let norm = layer.norm1.at_step(train, grid.rows(), || known.up_to(&buffer, filled));
+        let read = kernels::normalise(&buffer, &norm);
+        let between = read.matmul(&layer.conv1.matrix(kind).tr());
+        let width = between.size()[1] as usize;
+        let norm2 = layer.norm2.at_step(train, grid.rows(), || kernels::moments(&between, 0, width));
+        let read2 = kernels::normalise(&between, &norm2);
+        let weight2 = layer.conv2.cast(kind);
+        let out = if below {
+            let (read2, weight2) = (read2.set_requires_grad(true), weight2.set_requires_grad(true));
+            let out = tch::with_grad(|| layer.conv2.convolve(&grid.image(&read2), &weight2));
+            let written = out.detach();
+            kept.push(Some(Layer { one: Step { norm, read }, between, norm2, read2, weight2, out, wanted }));
+            written
+        } else {
+            kept.push(None);
+            layer.conv2.convolve(&grid.image(&read2), &weight2)
+        };
+        buffer.narrow(1, filled as i64, layer.growth() as i64).copy_(&rows(&out).1);
+        filled += layer.growth();
+    }
+    let mut block = Block { grid, buffer, first: first as usize, layers: kept, transition: None };
+    let Some(transition) = transition else {
+        let whole = grid.image(&block.buffer);
+        return (block, whole);
+    };
+    let norm = transition.norm.at_step(train, grid.rows(), || known.up_to(&block.buffer, channels as usize));
+    let full = grid.image(&kernels::normalise(&block.buffer, &norm));
+    let (small, read) = rows(&full.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None::<i64>));
+    let out = read.matmul(&transition.conv.matrix(kind).tr());
+    block.transition = Some(Step { norm, read });
+    (block, small.image(&out))
+}
+
+impl Conv {
+    /// The way back through a convolution of 1 × 1, from the gradient of its output to that of its input, `[rows, c_in]`.
+    fn back(&self, gradient: &Tensor, step: &Step, gradients: &mut Gradients) -> Tensor {
+        if self.learns() {
+            let found = gradient.tr().matmul(&step.read).to_kind(Kind::Float);
+            gradients.insert(address(&self.weight), found.view_as(&self.weight));
+        }
+        gradient.matmul(&self.matrix(gradient.kind()))
+    }
+}
+
+impl Transition {
+    fn learns(&self) -> bool {
+        self.norm.learns() || self.conv.learns()
+    }
+}
+
+impl DenseLayer {
+    fn growth(&self) -> usize {
+        self.conv2.weight.size()[0] as usize
+    }
+
+    /// The way back through a layer that wrote its channels to `buffer` at `from`: the gradient of what it read is added to the
+    /// first channels of `whole`, the gradient of the buffer.
+    fn back(&self, kept: Layer, grid: Grid, buffer: &Tensor, whole: &Tensor, from: usize, gradients: &mut Gradients) {
+        let gradient = grid.image(&whole.narrow(1, from as i64, self.growth() as i64).contiguous());
+        let mut found = convolution_back(&kept.out, &gradient, &[&kept.read2, &kept.weight2]);
+        if self.conv2.learns() {
+            gradients.insert(address(&self.conv2.weight), found.remove(1).to_kind(Kind::Float));
+        }
+        let between = kept.between.empty_like();
+        let target = (kept.wanted > Wanted::Norm2).then_some((&between, Into::Written));
+        self.norm2.back(&found[0].contiguous(), &kept.between, &kept.norm2, target, gradients);
+        if kept.wanted > Wanted::Norm2 {
+            let read = self.conv1.back(&between, &kept.one, gradients);
+            let target = (kept.wanted == Wanted::Input).then_some((whole, Into::Added));
+            self.norm1.back(&read, buffer, &kept.one.norm, target, gradients);
+        }
+    }
+}
