@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use humerus::dataset::{Films, Index, epoch_order, split};
+use humerus::device::Precision;
 use humerus::model::{Classifier, Mode, Unfreeze, VariableKind};
-use humerus::train::{self, Event, Optimizer, Recipe, Schedule, SelectBy, Stage, TrainReport};
+use humerus::train::{self, Event, Optimizer, Recipe, Schedule, SelectBy, Stage, TrainOptions, TrainReport};
 use humerus::{Label, Split};
 use tch::{Device, Kind, Tensor};
 
@@ -91,6 +92,30 @@ fn thirty_steps_follow_torchvisions_loss_curve() {
     println!("largest difference {most:.1e}, in step {step}; of a network that learns nothing {learnt:.1e}");
     assert!(most <= 1e-3, "step {step}: {} for {}", ours[step], theirs[step]);
     assert!(learnt > 3e-2, "the steps are large enough to be seen: {learnt:.1e}");
+}
+
+#[test]
+fn bf16_follows_the_loss_curve_of_fp32() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = plain_films(folder.path());
+    let optimizer = Optimizer::Sgd { learning_rate: 1e-4, momentum: 0.0, nesterov: false };
+    let recipe = Recipe { optimizer, batch_size: 16, ..support::small(4) };
+    let curve = |precision: Precision| {
+        let options = TrainOptions { precision, ..support::options(folder.path(), &precision.to_string()) };
+        let mut said = String::new();
+        let report = train::run(&index, &recipe, &options, &mut |event| {
+            if let Event::Started { device, .. } = event {
+                said.clone_from(device);
+            }
+        });
+        assert!(said.ends_with(&format!(", {precision}")), "{said}");
+        losses(&report.unwrap())
+    };
+    let [full, half] = [Precision::Fp32, Precision::Bf16].map(curve);
+    let off = full.iter().zip(&half).map(|(a, b)| ((a - b) / a).abs()).fold(0.0, f32::max);
+    println!("largest difference {off:.1e} over {} steps; last {:?} and {:?}", full.len(), full.last(), half.last());
+    assert!(full.len() == half.len() && off < 0.05, "{full:?}\n{half:?}");
+    assert!(full != half, "they are not the same numbers");
 }
 
 #[test]

@@ -19,8 +19,8 @@ use super::{TrainOptions, chosen};
 use crate::dataset::{Index, epoch_order};
 use crate::device;
 use crate::error::{Error, Result};
+use crate::model::Classifier;
 use crate::model::checkpoint::load_pretrained;
-use crate::model::{Classifier, Mode};
 use crate::study::Split;
 
 /// How to sweep the step size.
@@ -85,6 +85,7 @@ pub fn find_learning_rate(
     if let Some(weights) = &options.weights {
         load_pretrained(&network, weights)?;
     }
+    network.compute_in(options.precision.kind(device))?;
     network.unfreeze(spans(&recipe, options.weights.is_some())[0].unfreeze)?;
     let class_weights = class_weights(&films, &recipe, device)?;
     let mut update =
@@ -104,10 +105,10 @@ pub fn find_learning_rate(
         let batch = films.feed(vec![views], device, 1).next().transpose()?;
         let Some(batch) = batch else { return Ok(f64::NAN) };
         let xs = recipe.augment.apply(&batch.films(), &batch.indices, recipe.seed, epoch);
-        let logits = network.forward(&recipe.preprocess.standardise(&xs), Mode::Train)?;
         let (weights, smoothing) = (class_weights.as_ref(), recipe.label_smoothing);
-        let loss = logits.cross_entropy_loss(&batch.labels, weights, Reduction::Mean, -100, smoothing);
-        let gradients = Tensor::f_run_backward(&[&loss], update.weights(), false, false)?;
+        let (loss, gradients) = network.gradients(&recipe.preprocess.standardise(&xs), |logits| {
+            logits.cross_entropy_loss(&batch.labels, weights, Reduction::Mean, -100, smoothing)
+        })?;
         let mut gradients = update.gather(&gradients);
         if let Some(most) = recipe.clip_norm {
             let _ = gradients.clip(most);
@@ -205,6 +206,7 @@ pub fn find_batch_size(recipe: &Recipe, options: &TrainOptions) -> Result<BatchS
     recipe.validate()?;
     let device = device::resolve(options.device)?;
     let mut network = Classifier::new(recipe.architecture, recipe.head, recipe.seed, device);
+    network.compute_in(options.precision.kind(device))?;
     network.unfreeze(recipe.unfreeze)?;
     let weights = network.trainable().iter().map(|v| v.tensor.shallow_clone()).collect();
     let mut update = Update::new(recipe.optimizer, weights);
@@ -261,9 +263,8 @@ fn trial(network: &Classifier, update: &mut Update, n: i64, side: i64) -> Result
     let device = network.device();
     let films = Tensor::f_zeros([n, 3, side, side], (Kind::Float, device))?;
     let labels = Tensor::f_zeros([n], (Kind::Int64, device))?;
-    let logits = network.forward(&films, Mode::Train)?;
-    let loss = logits.f_cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, 0.0)?;
-    let gradients = Tensor::f_run_backward(&[&loss], update.weights(), false, false)?;
+    let (loss, gradients) = network
+        .gradients(&films, |logits| logits.cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, 0.0))?;
     let gathered = update.gather(&gradients);
     update.apply(gathered, 0.0);
     // A GPU works behind our back: only reading waits for it.

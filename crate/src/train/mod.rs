@@ -33,7 +33,7 @@ pub use stop::StopHandle;
 pub use tensorboard::EventWriter;
 
 use crate::dataset::{self, Feeding, Index, Leak, split};
-use crate::device::{self, DeviceChoice};
+use crate::device::{self, DeviceChoice, Precision};
 use crate::error::{Error, Result};
 use crate::model::Classifier;
 use crate::study::Split;
@@ -49,6 +49,8 @@ pub struct TrainOptions {
     pub run: PathBuf,
     /// Where to compute.
     pub device: DeviceChoice,
+    /// The numbers to train with. Default the fastest that the device has instructions for.
+    pub precision: Precision,
     /// Weights to start from, a safetensors file; random ones where there is none.
     pub weights: Option<PathBuf>,
     /// Where decoded films are kept and how they reach the network.
@@ -70,6 +72,7 @@ impl Default for TrainOptions {
         TrainOptions {
             run: PathBuf::new(),
             device: DeviceChoice::default(),
+            precision: Precision::default(),
             weights: None,
             feeding: Feeding::default(),
             allow: Vec::new(),

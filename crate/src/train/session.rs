@@ -17,11 +17,11 @@ use super::report::{EpochReport, Event, Run, TrainReport};
 use super::stage::{Span, spans};
 use super::{MODEL_FILE, TrainOptions, meter};
 use crate::dataset::{Batch, Films, Index, epoch_order};
-use crate::device;
+use crate::device::{self, computing};
 use crate::error::{Error, Result};
 use crate::metrics::log_loss;
 use crate::model::checkpoint::{DataCard, load_pretrained};
-use crate::model::{Classifier, Mode, Model, ModelCard, VariableKind};
+use crate::model::{Classifier, Model, ModelCard, VariableKind};
 use crate::score::{self, Metrics, Report};
 use crate::study::{Label, Split, Study};
 
@@ -100,7 +100,8 @@ impl<'a> Session<'a> {
         let (train, recipe) = training(&train_studies, recipe, options, device, progress)?;
         let mut tune = open(&tune_studies, &recipe.preprocess, options, progress)?;
         tune.move_to(device, options.feeding.device_share)?;
-        let classifier = Classifier::new(recipe.architecture, recipe.head, recipe.seed, device);
+        let mut classifier = Classifier::new(recipe.architecture, recipe.head, recipe.seed, device);
+        classifier.compute_in(options.precision.kind(device))?;
         if let (Some(weights), None) = (&options.weights, saved) {
             let loaded = load_pretrained(&classifier, weights)?;
             progress(&Event::Weights { path: weights.clone(), loaded });
@@ -138,7 +139,7 @@ impl<'a> Session<'a> {
         progress(&Event::Started {
             train: session.train.len(),
             tune: session.tune.len(),
-            device: device::describe(device),
+            device: computing(device, session.model.classifier.kind()),
             parameters: session.model.classifier.parameters(),
             seconds: started.elapsed().as_secs_f64(),
         });
@@ -346,16 +347,11 @@ impl Session<'_> {
     /// Loss and gradients of one batch; both stay on the device.
     fn gradients(&self, batch: &Batch, epoch: usize) -> Result<(Tensor, Gradients)> {
         let films = self.recipe.preprocess.standardise(&self.augmented(batch, epoch));
-        let logits = self.model.classifier.forward(&films, Mode::Train)?;
-        let loss = logits.cross_entropy_loss(
-            &batch.labels,
-            self.class_weights.as_ref(),
-            Reduction::Mean,
-            -100,
-            self.recipe.label_smoothing,
-        );
-        let gradients = Tensor::f_run_backward(&[&loss], self.update.weights(), false, false)?;
-        Ok((loss.detach(), self.update.gather(&gradients)))
+        let (weights, smoothing) = (self.class_weights.as_ref(), self.recipe.label_smoothing);
+        let (loss, gradients) = self.model.classifier.gradients(&films, |logits| {
+            logits.cross_entropy_loss(&batch.labels, weights, Reduction::Mean, -100, smoothing)
+        })?;
+        Ok((loss, self.update.gather(&gradients)))
     }
 
     fn step(&mut self, (mut gradients, batches): (Gradients, usize)) {

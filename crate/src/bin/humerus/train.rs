@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use humerus::dataset::{CacheFolder, Feeding, Leak, split};
-use humerus::device::DeviceChoice;
+use humerus::device::{DeviceChoice, Precision};
 use humerus::train::{self, Recipe, Sweep, TrainOptions};
 use humerus::{Error, Result};
 
@@ -53,6 +53,9 @@ pub struct Args {
     /// auto, cpu or cuda
     #[arg(long, default_value_t)]
     device: DeviceChoice,
+    /// fp32, bf16, or auto: bf16 where the device has instructions for it
+    #[arg(long, default_value_t)]
+    precision: Precision,
     /// Continue the unfinished run in the folder, if it is one of the same recipe, data and initial weights
     #[arg(long)]
     resume: bool,
@@ -92,6 +95,7 @@ impl Args {
         let options = TrainOptions {
             run: self.out,
             device: self.device,
+            precision: self.precision,
             weights: self.weights,
             feeding: Feeding { cache, ..Feeding::default() },
             allow: self.allow,
