@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use humerus::device::{self, DeviceChoice};
+use humerus::device::{self, DeviceChoice, Precision};
 use humerus::model::{Architecture, Classifier, Head, Unfreeze};
 use humerus::tch::{Cuda, Device, Kind, Reduction, Tensor};
 use humerus::train::{Optimizer, Update};
@@ -24,19 +24,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device = device::resolve(if device == "cuda" { DeviceChoice::Cuda } else { DeviceChoice::Cpu })?;
     let films = Tensor::randn([batch, 3, SIZE, SIZE], (Kind::Float, device));
     let labels = Tensor::randint(2, [batch], (Kind::Int64, device));
+    let kind = Precision::Auto.kind(device);
+    let said = format!("{}, {}", device::describe(device), if kind == Kind::Float { "fp32" } else { "bf16" });
     let say = |case: &str, seconds: f64| {
-        println!(
-            "{}",
-            json!({"case": case, "images_per_second": batch as f64 / seconds, "device": device::describe(device)})
-        );
+        println!("{}", json!({"case": case, "images_per_second": batch as f64 / seconds, "device": said}));
     };
     let head = Head::Reference { classes: 2 };
-    let network = Classifier::new(Architecture::DenseNet121, head, 0, device);
+    let mut network = Classifier::new(Architecture::DenseNet121, head, 0, device);
+    network.compute_in(kind)?;
     say("inference", median(steps, device, || drop(network.predict(&films)))?);
     for (case, unfreeze) in
         [("train all layers", Unfreeze::All), ("train the original's last 60 layers", Unfreeze::Reference)]
     {
         let mut network = Classifier::new(Architecture::DenseNet121, head, 0, device);
+        network.compute_in(kind)?;
         network.unfreeze(unfreeze)?;
         let weights = network.trainable().iter().map(|weight| weight.tensor.shallow_clone()).collect();
         let mut update = Update::new(Optimizer::AdamW { learning_rate: 1e-4, weight_decay: 1e-2 }, weights);

@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
 
-use super::{extremes, median, verdict};
+use super::{built, extremes, median, ran, verdict};
 use crate::problem::{Problem, Result};
-use crate::progress::{self, Step};
+use crate::progress::Step;
 use crate::report::Table;
 use crate::setup::{self, Ready, SPIN};
 
@@ -37,34 +36,10 @@ pub fn run() -> Result<bool> {
         println!("skipped: bench data needs the real films and PyTorch's script in {}", shared.display());
         return Ok(true);
     }
-    let program = built(&ready)?;
+    let program = built(&ready, "feed")?;
     let compared = compare(&ready, &program, &films, &rival)?;
     let bounded = memory(&ready, &program, &films)?;
     Ok(compared && bounded)
-}
-
-/// The crate's example, which measures and prints one JSON object a line.
-fn built(ready: &Ready) -> Result<PathBuf> {
-    let step = Step::start("release build");
-    let mut command = ready.command("cargo");
-    command.args(["build", "--release", "--package", "humerus", "--example", "feed", "--message-format", "json"]);
-    let messages = ran(command.current_dir(&ready.checkout.root), &step)?;
-    step.done();
-    let program = messages.iter().rev().find_map(|message| message["executable"].as_str());
-    program.map(PathBuf::from).ok_or_else(|| Problem::new("bench data: cargo built no program"))
-}
-
-/// The JSON objects that a command prints.
-fn ran(command: &mut Command, step: &Step) -> Result<Vec<Value>> {
-    let mut objects = Vec::new();
-    let ended = progress::run(command, |line| match serde_json::from_str(line) {
-        Ok(object) => objects.push(object),
-        Err(_) => step.say(line),
-    })?;
-    match ended.status.success() {
-        true => Ok(objects),
-        false => Err(Problem::new(format!("bench data: {}", ended.reason()))),
-    }
 }
 
 /// A number of the object whose `case` it is.

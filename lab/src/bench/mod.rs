@@ -2,10 +2,17 @@
 
 mod data;
 mod kernel;
+mod train;
+
+use std::path::PathBuf;
+use std::process::Command;
 
 use clap::{Args, ValueEnum};
+use serde_json::Value;
 
-use crate::problem::Result;
+use crate::problem::{Problem, Result};
+use crate::progress::{self, Step};
+use crate::setup::Ready;
 
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -14,6 +21,8 @@ pub enum What {
     Kernel,
     /// Decoding and feeding of real films, beside PyTorch's DataLoader; and the memory of an epoch over 100,000 views
     Data,
+    /// Training steps and inference, beside PyTorch's
+    Train,
 }
 
 /// What to measure.
@@ -22,20 +31,48 @@ pub struct Options {
     /// What to measure [default: everything]
     #[arg(value_enum)]
     pub what: Option<What>,
+    /// Where training steps are measured
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = ["cpu", "cuda"])]
+    pub device: String,
 }
 
 /// `cargo lab bench`.
 pub fn run(options: &Options) -> Result<bool> {
     let mut met = true;
-    for what in [What::Kernel, What::Data] {
+    for what in [What::Kernel, What::Data, What::Train] {
         if options.what.is_none_or(|wanted| wanted == what) {
             met &= match what {
                 What::Kernel => kernel::run()?,
                 What::Data => data::run()?,
+                What::Train => train::run(&options.device)?,
             };
         }
     }
     Ok(met)
+}
+
+/// One of the crate's examples, which measures and prints one JSON object a line.
+fn built(ready: &Ready, example: &str) -> Result<PathBuf> {
+    let step = Step::start("release build");
+    let mut command = ready.command("cargo");
+    command.args(["build", "--release", "--package", "humerus", "--example", example, "--message-format", "json"]);
+    let messages = ran(command.current_dir(&ready.checkout.root), &step)?;
+    step.done();
+    let program = messages.iter().rev().find_map(|message| message["executable"].as_str());
+    program.map(PathBuf::from).ok_or_else(|| Problem::new("bench: cargo built no program"))
+}
+
+/// The JSON objects that a command prints.
+fn ran(command: &mut Command, step: &Step) -> Result<Vec<Value>> {
+    let mut objects = Vec::new();
+    let ended = progress::run(command, |line| match serde_json::from_str(line) {
+        Ok(object) => objects.push(object),
+        Err(_) => step.say(line),
+    })?;
+    match ended.status.success() {
+        true => Ok(objects),
+        false => Err(Problem::new(format!("bench: {}", ended.reason()))),
+    }
 }
 
 /// Whether a target was met, in words.

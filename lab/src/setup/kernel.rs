@@ -23,13 +23,14 @@ use crate::problem::{Problem, Result};
 use crate::progress::{self, Step};
 
 /// The Python pieces, by name.
-const SCRIPTS: [(&str, &str); 6] = [
+const SCRIPTS: [(&str, &str); 7] = [
     ("launch.py", include_str!("../../python/launch.py")),
     ("kernel.py", include_str!("../../python/kernel.py")),
     ("execute.py", include_str!("../../python/execute.py")),
     ("warm.py", include_str!("../../python/warm.py")),
     ("bench.py", include_str!("../../python/bench.py")),
     ("loader.py", include_str!("../../python/loader.py")),
+    ("steps.py", include_str!("../../python/steps.py")),
 ];
 
 /// evcxr reads this when a kernel starts: its first build has emptied Cargo.lock, which pins the dependencies' versions.

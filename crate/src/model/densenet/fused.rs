@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use tch::{Kind, Tensor};
 
-use super::kernels::{self, Into, Moments, Norm};
+use super::kernels::{self, Moments, Norm, Store};
 use super::{DenseLayer, Features, Transition};
 use crate::model::layers::{BatchNorm, Conv};
 
@@ -156,7 +156,7 @@ impl BatchNorm {
         gradient: &Tensor,
         read: &Tensor,
         norm: &Norm,
-        target: Option<(&Tensor, Into)>,
+        target: Option<(&Tensor, Store)>,
         gradients: &mut Gradients,
     ) {
         let found = kernels::backward(gradient, read, norm, target);
@@ -267,7 +267,7 @@ impl Features {
             let below =
                 block.layers.iter().any(Option::is_some) || tape.stem.is_some() || at > 0 && self.learns_below(at);
             let whole = block.buffer.empty_like();
-            let target = below.then_some((&whole, Into::Written));
+            let target = below.then_some((&whole, Store::Written));
             match (&block.transition, self.transitions.get(at)) {
                 (Some(step), Some(transition)) => {
                     let read = transition.conv.back(&above, step, &mut gradients);
@@ -317,7 +317,7 @@ impl Features {
             &stem.indices,
         );
         let target = out.empty_like();
-        self.norm0.back(&rows(&spread).1, &out, &stem.norm, Some((&target, Into::Written)), gradients);
+        self.norm0.back(&rows(&spread).1, &out, &stem.norm, Some((&target, Store::Written)), gradients);
         if self.conv0.learns() {
             let found = convolution_back(&stem.out, &grid.image(&target), &[&stem.weight]);
             gradients.insert(address(&self.conv0.weight), found[0].to_kind(Kind::Float));
@@ -413,11 +413,11 @@ impl DenseLayer {
             gradients.insert(address(&self.conv2.weight), found.remove(1).to_kind(Kind::Float));
         }
         let between = kept.between.empty_like();
-        let target = (kept.wanted > Wanted::Norm2).then_some((&between, Into::Written));
+        let target = (kept.wanted > Wanted::Norm2).then_some((&between, Store::Written));
         self.norm2.back(&found[0].contiguous(), &kept.between, &kept.norm2, target, gradients);
         if kept.wanted > Wanted::Norm2 {
             let read = self.conv1.back(&between, &kept.one, gradients);
-            let target = (kept.wanted == Wanted::Input).then_some((whole, Into::Added));
+            let target = (kept.wanted == Wanted::Input).then_some((whole, Store::Added));
             self.norm1.back(&read, buffer, &kept.one.norm, target, gradients);
         }
     }

@@ -221,7 +221,7 @@ pub(super) struct NormGradient {
 
 /// Where a gradient goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Into {
+pub(super) enum Store {
     /// In place of what is there.
     Written,
     /// On top of what is there.
@@ -234,7 +234,7 @@ pub(super) fn backward(
     gradient: &Tensor,
     matrix: &Tensor,
     norm: &Norm,
-    target: Option<(&Tensor, Into)>,
+    target: Option<(&Tensor, Store)>,
 ) -> NormGradient {
     by_kind!(matrix, backward_of(gradient, matrix, norm, target))
 }
@@ -243,7 +243,7 @@ fn backward_of<E: Element>(
     gradient: &Tensor,
     matrix: &Tensor,
     norm: &Norm,
-    target: Option<(&Tensor, Into)>,
+    target: Option<(&Tensor, Store)>,
 ) -> NormGradient {
     let channels = norm.scale.len();
     let (gs, xs) = (Rows::<E>::of(gradient, 0, channels), Rows::<E>::of(matrix, 0, channels));
@@ -262,8 +262,8 @@ fn backward_of<E: Element>(
             }
         }
         let to = Rows::<E>::of(target, 0, channels);
-        let add = into == Into::Added;
-        threads().install(|| xs.chunks().for_each(|rows| apply_kernel(gs, xs, to, rows, norm, &tilt, &lift, add)));
+        let add = into == Store::Added;
+        threads().install(|| xs.chunks().for_each(|rows| apply_kernel(gs, xs, to, rows, norm, [&tilt, &lift], add)));
     }
     NormGradient { weight: Tensor::from_slice(&weight), bias: Tensor::from_slice(&bias) }
 }
@@ -299,8 +299,7 @@ fn apply_kernel<E: Element>(
     to: Rows<E>,
     rows: std::ops::Range<usize>,
     norm: &Norm,
-    tilt: &[f32],
-    lift: &[f32],
+    [tilt, lift]: [&[f32]; 2],
     add: bool,
 ) {
     let n = tilt.len();
@@ -370,7 +369,7 @@ mod tests {
             let stored64 = stored.cloned();
             let expected = theirs(&xs, &weight, &bias, stored64.as_ref(), &gradient);
             let target = wide.ones_like();
-            let found = backward(&gradient, &wide, &norm, Some((&target, Into::Added)));
+            let found = backward(&gradient, &wide, &norm, Some((&target, Store::Added)));
             let ours = [normalise(&wide, &norm), target.narrow(1, 0, 64) - 1.0, found.weight, found.bias];
             for (ours, theirs) in ours.iter().zip(&expected) {
                 let off = off(&double(ours), &double(theirs));
