@@ -9,8 +9,8 @@ use crate::model::{Classifier, Model, ModelCard, SMALLEST_INPUT};
 use crate::render::{Figure, Table};
 use crate::score::{Metrics, Report};
 use crate::settings::Settings;
-use crate::tables;
-use crate::train::{Recipe, TrainReport};
+use crate::train::{BatchSizes, LrFinder, Progress, Recipe, TrainReport, TrainingRun};
+use crate::{figures, tables};
 
 impl Figure {
     /// Shows the figure in an evcxr cell, with its alt text for readers without pictures.
@@ -20,6 +20,16 @@ impl Figure {
                 evcxr_runtime::mime_type("image/png").bytes(&bytes);
                 evcxr_runtime::mime_type("text/plain").text(self.alt());
             }
+            Err(error) => evcxr_runtime::mime_type("text/plain").text(error.to_string()),
+        }
+    }
+}
+
+impl LrFinder {
+    /// Shows the loss over the learning rate with the suggestion in an evcxr cell.
+    pub fn evcxr_display(&self) {
+        match figures::learning_rates(self) {
+            Ok(figure) => figure.evcxr_display(),
             Err(error) => evcxr_runtime::mime_type("text/plain").text(error.to_string()),
         }
     }
@@ -62,6 +72,24 @@ macro_rules! shows {
             }
         }
     )*};
+}
+
+macro_rules! says {
+    ($($type:ty: |$value:ident| $text:expr;)*) => {$(
+        impl $type {
+            /// Says how it stands in an evcxr cell.
+            pub fn evcxr_display(&self) {
+                let $value = self;
+                evcxr_runtime::mime_type("text/plain").text($text.to_string());
+            }
+        }
+    )*};
+}
+
+says! {
+    BatchSizes: |it| it;
+    Progress: |it| it;
+    TrainingRun: |it| it.progress();
 }
 
 shows! {

@@ -141,7 +141,7 @@ fn optimisers_clipping_averaging_and_schedules_equal_pytorchs_over_20_steps() {
     for (name, accumulate, most) in [("clip", 1, Some(1.0)), ("accumulate", 2, None), ("both", 2, Some(0.5))] {
         let rule = Optimizer::AdamW { learning_rate: 0.01, weight_decay: 0.05 };
         let mut update = Update::new(rule, start().map(|t| t.set_requires_grad(true)).into());
-        let mut ema = Ema::new(0.9, update.weights().iter().map(Tensor::detach).collect());
+        let mut ema = Ema::new(update.weights().iter().map(Tensor::detach).collect());
         let mut norms = Vec::new();
         for step in 0..20 {
             let mut gathered = update.gather(&gradients(step * accumulate));
@@ -153,7 +153,7 @@ fn optimisers_clipping_averaging_and_schedules_equal_pytorchs_over_20_steps() {
                 norms.push(gathered.clip(most));
             }
             update.apply(gathered, rule.learning_rate());
-            ema.update();
+            ema.update(0.9);
         }
         for (at, key) in ["weight", "bias"].iter().enumerate() {
             let off = difference(&update.weights()[at], &expected[&format!("{name}.{key}")]);

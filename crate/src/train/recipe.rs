@@ -136,9 +136,9 @@ pub struct Recipe {
     /// Largest norm of the gradients over all weights together; `None` does not clip.
     #[serde(default)]
     pub clip_norm: Option<f64>,
-    /// Decay of an exponential moving average of weights and BatchNorm statistics, 0 to 1, which is then what is judged and saved;
-    /// `None` keeps none. timm's `ModelEmaV3` without its warm-up: the average starts as the initial weights and moves by
-    /// 1 - decay after each step.
+    /// Largest decay of an exponential moving average of weights and BatchNorm statistics, 0 to 1, which is then what is judged and
+    /// saved; `None` keeps none. timm's `ModelEmaV3` with its warm-up: the average moves by 1 - decay after each step, by more in
+    /// the first ones.
     #[serde(default)]
     pub ema: Option<f64>,
     /// What learns when, for runs that start from given weights. The schedule starts anew in each. From random weights there is
@@ -177,8 +177,8 @@ impl Default for Recipe {
             epochs: 12,
             batch_size: 16,
             accumulate: 1,
-            clip_norm: None,
-            ema: None,
+            clip_norm: Some(1.0),
+            ema: Some(0.999),
             stages: vec![
                 Stage { epochs: 1, unfreeze: Unfreeze::Head, learning_rate: 1e-3 },
                 Stage { epochs: 3, unfreeze: Unfreeze::LastBlock, learning_rate: 3e-4 },
@@ -214,6 +214,8 @@ impl Recipe {
             schedule: Schedule::ReduceOnPlateau { factor: 0.1, patience: 3 },
             epochs: 40,
             batch_size: 16,
+            clip_norm: None,
+            ema: None,
             stages: Vec::new(),
             label_smoothing: 0.0,
             class_weights: false,

@@ -245,9 +245,9 @@ impl Session<'_> {
         self.update = Update::new(self.recipe.optimizer, trainable);
         self.pace = Pace::new(self.recipe.schedule, span.learning_rate, self.steps_per_epoch() * span.epochs());
         let classifier = &self.model.classifier;
-        self.ema = self.recipe.ema.map(|decay| {
+        self.ema = self.recipe.ema.map(|_| {
             let statistics = ema::statistics(classifier);
-            Ema::new(decay, self.update.vectors().chain([statistics]).collect())
+            Ema::new(self.update.vectors().chain([statistics]).collect())
         });
         if let (Some(ema), Some(averages)) = (&mut self.ema, averages) {
             // The averages of the stage before go on; weights that no longer learn have none.
@@ -362,10 +362,12 @@ impl Session<'_> {
             let _ = gradients.clip(most);
         }
         self.update.apply(gradients, self.pace.learning_rate(self.at.steps));
-        if let Some(ema) = &mut self.ema {
-            ema.update();
-        }
         self.at.steps += 1;
+        // Steps of the whole run: a stage goes on with the average of the one before.
+        let steps = (self.stages[self.at.stage].first - 1) * self.steps_per_epoch() + self.at.steps;
+        if let (Some(ema), Some(most)) = (&mut self.ema, self.recipe.ema) {
+            ema.update(ema::decay_at(most, steps));
+        }
     }
 
     /// A sign of life, a look at the loss, a checkpoint, a stop: whatever is due.
