@@ -16,6 +16,8 @@ use serde_json::json;
 
 /// Films in a step, as in the rival's script.
 const BATCH: usize = 16;
+/// Epochs from the cache.
+const EPOCHS: usize = 5;
 /// Films of the comparison, as in the rival's script.
 const COMPARED: usize = 512;
 
@@ -94,10 +96,16 @@ fn decode(paths: &[PathBuf], size: u32, cache: &str) -> Result<()> {
     let started = Instant::now();
     let films = Films::open(&studies, &preprocess(size), &feeding(cache), &mut |_| ())?;
     println!("{}", json!({"case": "open", "films": paths.len(), "images_per_second": rate(started)}));
-    let started = Instant::now();
-    let cached = epoch(&films)?;
-    println!("{}", json!({"case": "epoch", "films": paths.len(), "images_per_second": rate(started)}));
-    assert_eq!(direct, cached, "the cache must hold what decoding gives");
+    // An epoch takes a tenth of a second: the middle of some, so that a hiccup of the machine does not count.
+    let mut rates = Vec::new();
+    for _ in 0..EPOCHS {
+        let started = Instant::now();
+        let cached = epoch(&films)?;
+        rates.push(rate(started));
+        assert_eq!(direct, cached, "the cache must hold what decoding gives");
+    }
+    rates.sort_by(f64::total_cmp);
+    println!("{}", json!({"case": "epoch", "films": paths.len(), "images_per_second": rates[EPOCHS / 2]}));
     Ok(())
 }
 

@@ -31,7 +31,7 @@ impl Batch {
     /// The films as the network sees them, `[B, 3, size, size]`, `f32`: standardised by `preprocess`.
     pub fn standardised(&self, preprocess: &Preprocess) -> Tensor {
         match self.pixels.device() {
-            Device::Cpu => standardise::by_table(&self.pixels, preprocess),
+            Device::Cpu => standardise::in_one_pass(&self.pixels, preprocess),
             _ => preprocess.standardise(&self.films()),
         }
     }
