@@ -3,8 +3,8 @@
 //! - A dense block has one buffer, channels last, that its layers write their channels to, instead of a concatenation for each
 //!   layer; its gradient likewise (compare Pleiss et al., arXiv:1707.06990).
 //! - The mean and variance of a channel are those of the buffer, computed once, not by each layer that reads it.
-//! - BatchNorm and ReLU are one pass ([`kernels`]); convolutions of 1 × 1 are matrix products; a transition averages before
-//!   its convolution, which gives the same and is a quarter of the work.
+//! - BatchNorm and ReLU are one pass ([`kernels`]); the way back through a convolution of 1 × 1 is two matrix products; a
+//!   transition averages before its convolution, which gives the same and is a quarter of the work.
 //! - Layers that do not learn, below all that do, keep nothing and have no way back.
 
 use std::collections::HashMap;
@@ -351,7 +351,7 @@ fn fused_block(
         below |= train && layer.learns();
         let norm = layer.norm1.at_step(train, grid.rows(), || known.up_to(&buffer, filled));
         let read = kernels::normalise(&buffer, &norm);
-        let between = read.matmul(&layer.conv1.matrix(kind).tr());
+        let (_, between) = rows(&layer.conv1.convolve(&grid.image(&read), &layer.conv1.cast(kind)));
         let width = between.size()[1] as usize;
         let norm2 = layer.norm2.at_step(train, grid.rows(), || kernels::moments(&between, 0, width));
         let read2 = kernels::normalise(&between, &norm2);
@@ -377,9 +377,9 @@ fn fused_block(
     let norm = transition.norm.at_step(train, grid.rows(), || known.up_to(&block.buffer, channels as usize));
     let full = grid.image(&kernels::normalise(&block.buffer, &norm));
     let (small, read) = rows(&full.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None::<i64>));
-    let out = read.matmul(&transition.conv.matrix(kind).tr());
+    let out = transition.conv.convolve(&small.image(&read), &transition.conv.cast(kind));
     block.transition = Some(Step { norm, read });
-    (block, small.image(&out))
+    (block, out)
 }
 
 impl Conv {
