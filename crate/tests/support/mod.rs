@@ -85,13 +85,14 @@ pub fn phantoms(folder: &Path, studies: usize) -> humerus::dataset::Index {
     index
 }
 
-/// The default recipe made small: 64 pixels, no augmentation, so many epochs.
+/// The default recipe made small and plain: 64 pixels, no augmentation, average or clipping, so many epochs.
 pub fn small(epochs: usize) -> humerus::train::Recipe {
     use humerus::Preprocess;
     use humerus::augment::Augment;
     use humerus::train::Recipe;
     let preprocess = Preprocess { size: 64, ..Preprocess::default() };
-    Recipe { preprocess, augment: Augment::none(), batch_size: 8, epochs, ..Recipe::default() }
+    let plain = Recipe { clip_norm: None, ema: None, ..Recipe::default() };
+    Recipe { preprocess, augment: Augment::none(), batch_size: 8, epochs, ..plain }
 }
 
 /// Options for a run in a folder, on one core of the CPU, with a cache beside it: tests run side by side, and threads that wait for each
