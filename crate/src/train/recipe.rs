@@ -356,7 +356,7 @@ mod tests {
             assert!(old.as_object_mut().unwrap().remove(name).is_some(), "{name}");
         }
         let read: Recipe = serde_json::from_value(old).unwrap();
-        assert_eq!(read, Recipe { stages: Vec::new(), ..Recipe::default() });
+        assert_eq!(read, Recipe { stages: Vec::new(), clip_norm: None, ema: None, ..Recipe::default() });
     }
 
     #[test]
