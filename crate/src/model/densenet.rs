@@ -5,6 +5,7 @@
 
 mod fused;
 mod kernels;
+mod parallel;
 
 use std::ops::ControlFlow;
 

@@ -272,6 +272,7 @@ impl Classifier {
             let found = Tensor::f_run_backward(&[&loss], &wanted, false, false)?;
             return Ok((loss.detach(), found));
         }
+        crate::device::keep_freed_memory();
         let (features, tape) = self.features.fused(&channels_last(batch).to_kind(self.kind), true);
         let features = features.set_requires_grad(tape.is_some());
         let loss = loss(&self.classify(&features));

@@ -188,11 +188,11 @@ impl Conv {
     }
 }
 
-/// Gradients of a convolution's inputs, given that of its output: libtorch's own way back, which wants a single number.
+/// Gradients of a convolution's inputs, given that of its output: libtorch's own way back.
 fn convolution_back(out: &Tensor, gradient: &Tensor, of: &[&Tensor]) -> Vec<Tensor> {
     tch::with_grad(|| {
-        let number = (out * gradient).sum(Kind::Float);
-        Tensor::run_backward(&[&number], of, false, false)
+        // Where there is more than one number, libtorch starts with a slope of 1 at each.
+        Tensor::run_backward(&[&(out * gradient)], of, false, false)
     })
 }
 

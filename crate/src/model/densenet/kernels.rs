@@ -4,12 +4,11 @@
 //! taken. On a CPU these steps are bound by memory: PyTorch's separate concatenation, statistics, normalisation and ReLU read and
 //! write a feature map seven times, this does it twice.
 
-use std::sync::OnceLock;
-
 use half::bf16;
 use multiversion::multiversion;
-use rayon::prelude::*;
 use tch::{Kind, Tensor};
+
+use super::parallel;
 
 /// Rows that are worked on at once. Sums are taken over so many in `f32` and joined in `f64`, in order, so that they do not
 /// depend on the number of threads.
@@ -79,7 +78,7 @@ struct Rows<E> {
 unsafe impl<E> Send for Rows<E> {}
 unsafe impl<E> Sync for Rows<E> {}
 
-impl<E> Rows<E> {
+impl<E: Copy + Send + Sync> Rows<E> {
     /// Channels `from..from + channels` of a contiguous matrix.
     fn of(matrix: &Tensor, from: usize, channels: usize) -> Rows<E> {
         let size = matrix.size();
@@ -106,19 +105,18 @@ impl<E> Rows<E> {
         unsafe { std::slice::from_raw_parts_mut(self.data.add(row * self.stride), self.channels) }
     }
 
-    fn chunks(self) -> impl IndexedParallelIterator<Item = std::ops::Range<usize>> {
-        let rows = self.rows;
-        (0..rows.div_ceil(CHUNK)).into_par_iter().map(move |at| at * CHUNK..((at + 1) * CHUNK).min(rows))
+    fn chunks(self) -> usize {
+        self.rows.div_ceil(CHUNK)
     }
-}
 
-/// As many threads as libtorch uses.
-fn threads() -> &'static rayon::ThreadPool {
-    static POOL: OnceLock<rayon::ThreadPool> = OnceLock::new();
-    POOL.get_or_init(|| {
-        let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1);
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads can be started")
-    })
+    fn chunk(self, at: usize) -> std::ops::Range<usize> {
+        at * CHUNK..((at + 1) * CHUNK).min(self.rows)
+    }
+
+    /// Works on all rows, a chunk at a time, on several threads.
+    fn each_chunk(self, work: impl Fn(std::ops::Range<usize>) + Sync) {
+        parallel::each(self.chunks(), &|at| work(self.chunk(at)));
+    }
 }
 
 /// Calls a kernel for the kind of number that a tensor holds.
@@ -153,16 +151,19 @@ fn moments_of<E: Element>(matrix: &Tensor, from: usize, channels: usize) -> Mome
 
 /// Two sums for each channel: of all chunks, in their order.
 fn summed<E: Element>(xs: Rows<E>, work: impl Fn(std::ops::Range<usize>, [&mut [f32]; 2]) + Sync) -> [Vec<f64>; 2] {
-    let of_chunk = |rows| {
-        let (mut first, mut second) = (vec![0.0; xs.channels], vec![0.0; xs.channels]);
-        work(rows, [&mut first, &mut second]);
-        [first, second]
-    };
-    let parts: Vec<[Vec<f32>; 2]> = threads().install(|| xs.chunks().map(of_chunk).collect());
-    let mut sums = [vec![0.0; xs.channels], vec![0.0; xs.channels]];
-    for part in parts {
-        for (sums, part) in sums.iter_mut().zip(part) {
-            sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += f64::from(part));
+    let width = xs.channels;
+    // Of each chunk the first sums, then the second ones.
+    let mut parts = vec![0f32; xs.chunks() * 2 * width];
+    let of_chunks = Rows { data: parts.as_mut_ptr(), rows: xs.chunks(), stride: 2 * width, channels: 2 * width };
+    parallel::each(xs.chunks(), &|at| {
+        // SAFETY: each chunk has a row of its own in `parts`, which outlives the call.
+        let (first, second) = unsafe { of_chunks.row_mut(at) }.split_at_mut(width);
+        work(xs.chunk(at), [first, second]);
+    });
+    let mut sums = [vec![0.0; width], vec![0.0; width]];
+    for part in parts.chunks_exact(2 * width.max(1)) {
+        for (sums, part) in sums.iter_mut().zip(part.chunks_exact(width)) {
+            sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += f64::from(*part));
         }
     }
     sums
@@ -195,7 +196,7 @@ fn normalised<E: Element>(matrix: &Tensor, norm: &Norm) -> Tensor {
     let channels = norm.scale.len();
     let out = Tensor::empty([matrix.size()[0], channels as i64], (matrix.kind(), matrix.device()));
     let (xs, ys) = (Rows::<E>::of(matrix, 0, channels), Rows::<E>::of(&out, 0, channels));
-    threads().install(|| xs.chunks().for_each(|rows| normalise_kernel(xs, ys, rows, &norm.scale, &norm.shift)));
+    xs.each_chunk(|rows| normalise_kernel(xs, ys, rows, &norm.scale, &norm.shift));
     out
 }
 
@@ -263,7 +264,7 @@ fn backward_of<E: Element>(
         }
         let to = Rows::<E>::of(target, 0, channels);
         let add = into == Store::Added;
-        threads().install(|| xs.chunks().for_each(|rows| apply_kernel(gs, xs, to, rows, norm, [&tilt, &lift], add)));
+        xs.each_chunk(|rows| apply_kernel(gs, xs, to, rows, norm, [&tilt, &lift], add));
     }
     NormGradient { weight: Tensor::from_slice(&weight), bias: Tensor::from_slice(&bias) }
 }
