@@ -214,7 +214,8 @@ pub(crate) fn keep_freed_memory() {
         ONCE.call_once(|| {
             /// The largest that glibc takes: 4 MiB times the size of a `long`.
             const LARGEST: libc::c_int = 32 << 20;
-            if ["MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"].iter().any(|name| std::env::var_os(name).is_some()) {
+            if ["MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"].iter().any(|name| std::env::var_os(name).is_some())
+            {
                 return;
             }
             // SAFETY: sets two parameters of glibc's allocator, under its own lock.

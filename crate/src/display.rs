@@ -10,6 +10,7 @@ use crate::render::{Figure, Table};
 use crate::score::{Metrics, Report};
 use crate::settings::Settings;
 use crate::train::{BatchSizes, LrFinder, Progress, Recipe, TrainReport, TrainingRun};
+use crate::weights::Loaded;
 use crate::{figures, tables};
 
 impl Figure {
@@ -22,6 +23,13 @@ impl Figure {
             }
             Err(error) => evcxr_runtime::mime_type("text/plain").text(error.to_string()),
         }
+    }
+}
+
+impl Loaded {
+    /// Shows what became of a weight file's tensors in an evcxr cell.
+    pub fn evcxr_display(&self) {
+        show(&[tables::loaded(self)]);
     }
 }
 

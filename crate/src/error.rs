@@ -80,6 +80,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file of the Hugging Face hub that cannot be fetched.
+    #[error(transparent)]
+    Hub(#[from] crate::weights::hub::HubError),
     /// Training that cannot go on; what was saved before stays.
     #[error("training stopped: {0}")]
     Training(String),

@@ -18,6 +18,7 @@ pub mod settings;
 pub mod study;
 pub mod tables;
 pub mod train;
+pub mod weights;
 
 pub use error::{Error, Result};
 pub use preprocess::Preprocess;

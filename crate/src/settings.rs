@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::phantom::{self, PhantomConfig};
 use crate::preprocess::Fit;
 use crate::train::{MODEL_FILE, Recipe, TrainOptions, is_unfinished};
+use crate::weights::Weights;
 
 /// Settings shared by the three notebooks.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +31,8 @@ pub struct Settings {
     pub epochs: Option<usize>,
     /// Side of the network's input in pixels; `None` takes what fits the device. `HUMERUS_SIZE`.
     pub size: Option<u32>,
+    /// Weights to start from; [`Weights::Auto`] is ImageNet's for real films and random ones for phantoms. `HUMERUS_WEIGHTS`.
+    pub weights: Weights,
 }
 
 impl Default for Settings {
@@ -41,6 +44,7 @@ impl Default for Settings {
             studies: 600,
             epochs: None,
             size: None,
+            weights: Weights::Auto,
         }
     }
 }
@@ -70,6 +74,8 @@ impl Settings {
             studies: variable("HUMERUS_STUDIES", "a number")?.unwrap_or(self.studies),
             epochs: variable("HUMERUS_EPOCHS", "a number")?.or(self.epochs),
             size: variable("HUMERUS_SIZE", "a number of pixels")?.or(self.size),
+            weights: variable("HUMERUS_WEIGHTS", "auto, random, imagenet, hub:OWNER/NAME/FILE or a file")?
+                .unwrap_or(self.weights),
         })
     }
 
@@ -114,7 +120,13 @@ impl Settings {
     /// Where training goes; an unfinished run there is continued.
     pub fn options(&self) -> TrainOptions {
         let resume = is_unfinished(&self.run);
-        TrainOptions { run: self.run.clone(), device: self.device, resume, ..TrainOptions::default() }
+        TrainOptions {
+            run: self.run.clone(),
+            device: self.device,
+            resume,
+            weights: self.weights.clone(),
+            ..TrainOptions::default()
+        }
     }
 
     /// The model file that training writes.
@@ -149,6 +161,14 @@ impl Settings {
                 match self.size {
                     Some(size) => format!("{size} pixels"),
                     None => format!("the recipe's; {} pixels on a CPU", on_cpu.size),
+                },
+            ),
+            (
+                "weights",
+                match self.weights {
+                    Weights::Auto if self.data.is_none() => "random, as the films are simulated".to_owned(),
+                    Weights::Auto => "ImageNet (HUMERUS_WEIGHTS chooses others)".to_owned(),
+                    ref weights => weights.to_string(),
                 },
             ),
         ]

@@ -9,6 +9,7 @@ use crate::render::Table;
 use crate::score::{Metrics, Report, StudyScore, ViewScore};
 use crate::settings::Settings;
 use crate::train::Recipe;
+use crate::weights::{Fate, Loaded};
 
 /// Counts by split and by body part, and how large the films are.
 pub fn summary(summary: &Summary) -> Table {
@@ -130,6 +131,15 @@ pub fn network(model: &Classifier, size: i64) -> Table {
     for stage in model.stages(size) {
         let shape = stage.output.iter().map(i64::to_string).collect::<Vec<_>>().join(" x ");
         table.row([stage.name, shape, thousands(stage.weights), thousands(stage.trainable)]);
+    }
+    table
+}
+
+/// What became of a weight file's tensors, part by part.
+pub fn loaded(loaded: &Loaded) -> Table {
+    let mut table = Table::new(format!("Weights: {loaded}"), ["part", "what became of it", "tensors"]);
+    for Fate { part, what, tensors } in loaded.rows() {
+        table.row([part, what, tensors.to_string()]);
     }
     table
 }

@@ -9,6 +9,7 @@ use humerus::dataset::{Films, Index, epoch_order, split};
 use humerus::device::Precision;
 use humerus::model::{Classifier, Mode, Unfreeze, VariableKind};
 use humerus::train::{self, Event, Optimizer, Recipe, Schedule, SelectBy, Stage, TrainOptions, TrainReport};
+use humerus::weights::Weights;
 use humerus::{Label, Split};
 use tch::{Device, Kind, Tensor};
 
@@ -163,7 +164,7 @@ fn stages_unfreeze_from_the_head_down_and_frozen_statistics_keep_every_bit() {
         let recipe = Recipe { stages, ema, ..support::small(2) };
         let recipe = Recipe { epochs: recipe.stages.len(), ..recipe };
         let before = initial_weights(&Recipe { seed: 9, ..recipe.clone() }, &weights);
-        let options = train::TrainOptions { weights: Some(weights), ..support::options(folder.path(), name) };
+        let options = train::TrainOptions { weights: Weights::File(weights), ..support::options(folder.path(), name) };
         let mut told = Vec::new();
         let report = train::run(&index, &recipe, &options, &mut |event| {
             if let Event::Stage { unfreeze, learning_rate, .. } = event {

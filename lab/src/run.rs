@@ -44,6 +44,9 @@ pub struct Options {
     /// Where tensors are computed
     #[arg(long, value_enum, default_value_t = Device::Auto)]
     pub device: Device,
+    /// Weights to start training from: random, imagenet, hub:OWNER/NAME/FILE, or a file [default: ImageNet's for real films]
+    #[arg(long, value_name = "WEIGHTS")]
+    pub weights: Option<String>,
     /// A notebook by name or path, may be repeated [default: 1-train, 2-load, 3-visualize]
     #[arg(long = "notebook", value_name = "NAME_OR_PATH")]
     pub notebooks: Vec<PathBuf>,
@@ -107,7 +110,12 @@ pub fn resolve(options: &Options) -> Result<Plan> {
     let out = options.out.clone().unwrap_or_else(|| checkout.root.join("out"));
     let out = std::path::absolute(&out).map_err(Problem::at(&out))?;
     std::fs::create_dir_all(&out).map_err(Problem::at(&out))?;
-    Ok(Plan { data, notebooks, out, device: options.device, variables: Vec::new() })
+    // Notebooks run in a folder of their own: a file's path must hold there too.
+    let weights = options.weights.iter().map(|weights| match Path::new(weights).canonicalize() {
+        Ok(path) => ("HUMERUS_WEIGHTS", path.display().to_string()),
+        Err(_) => ("HUMERUS_WEIGHTS", weights.clone()),
+    });
+    Ok(Plan { data, notebooks, out, device: options.device, variables: weights.collect() })
 }
 
 /// What will be executed.
@@ -122,7 +130,7 @@ pub struct Plan {
     /// Where tensors are computed.
     pub device: Device,
     /// More of the environment.
-    pub variables: Vec<(&'static str, &'static str)>,
+    pub variables: Vec<(&'static str, String)>,
 }
 
 /// `cargo lab run`.
@@ -174,7 +182,7 @@ fn execute_one(ready: &Ready, plan: &Plan, notebook: &Path) -> Result<Outcome> {
         .env("HUMERUS_RUN", plan.out.join("run"))
         .env("HUMERUS_DEVICE", plan.device.name())
         .env_remove("HUMERUS_DATA")
-        .envs(plan.variables.iter().copied());
+        .envs(plan.variables.iter().map(|(name, value)| (name, value)));
     if let Some(data) = &plan.data {
         command.env("HUMERUS_DATA", data);
     }

@@ -171,7 +171,7 @@ fn notebooks(ready: &Ready) -> Result<Counts> {
         notebooks: ready.checkout.notebooks(),
         out: ready.checkout.root.join("target/lab-notebooks"),
         device: Device::Cpu,
-        variables: SHORT.to_vec(),
+        variables: SHORT.map(|(name, value)| (name, value.to_owned())).to_vec(),
     };
     let mut counts = Counts::default();
     if plan.notebooks.is_empty() {

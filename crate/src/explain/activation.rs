@@ -9,14 +9,18 @@ use crate::render::Map;
 /// Every channel of one layer for one film.
 ///
 /// # Shapes
-/// - `film`: `[1, 3, H, W]`, from [`crate::preprocess::Preprocess::load`]
+/// - `film`: `[1, 3, H, W]` (or one channel), from [`crate::preprocess::Preprocess::load`]
 /// - returns: as many maps as the layer has channels, in their order
 ///
 /// # Errors
 /// [`Error::Shape`] for another number of films or a layer without a map, as in the head; [`Error::NoSuchLayer`].
 pub fn activation_maps(model: &Classifier, film: &Tensor, layer: &str) -> Result<Vec<Map>> {
     if film.size().first() != Some(&1) {
-        return Err(Error::Shape { what: "film", expected: "[1, 3, H, W]".to_owned(), got: film.size() });
+        return Err(Error::Shape {
+            what: "film",
+            expected: format!("[1, {}, H, W]", model.channels()),
+            got: film.size(),
+        });
     }
     let _guard = tch::no_grad_guard();
     let activation = model.activation(&film.to_device(model.device()), layer)?;

@@ -19,6 +19,7 @@ use crate::preprocess::Preprocess;
 use crate::score::{Metrics, OperatingPoint};
 use crate::study::{Label, Split};
 use crate::train::Recipe;
+use crate::weights::Origin;
 
 const CARD_KEY: &str = "humerus";
 const FORMAT: u32 = 1;
@@ -54,6 +55,9 @@ pub struct ModelCard {
     pub held_out: Option<Metrics>,
     /// Parameter counts.
     pub parameters: ParameterCount,
+    /// The weights that training began with; none if they were random.
+    #[serde(default)]
+    pub weights: Option<Origin>,
 }
 
 /// The data behind a model: names and counts only, no paths and no patients.
@@ -101,6 +105,7 @@ impl ModelCard {
             tune: None,
             held_out: None,
             parameters: model.parameters(),
+            weights: None,
         }
     }
 }
@@ -132,6 +137,7 @@ impl ModelCard {
                 "recipe",
                 format!("{}, {} epochs at most, seed {}", self.recipe.name, self.recipe.epochs, self.recipe.seed),
             ),
+            ("began with", self.weights.as_ref().map_or("random weights".to_owned(), Origin::to_string)),
             ("epoch", self.epoch.to_string()),
             ("data", format!("{} ({} layout), {} files skipped", self.data.name, self.data.layout, self.data.skipped)),
         ];
@@ -184,8 +190,8 @@ impl Model {
             return Err(wrong(format!("classes normal, abnormal were expected, got {:?}", card.classes)));
         }
         card.preprocess.validate().map_err(|e| wrong(e.to_string()))?;
-        let classifier = Classifier::new(card.architecture, card.head, 0, device);
-        load_weights(&classifier, path, &file, Missing::Refuse)?;
+        let classifier = Classifier::with_channels(card.architecture, card.preprocess.channels, card.head, 0, device);
+        load_weights(&classifier, path, &file)?;
         Ok(Model { classifier, card })
     }
 
@@ -219,6 +225,14 @@ fn unreadable(file: &[u8], error: &safetensors::SafeTensorError) -> String {
 
 /// Writes weights and card to `path`, by temporary file and rename.
 pub(crate) fn save(model: &Classifier, card: &ModelCard, path: &Path) -> Result<()> {
+    let card =
+        serde_json::to_string(card).map_err(|e| Error::Checkpoint { path: path.to_owned(), reason: e.to_string() })?;
+    let metadata = HashMap::from([(CARD_KEY.to_owned(), card), ("format".to_owned(), "pt".to_owned())]);
+    save_tensors(model, metadata, path)
+}
+
+/// Writes a network's tensors, with metadata, to `path`, by temporary file and rename.
+pub(crate) fn save_tensors(model: &Classifier, metadata: HashMap<String, String>, path: &Path) -> Result<()> {
     let values: Vec<(Vec<u8>, Vec<usize>)> = model
         .variables()
         .iter()
@@ -230,8 +244,6 @@ pub(crate) fn save(model: &Classifier, card: &ModelCard, path: &Path) -> Result<
         let view = TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(|e| wrong(e.to_string()))?;
         views.push((variable.name.as_str(), view));
     }
-    let card = serde_json::to_string(card).map_err(|e| wrong(e.to_string()))?;
-    let metadata = HashMap::from([(CARD_KEY.to_owned(), card), ("format".to_owned(), "pt".to_owned())]);
     let file = safetensors::serialize(views, Some(metadata)).map_err(|e| wrong(e.to_string()))?;
     write_atomically(path, &file)
 }
@@ -264,85 +276,25 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What to do about weights that the file lacks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Missing {
-    /// The file must hold every weight in the right shape.
-    Refuse,
-    /// The head may be missing or of another shape; it then stays as it is.
-    KeepHead,
-}
-
-/// What became of a file's tensors.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Loaded {
-    /// Tensors copied into the network.
-    pub loaded: usize,
-    /// The network's own tensors that stayed as they were.
-    pub kept: Vec<String>,
-    /// Tensors of the file that the network has no place for.
-    pub unexpected: Vec<String>,
-}
-
-/// Starts a network from a safetensors file with torchvision's names: ours, or one saved from torchvision. The head is taken over
-/// where it fits, and stays as initialised where it does not.
-///
-/// # Errors
-/// [`Error::Io`], or [`Error::Checkpoint`] if the file cannot be read or lacks a weight below the head.
-pub fn load_pretrained(model: &Classifier, path: impl AsRef<Path>) -> Result<Loaded> {
-    let path = path.as_ref();
-    let file = std::fs::read(path).map_err(Error::io(path))?;
-    load_weights(model, path, &file, Missing::KeepHead)
-}
-
-fn load_weights(model: &Classifier, path: &Path, file: &[u8], missing: Missing) -> Result<Loaded> {
+/// Gives a model file's weights to its network; all of them must be there.
+fn load_weights(model: &Classifier, path: &Path, file: &[u8]) -> Result<()> {
     let wrong = |reason: String| Error::Checkpoint { path: PathBuf::from(path), reason };
     let tensors = SafeTensors::deserialize(file).map_err(|e| wrong(unreadable(file, &e)))?;
     let _guard = tch::no_grad_guard();
-    let mut result = Loaded { loaded: 0, kept: Vec::new(), unexpected: Vec::new() };
-    let mut copies = Vec::new();
     for variable in model.variables() {
-        let head_may_stay = missing == Missing::KeepHead && variable.name.starts_with("classifier");
-        let Ok(view) = tensors.tensor(&variable.name) else {
-            if head_may_stay {
-                result.kept.push(variable.name.clone());
-                continue;
-            }
-            return Err(wrong(format!("has no tensor {}", variable.name)));
-        };
+        let view = tensors.tensor(&variable.name).map_err(|_| wrong(format!("has no tensor {}", variable.name)))?;
         let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
         if shape != variable.tensor.size() {
-            if head_may_stay {
-                result.kept.push(variable.name.clone());
-                continue;
-            }
             let expected = variable.tensor.size();
             return Err(wrong(format!("{}: expected shape {expected:?}, got {shape:?}", variable.name)));
         }
-        let kind = match view.dtype() {
-            Dtype::F32 => Kind::Float,
-            Dtype::F16 => Kind::Half,
-            Dtype::BF16 => Kind::BFloat16,
-            Dtype::F64 => Kind::Double,
-            other => return Err(wrong(format!("{}: expected floating-point values, got {other:?}", variable.name))),
-        };
-        let values = Tensor::f_from_data_size(view.data(), &shape, kind)?;
-        copies.push((variable.tensor.shallow_clone(), values));
+        if view.dtype() != Dtype::F32 {
+            return Err(wrong(format!("{}: expected 32-bit values, got {:?}", variable.name, view.dtype())));
+        }
+        let values = Tensor::f_from_data_size(view.data(), &shape, Kind::Float)?;
+        variable.tensor.shallow_clone().f_copy_(&values)?;
     }
-    // Only now that all of it fits is anything changed.
-    result.loaded = copies.len();
-    for (mut tensor, values) in copies {
-        tensor.f_copy_(&values.to_kind(Kind::Float))?;
-    }
-    let ours: std::collections::HashSet<&str> = model.variables().iter().map(|v| v.name.as_str()).collect();
-    result.unexpected = tensors
-        .names()
-        .into_iter()
-        .filter(|name| !ours.contains(name) && !name.ends_with("num_batches_tracked"))
-        .map(str::to_owned)
-        .collect();
-    result.unexpected.sort();
-    Ok(result)
+    Ok(())
 }
 
 /// An untrained model on the CPU, for tests that need only its form.
@@ -397,7 +349,7 @@ mod tests {
         let linear = untrained(Head::Linear { classes: 2 }, 64);
         linear.save(&path).unwrap();
         let reference = Classifier::new(Architecture::DenseNet121, Head::Reference { classes: 2 }, 5, Device::Cpu);
-        let loaded = load_pretrained(&reference, &path).unwrap();
+        let loaded = crate::weights::load(&reference, &path).unwrap();
         assert_eq!(loaded.kept.len(), 8);
         assert_eq!(loaded.unexpected, ["classifier.bias", "classifier.weight"]);
         assert!(reference.variables()[0].tensor.equal(&linear.classifier.variables()[0].tensor));

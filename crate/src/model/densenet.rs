@@ -8,6 +8,7 @@ mod kernels;
 mod parallel;
 
 use std::ops::ControlFlow;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -15,6 +16,7 @@ use tch::Tensor;
 pub(super) use fused::Gradients;
 
 use super::layers::{BatchNorm, Conv, Linear, Registry};
+use crate::error::{Error, Result};
 
 /// The published configurations of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -32,6 +34,10 @@ pub enum Architecture {
 }
 
 impl Architecture {
+    /// Every DenseNet, from the smallest.
+    pub const ALL: [Architecture; 4] =
+        [Architecture::DenseNet121, Architecture::DenseNet169, Architecture::DenseNet201, Architecture::DenseNet161];
+
     /// Channels that each dense layer adds.
     pub fn growth_rate(self) -> i64 {
         match self {
@@ -71,6 +77,18 @@ impl Architecture {
         blocks.iter().enumerate().fold(self.first_channels(), |channels, (i, layers)| {
             let grown = channels + layers * self.growth_rate();
             if i + 1 == blocks.len() { grown } else { grown / 2 }
+        })
+    }
+}
+
+impl FromStr for Architecture {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let found = Architecture::ALL.into_iter().find(|architecture| architecture.name() == text);
+        found.ok_or_else(|| {
+            let expected = Architecture::ALL.map(Architecture::name).join(", ");
+            Error::setting("architecture", format!("one of {expected}"), text)
         })
     }
 }
@@ -131,10 +149,10 @@ pub(crate) struct Features {
 }
 
 impl Features {
-    pub(crate) fn new(registry: &mut Registry, architecture: Architecture) -> Self {
+    pub(crate) fn new(registry: &mut Registry, architecture: Architecture, input: i64) -> Self {
         let growth = architecture.growth_rate();
         let mut channels = architecture.first_channels();
-        let conv0 = registry.conv("features.conv0", 3, channels, 7, 2, 3);
+        let conv0 = registry.conv("features.conv0", input, channels, 7, 2, 3);
         let norm0 = registry.batch_norm("features.norm0", channels);
         let mut blocks = Vec::new();
         let mut transitions = Vec::new();

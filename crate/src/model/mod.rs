@@ -2,7 +2,9 @@
 
 pub mod checkpoint;
 mod densenet;
+mod export;
 mod layers;
+mod onnx;
 
 use std::ops::ControlFlow;
 
@@ -101,7 +103,7 @@ pub struct Stage {
 
 /// A DenseNet with a head, on one device.
 ///
-/// Inputs are `[N, 3, H, W]`, `f32`, standardised by [`crate::preprocess::Preprocess`], with `H` and `W` at least
+/// Inputs are `[N, 3, H, W]` (`[N, 1, H, W]` with one channel), `f32`, standardised by [`crate::preprocess::Preprocess`], with `H` and `W` at least
 /// [`SMALLEST_INPUT`]; outputs are logits `[N, classes]`.
 #[derive(Debug)]
 pub struct Classifier {
@@ -109,22 +111,30 @@ pub struct Classifier {
     head: Head,
     features: Features,
     head_layers: HeadLayers,
+    channels: i64,
     variables: Vec<Variable>,
     device: Device,
     kind: Kind,
 }
 
 impl Classifier {
-    /// A network with random weights, the same for the same seed in every process.
+    /// A network for three input channels with random weights, the same for the same seed in every process.
     pub fn new(architecture: Architecture, head: Head, seed: u64, device: Device) -> Self {
+        Classifier::with_channels(architecture, 3, head, seed, device)
+    }
+
+    /// The same for any number of input channels: films are grey, so that one is enough.
+    pub fn with_channels(architecture: Architecture, channels: u8, head: Head, seed: u64, device: Device) -> Self {
+        let channels = i64::from(channels);
         let mut registry = Registry::new(seed, device);
-        let features = Features::new(&mut registry, architecture);
+        let features = Features::new(&mut registry, architecture, channels);
         let head_layers = HeadLayers::new(&mut registry, architecture.feature_channels(), head);
         Classifier {
             architecture,
             head,
             features,
             head_layers,
+            channels,
             variables: registry.variables,
             device,
             kind: Kind::Float,
@@ -134,6 +144,11 @@ impl Classifier {
     /// Which DenseNet this is.
     pub fn architecture(&self) -> Architecture {
         self.architecture
+    }
+
+    /// Channels of its input.
+    pub fn channels(&self) -> i64 {
+        self.channels
     }
 
     /// Which head it has.
@@ -201,16 +216,16 @@ impl Classifier {
         }
     }
 
-    /// Checks that `batch` is `[N, 3, H, W]` with sides of at least [`SMALLEST_INPUT`] and `f32` values.
+    /// Checks that `batch` is `[N, channels, H, W]` with sides of at least [`SMALLEST_INPUT`] and `f32` values.
     pub(crate) fn check_input(&self, batch: &Tensor) -> Result<()> {
         let size = batch.size();
-        let fits = matches!(size[..], [n, 3, h, w] if n > 0 && h >= SMALLEST_INPUT && w >= SMALLEST_INPUT);
+        let fits = matches!(size[..], [n, c, h, w] if n > 0 && c == self.channels && h >= SMALLEST_INPUT && w >= SMALLEST_INPUT);
         if fits && batch.kind() == Kind::Float {
             return Ok(());
         }
         Err(Error::Shape {
             what: "batch",
-            expected: format!("[N, 3, H, W] of f32 with H and W at least {SMALLEST_INPUT}"),
+            expected: format!("[N, {}, H, W] of f32 with H and W at least {SMALLEST_INPUT}", self.channels),
             got: size,
         })
     }
@@ -329,7 +344,7 @@ impl Classifier {
     pub fn stages(&self, size: i64) -> Vec<Stage> {
         let _guard = tch::no_grad_guard();
         let side = size.max(SMALLEST_INPUT);
-        let batch = Tensor::zeros([1, 3, side, side], (Kind::Float, self.device));
+        let batch = Tensor::zeros([1, self.channels, side, side], (Kind::Float, self.device));
         let mut shapes = std::collections::HashMap::new();
         let walk = self.walk(&batch, Mode::Eval, &mut |name, xs| {
             shapes.insert(name.to_owned(), xs.size()[1..].to_vec());
@@ -361,7 +376,7 @@ impl Classifier {
     pub fn layers(&self) -> Vec<String> {
         let _guard = tch::no_grad_guard();
         let side = SMALLEST_INPUT;
-        let batch = Tensor::zeros([1, 3, side, side], (Kind::Float, self.device));
+        let batch = Tensor::zeros([1, self.channels, side, side], (Kind::Float, self.device));
         let mut names = Vec::new();
         let _ = self.walk(&batch, Mode::Eval, &mut |name, _| {
             names.push(name.to_owned());

@@ -48,7 +48,7 @@ use setup::Setup;
 pub use difficulty::Difficulty;
 pub use fracture::{Fracture, FractureKind};
 pub use hardware::{Hardware, HardwareKind, Metal};
-pub use write::{PhantomSet, write};
+pub use write::{PhantomSet, is_set, write};
 
 /// Counts how often the drawing has changed: a set drawn by another version is not used again.
 pub const DRAWING_VERSION: u32 = 2;

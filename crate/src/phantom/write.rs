@@ -67,6 +67,11 @@ struct Summary {
     views: usize,
 }
 
+/// Whether a folder holds simulated films.
+pub fn is_set(root: &Path) -> bool {
+    root.join("phantom.json").is_file()
+}
+
 /// The rows that one study adds to the tables.
 #[derive(Debug)]
 struct Rows {

@@ -51,10 +51,18 @@ pub struct Preprocess {
     /// 100, the first below the second. Default none: greys stay as they are.
     #[serde(default)]
     pub window: Option<[f64; 2]>,
+    /// Channels of the network's input, 1 or 3. Default 3, which are the same film three times, as networks for colour expect it. One is
+    /// standardised by the average of the three means and deviations.
+    #[serde(default = "three")]
+    pub channels: u8,
     /// Subtracted from each channel of a film in `0.0..=1.0`. Default ImageNet's `[0.485, 0.456, 0.406]`.
     pub mean: [f32; 3],
     /// Divides each channel after that; above 0. Default ImageNet's `[0.229, 0.224, 0.225]`.
     pub std: [f32; 3],
+}
+
+fn three() -> u8 {
+    3
 }
 
 impl Default for Preprocess {
@@ -63,6 +71,7 @@ impl Default for Preprocess {
             size: 224,
             fit: Fit::default(),
             window: None,
+            channels: 3,
             mean: [0.485, 0.456, 0.406],
             std: [0.229, 0.224, 0.225],
         }
@@ -81,6 +90,10 @@ impl fmt::Display for Preprocess {
         if let Some([low, high]) = self.window {
             write!(f, "window from percentile {low} to {high}, ")?;
         }
+        if self.channels == 1 {
+            let average = |values: &[f32; 3]| values.iter().sum::<f32>() / 3.0;
+            return write!(f, "one channel, mean {:.3}, deviation {:.3}", average(&self.mean), average(&self.std));
+        }
         write!(f, "mean {}, deviation {}", numbers(&self.mean), numbers(&self.std))
     }
 }
@@ -94,6 +107,9 @@ impl Preprocess {
     pub fn validate(&self) -> Result<()> {
         if !(64..=4096).contains(&self.size) {
             return Err(Error::setting("preprocess.size", "64 to 4096 pixels", self.size));
+        }
+        if !matches!(self.channels, 1 | 3) {
+            return Err(Error::setting("preprocess.channels", "1 or 3", self.channels));
         }
         if let Some([low, high]) = self.window
             && !(0.0 <= low && low < high && high <= 100.0)
@@ -153,7 +169,8 @@ impl Preprocess {
     ///
     /// # Shapes
     /// - `films`: each `size × size`, from [`Preprocess::film`]
-    /// - returns: `[N, 3, size, size]`, `f32`, on the CPU; the three channels differ only by mean and standard deviation
+    /// - returns: `[N, 3, size, size]`, `f32`, on the CPU; the three channels differ only by mean and standard deviation.
+    ///   `[N, 1, size, size]` if `channels` is 1
     ///
     /// # Errors
     /// [`Error::Shape`] if a film has another size or there is none.
@@ -172,13 +189,16 @@ impl Preprocess {
         Ok(self.standardise(&grey(&pixels)))
     }
 
-    /// Films as the network sees them: `(grey - mean) / std`, for each of three channels.
+    /// Films as the network sees them: `(grey - mean) / std`, for each channel.
     ///
     /// # Shapes
     /// - `films`: `[N, 1, h, w]`, `f32` in `0.0..=1.0`
-    /// - returns: `[N, 3, h, w]`, `f32`, on the films' device
+    /// - returns: `[N, channels, h, w]`, `f32`, on the films' device
     pub(crate) fn standardise(&self, films: &Tensor) -> Tensor {
-        let channels = |values: &[f32; 3]| Tensor::from_slice(values).view([1, 3, 1, 1]).to_device(films.device());
+        let channels = |values: &[f32; 3]| {
+            let values = Tensor::from_slice(values).view([1, 3, 1, 1]).to_device(films.device());
+            if self.channels == 1 { values.mean_dim(1i64, true, Kind::Float) } else { values }
+        };
         (films - channels(&self.mean)) / channels(&self.std)
     }
 
@@ -272,6 +292,17 @@ mod tests {
     }
 
     #[test]
+    fn one_channel_is_standardised_by_the_averages() {
+        let preprocess = Preprocess { channels: 1, ..small(Fit::Stretch) };
+        let batch = preprocess.tensor(&[GrayImage::from_pixel(64, 64, Luma([255]))]).unwrap();
+        assert_eq!(batch.size(), [1, 1, 64, 64]);
+        let mean = preprocess.mean.iter().sum::<f32>() / 3.0;
+        let std = preprocess.std.iter().sum::<f32>() / 3.0;
+        assert!((batch.double_value(&[0, 0, 9, 9]) - f64::from((1.0 - mean) / std)).abs() < 1e-6);
+        assert!(preprocess.to_string().ends_with("one channel, mean 0.449, deviation 0.226"), "{preprocess}");
+    }
+
+    #[test]
     fn films_of_another_size_are_refused() {
         let odd = GrayImage::new(64, 63);
         assert!(matches!(small(Fit::Stretch).tensor(&[odd]), Err(Error::Shape { .. })));
@@ -289,12 +320,13 @@ mod tests {
         for wrong in [size, std, mean].into_iter().chain(windows) {
             assert!(matches!(wrong.validate(), Err(Error::Setting { .. })), "{wrong:?}");
         }
+        assert!(Preprocess { channels: 2, ..Preprocess::default() }.validate().is_err());
         window(0.5, 100.0).validate().unwrap();
         assert!(window(0.5, 99.0).to_string().contains("window from percentile 0.5 to 99,"));
         let json = serde_json::to_string(&Preprocess::default()).unwrap();
         assert_eq!(serde_json::from_str::<Preprocess>(&json).unwrap(), Preprocess::default());
-        // A model card from before there was a window.
-        let old = json.replace("\"window\":null,", "");
+        // A model card from before there was a window, and a choice of channels.
+        let old = json.replace("\"window\":null,", "").replace("\"channels\":3,", "");
         assert!(old.len() < json.len());
         assert_eq!(serde_json::from_str::<Preprocess>(&old).unwrap(), Preprocess::default());
         let more = json.replace("\"size\"", "\"colour\":1,\"size\"");

@@ -12,9 +12,21 @@ use crate::dataset::{self, Films, Index, Preparing};
 use crate::error::{Error, Result};
 use crate::preprocess::Preprocess;
 use crate::study::Study;
+use crate::weights::{self, Found};
 
 /// Seconds between two signs of life while films are decoded.
 const SIGN_OF_LIFE: u64 = 10;
+
+/// The recipe with the mean and deviation that given weights expect.
+pub(super) fn scaled(recipe: &Recipe, found: Option<&Found>, progress: &mut dyn FnMut(&Event)) -> Result<Recipe> {
+    let mut recipe = recipe.clone();
+    if let Some(found) = found
+        && weights::fit_scale(&mut recipe.preprocess, &found.path)?
+    {
+        progress(&Event::Scale { mean: recipe.preprocess.mean[0], std: recipe.preprocess.std[0] });
+    }
+    Ok(recipe)
+}
 
 /// Training films, on `device` where they fit, and the recipe with the mean and deviation that it asks for.
 pub(super) fn training(

@@ -9,19 +9,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tch::{Device, Kind, Reduction, Tensor};
 
-use super::data::{batches, class_weights, training};
+use super::data::{batches, class_weights, scaled, training};
 use super::meter;
 use super::optimizer::Update;
 use super::recipe::Recipe;
 use super::report::Event;
 use super::stage::spans;
-use super::{TrainOptions, chosen};
+use super::{TrainOptions, chosen, initial};
 use crate::dataset::{Index, epoch_order};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::model::Classifier;
-use crate::model::checkpoint::load_pretrained;
 use crate::study::Split;
+use crate::weights;
 
 /// How to sweep the step size.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -80,13 +80,15 @@ pub fn find_learning_rate(
     recipe.validate()?;
     let index = chosen(index, recipe, options)?;
     let device = device::resolve(options.device)?;
-    let (films, recipe) = training(&index.split(Split::Train), recipe, options, device, progress)?;
-    let mut network = Classifier::new(recipe.architecture, recipe.head, recipe.seed, device);
-    if let Some(weights) = &options.weights {
-        load_pretrained(&network, weights)?;
+    let found = initial(&index, recipe, options, progress)?;
+    let recipe = scaled(recipe, found.as_ref(), progress)?;
+    let (films, recipe) = training(&index.split(Split::Train), &recipe, options, device, progress)?;
+    let mut network = recipe.network(device);
+    if let Some(found) = &found {
+        weights::load(&network, &found.path)?;
     }
     network.compute_in(options.precision.kind(device))?;
-    network.unfreeze(spans(&recipe, options.weights.is_some())[0].unfreeze)?;
+    network.unfreeze(spans(&recipe, found.is_some())[0].unfreeze)?;
     let class_weights = class_weights(&films, &recipe, device)?;
     let mut update =
         Update::new(recipe.optimizer, network.trainable().iter().map(|v| v.tensor.shallow_clone()).collect());
@@ -205,7 +207,7 @@ const LARGEST: usize = 4096;
 pub fn find_batch_size(recipe: &Recipe, options: &TrainOptions) -> Result<BatchSizes> {
     recipe.validate()?;
     let device = device::resolve(options.device)?;
-    let mut network = Classifier::new(recipe.architecture, recipe.head, recipe.seed, device);
+    let mut network = recipe.network(device);
     network.compute_in(options.precision.kind(device))?;
     network.unfreeze(recipe.unfreeze)?;
     let weights = network.trainable().iter().map(|v| v.tensor.shallow_clone()).collect();
@@ -261,7 +263,7 @@ pub fn find_batch_size(recipe: &Recipe, options: &TrainOptions) -> Result<BatchS
 /// One training step on films of noise; the weights do not move.
 fn trial(network: &Classifier, update: &mut Update, n: i64, side: i64) -> Result<()> {
     let device = network.device();
-    let films = Tensor::f_zeros([n, 3, side, side], (Kind::Float, device))?;
+    let films = Tensor::f_zeros([n, network.channels(), side, side], (Kind::Float, device))?;
     let labels = Tensor::f_zeros([n], (Kind::Int64, device))?;
     let (loss, gradients) = network
         .gradients(&films, |logits| logits.cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, 0.0))?;

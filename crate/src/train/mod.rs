@@ -9,6 +9,7 @@ mod folder;
 mod log;
 mod meter;
 mod optimizer;
+mod pretrain;
 mod recipe;
 mod report;
 mod session;
@@ -27,6 +28,7 @@ pub use finder::{BatchSizes, LrFinder, Sweep, find_batch_size, find_learning_rat
 pub use folder::is_unfinished;
 pub use meter::{Memory, memory};
 pub use optimizer::{Gradients, Pace, Update};
+pub use pretrain::{Answered, PretrainOptions, PretrainReport, Pretraining, Task, pretrain};
 pub use recipe::{Optimizer, Recipe, Schedule, SelectBy, Stage, Standardise};
 pub use report::{EpochReport, Event, Run, TrainReport};
 pub use stop::StopHandle;
@@ -36,7 +38,9 @@ use crate::dataset::{self, Feeding, Index, Leak, split};
 use crate::device::{self, DeviceChoice, Precision};
 use crate::error::{Error, Result};
 use crate::model::Classifier;
+use crate::phantom;
 use crate::study::Split;
+use crate::weights::{Found, Weights};
 use checkpoint::Earlier;
 use session::{Place, Session};
 
@@ -51,8 +55,8 @@ pub struct TrainOptions {
     pub device: DeviceChoice,
     /// The numbers to train with. Default the fastest that the device has instructions for.
     pub precision: Precision,
-    /// Weights to start from, a safetensors file; random ones where there is none.
-    pub weights: Option<PathBuf>,
+    /// Weights to start from. Default ImageNet's for real films, random ones for phantoms.
+    pub weights: Weights,
     /// Where decoded films are kept and how they reach the network.
     pub feeding: Feeding,
     /// Flaws of the data that are known and accepted; training refuses any other.
@@ -73,7 +77,7 @@ impl Default for TrainOptions {
             run: PathBuf::new(),
             device: DeviceChoice::default(),
             precision: Precision::default(),
-            weights: None,
+            weights: Weights::default(),
             feeding: Feeding::default(),
             allow: Vec::new(),
             resume: false,
@@ -106,7 +110,7 @@ pub const TENSORBOARD_FOLDER: &str = "tensorboard";
 ///
 /// # Errors
 /// [`Error::Setting`] for a recipe out of its ranges, [`Error::Split`] for sets too small or leaking, [`Error::Decode`] for a
-/// damaged film, [`Error::Training`] if the loss is no longer finite or a file cannot be written, [`Error::Stopped`] if
+/// damaged film, [`Error::Hub`] for weights that cannot be fetched, [`Error::Checkpoint`] for weights that do not fit, [`Error::Training`] if the loss is no longer finite or a file cannot be written, [`Error::Stopped`] if
 /// [`TrainOptions::stop`] asked for it; what was saved up to then stays.
 pub fn run(
     index: &Index,
@@ -120,7 +124,8 @@ pub fn run(
         return Err(Error::Split("no held-out studies; a `valid` split is needed to report figures".to_owned()));
     }
     let device = device::resolve(options.device)?;
-    let place = Place::open(&index, recipe, options, progress)?;
+    let found = initial(&index, recipe, options, progress)?;
+    let place = Place::open(&index, recipe, options, found, progress)?;
     let earlier = if options.resume { place.earlier() } else { Earlier::Nothing };
     let saved = match earlier {
         Earlier::Finished(standing) => {
@@ -140,6 +145,17 @@ pub fn run(
     session.finish(&index, progress)
 }
 
+/// The file of the weights to start from; none for random ones.
+fn initial(
+    index: &Index,
+    recipe: &Recipe,
+    options: &TrainOptions,
+    progress: &mut dyn FnMut(&Event),
+) -> Result<Option<Found>> {
+    let simulated = phantom::is_set(&index.root);
+    options.weights.find(recipe.architecture, simulated, &mut |fetching| progress(&Event::Fetching(fetching)))
+}
+
 /// The index with its tune split, once it is sure that nothing leaks but what is allowed.
 fn chosen(index: &Index, recipe: &Recipe, options: &TrainOptions) -> Result<Index> {
     let index = dataset::trainable(index, &options.allow)?;
@@ -154,7 +170,7 @@ fn chosen(index: &Index, recipe: &Recipe, options: &TrainOptions) -> Result<Inde
 /// [`Error::Setting`] for a recipe out of its ranges.
 pub fn network(recipe: &Recipe) -> Result<Classifier> {
     recipe.validate()?;
-    let mut network = Classifier::new(recipe.architecture, recipe.head, recipe.seed, Device::Cpu);
+    let mut network = recipe.network(Device::Cpu);
     network.unfreeze(recipe.unfreeze)?;
     Ok(network)
 }

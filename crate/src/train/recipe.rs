@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use tch::Device;
 
 use crate::augment::Augment;
 use crate::error::{Error, Result};
-use crate::model::{Architecture, Head, Unfreeze};
+use crate::model::{Architecture, Classifier, Head, Unfreeze};
 use crate::preprocess::{Fit, Preprocess};
 
 /// The update rule.
@@ -242,6 +243,11 @@ impl Recipe {
             }
             other => Err(Error::setting("recipe", "default, reference or a JSON file", other)),
         }
+    }
+
+    /// The network that it trains, with random weights, of which everything may learn.
+    pub fn network(&self, device: Device) -> Classifier {
+        Classifier::with_channels(self.architecture, self.preprocess.channels, self.head, self.seed, device)
     }
 
     /// The recipe as name and value, for tables.

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::meter::Memory;
 use crate::dataset::Preparing;
-use crate::model::checkpoint::Loaded;
 use crate::model::{ParameterCount, Unfreeze};
 use crate::score::{Metrics, OperatingPoint, Report};
+use crate::weights::hub::Fetching;
+use crate::weights::{Loaded, Origin};
 
 /// One epoch: a line of `metrics.jsonl`, and a line on the screen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,12 +71,21 @@ impl fmt::Display for EpochReport {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
+    /// Initial weights are being fetched.
+    Fetching(Fetching),
     /// Initial weights were read.
     Weights {
-        /// From this file.
-        path: PathBuf,
+        /// Where they are from.
+        origin: Origin,
         /// What was taken over.
         loaded: Loaded,
+    },
+    /// Films are standardised as those that the initial weights were trained on.
+    Scale {
+        /// The mean, of films from 0 to 1.
+        mean: f32,
+        /// The deviation.
+        std: f32,
     },
     /// Films are being decoded, or their cache cannot be used.
     Preparing(Preparing),
@@ -155,14 +165,11 @@ pub enum Event {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Event::Weights { path, loaded } => write!(
-                f,
-                "weights from {}: {} tensors loaded, {} kept as initialised, {} not used",
-                path.display(),
-                loaded.loaded,
-                loaded.kept.len(),
-                loaded.unexpected.len()
-            ),
+            Event::Fetching(fetching) => fetching.fmt(f),
+            Event::Weights { origin, loaded } => write!(f, "weights from {origin}: {loaded}"),
+            Event::Scale { mean, std } => {
+                write!(f, "films are standardised as the weights expect: mean {mean}, deviation {std:.2e}")
+            }
             Event::Preparing(preparing) => preparing.fmt(f),
             Event::Started { train, tune, device, parameters, seconds } => write!(
                 f,

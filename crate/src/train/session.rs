@@ -7,7 +7,7 @@ use std::time::Instant;
 use tch::{Device, Kind, Reduction, Tensor};
 
 use super::checkpoint::{self, Earlier, Fingerprint, Saved, Standing};
-use super::data::{batches, class_weights, decode, open, training};
+use super::data::{batches, class_weights, decode, open, scaled, training};
 use super::ema::{self, Ema};
 use super::folder::RunFolder;
 use super::log::{Board, write_metrics};
@@ -20,10 +20,11 @@ use crate::dataset::{Batch, Films, Index, epoch_order};
 use crate::device::{self, computing};
 use crate::error::{Error, Result};
 use crate::metrics::log_loss;
-use crate::model::checkpoint::{DataCard, load_pretrained};
-use crate::model::{Classifier, Model, ModelCard, VariableKind};
+use crate::model::checkpoint::DataCard;
+use crate::model::{Model, ModelCard, VariableKind};
 use crate::score::{self, Metrics, Report};
 use crate::study::{Label, Split, Study};
+use crate::weights::{self, Found};
 
 /// Seconds between two looks at whether the loss is still finite; each makes a GPU wait once.
 const LOOK_AT_LOSS: f64 = 5.0;
@@ -32,6 +33,8 @@ const LOOK_AT_LOSS: f64 = 5.0;
 pub(super) struct Place {
     folder: RunFolder,
     fingerprint: Fingerprint,
+    /// The weights to start from, if they are not random.
+    weights: Option<Found>,
 }
 
 impl Place {
@@ -39,11 +42,12 @@ impl Place {
         index: &Index,
         recipe: &Recipe,
         options: &TrainOptions,
+        weights: Option<Found>,
         progress: &mut dyn FnMut(&Event),
     ) -> Result<Place> {
         let folder = RunFolder::open(&options.run, &options.stop, progress)?;
-        let fingerprint = Fingerprint::new(index, recipe, options.weights.as_deref())?;
-        Ok(Place { folder, fingerprint })
+        let fingerprint = Fingerprint::new(index, recipe, weights.as_ref().map(|found| found.path.as_path()))?;
+        Ok(Place { folder, fingerprint, weights })
     }
 
     /// What an equal run left here.
@@ -95,19 +99,21 @@ impl<'a> Session<'a> {
     ) -> Result<Self> {
         let [train_studies, tune_studies, _] = Split::ALL.map(|split| index.split(split));
         let started = Instant::now();
-        let stages = spans(recipe, options.weights.is_some());
+        let stages = spans(recipe, place.weights.is_some());
+        let recipe = &scaled(recipe, place.weights.as_ref(), progress)?;
         decode(index, recipe, options, progress)?;
         let (train, recipe) = training(&train_studies, recipe, options, device, progress)?;
         let mut tune = open(&tune_studies, &recipe.preprocess, options, progress)?;
         tune.move_to(device, options.feeding.device_share)?;
-        let mut classifier = Classifier::new(recipe.architecture, recipe.head, recipe.seed, device);
+        let mut classifier = recipe.network(device);
         classifier.compute_in(options.precision.kind(device))?;
-        if let (Some(weights), None) = (&options.weights, saved) {
-            let loaded = load_pretrained(&classifier, weights)?;
-            progress(&Event::Weights { path: weights.clone(), loaded });
+        if let (Some(found), None) = (&place.weights, saved) {
+            let loaded = weights::load(&classifier, &found.path)?;
+            progress(&Event::Weights { origin: found.origin.clone(), loaded });
         }
         let class_weights = class_weights(&train, &recipe, device)?;
-        let card = ModelCard::new(&classifier, &recipe, DataCard::new(index));
+        let mut card = ModelCard::new(&classifier, &recipe, DataCard::new(index));
+        card.weights = place.weights.as_ref().map(|found| found.origin.clone());
         let now = Instant::now();
         let mut session = Session {
             update: Update::new(recipe.optimizer, Vec::new()),

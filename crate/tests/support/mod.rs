@@ -103,5 +103,6 @@ pub fn options(folder: &Path, run: &str) -> humerus::train::TrainOptions {
     use humerus::train::TrainOptions;
     tch::set_num_threads(1);
     let feeding = Feeding { cache: CacheFolder::At(folder.join("cache")), ..Feeding::default() };
-    TrainOptions { run: folder.join(run), device: DeviceChoice::Cpu, feeding, ..TrainOptions::default() }
+    let weights = humerus::weights::Weights::Random;
+    TrainOptions { run: folder.join(run), device: DeviceChoice::Cpu, feeding, weights, ..TrainOptions::default() }
 }

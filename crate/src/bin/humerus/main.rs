@@ -4,13 +4,16 @@
 //! exit code 1; wrong usage is exit code 2.
 
 mod explain;
+mod export;
 mod index;
 mod output;
 mod phantom;
+mod pretrain;
 mod score;
 mod signal;
 mod source;
 mod train;
+mod weights;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -32,12 +35,18 @@ enum Command {
     Index(index::Args),
     /// Draw simulated radiographs, in MURA's layout with the true fracture masks beside
     Phantom(phantom::Args),
+    /// Train first weights on simulated radiographs, for `train --weights`
+    Pretrain(pretrain::Args),
     /// Train a network and save the best and the last model
     Train(Box<train::Args>),
     /// Score films and folders with a saved model
     Score(score::Args),
     /// Draw where a saved model sees evidence on a film
     Explain(explain::Args),
+    /// Write a saved model as ONNX or TorchScript, or as a folder for the Hugging Face hub
+    Export(export::Args),
+    /// Fetch or read a weight file, and show what of it a network takes
+    Weights(weights::Args),
 }
 
 impl Command {
@@ -45,9 +54,12 @@ impl Command {
         match self {
             Command::Index(args) => args.run(),
             Command::Phantom(args) => args.run(),
+            Command::Pretrain(args) => args.run(),
             Command::Train(args) => args.run(),
             Command::Score(args) => args.run(),
             Command::Explain(args) => args.run(),
+            Command::Export(args) => args.run(),
+            Command::Weights(args) => args.run(),
         }
     }
 }

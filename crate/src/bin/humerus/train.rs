@@ -7,6 +7,7 @@ use std::time::Duration;
 use humerus::dataset::{CacheFolder, Feeding, Leak, split};
 use humerus::device::{DeviceChoice, Precision};
 use humerus::train::{self, Recipe, Sweep, TrainOptions};
+use humerus::weights::Weights;
 use humerus::{Error, Result};
 
 use crate::output;
@@ -35,9 +36,9 @@ pub struct Args {
     /// Seed of weights, split, order and augmentation
     #[arg(long)]
     seed: Option<u64>,
-    /// Weights to start from: a safetensors file with torchvision's names
-    #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
+    /// Weights to start from: auto (ImageNet for real films, random for phantoms), random, imagenet, hub:OWNER/NAME/FILE, or a file
+    #[arg(long, value_name = "WEIGHTS", default_value_t)]
+    weights: Weights,
     /// Folder for decoded films, or `none` [default: humerus/films in the user's cache folder]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,

@@ -28,10 +28,10 @@ impl Batch {
         grey(&self.pixels)
     }
 
-    /// The films as the network sees them, `[B, 3, size, size]`, `f32`: standardised by `preprocess`.
+    /// The films as the network sees them, `[B, channels, size, size]`, `f32`: standardised by `preprocess`.
     pub fn standardised(&self, preprocess: &Preprocess) -> Tensor {
         match self.pixels.device() {
-            Device::Cpu => standardise::in_one_pass(&self.pixels, preprocess),
+            Device::Cpu if preprocess.channels == 3 => standardise::in_one_pass(&self.pixels, preprocess),
             _ => preprocess.standardise(&self.films()),
         }
     }

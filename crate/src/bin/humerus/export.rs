@@ -1,0 +1,50 @@
+//! `humerus export`
+
+use std::path::PathBuf;
+
+use humerus::Result;
+use humerus::device::DeviceChoice;
+use humerus::model::Model;
+use serde_json::json;
+
+use crate::output;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A model file, as `humerus train` writes it
+    model: PathBuf,
+    /// The form to write
+    #[arg(long, value_enum)]
+    to: Form,
+    /// File to write, or folder for `hub`
+    #[arg(long, value_name = "PATH")]
+    out: PathBuf,
+    /// Print one JSON object instead of a line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Form {
+    /// For ONNX Runtime and others; with the card in its metadata
+    Onnx,
+    /// For `torch.jit.load`
+    Torchscript,
+    /// Model file and card, ready for the Hugging Face hub
+    Hub,
+}
+
+impl Args {
+    pub fn run(self) -> Result<()> {
+        let model = Model::open(&self.model, DeviceChoice::Cpu)?;
+        match self.to {
+            Form::Onnx => model.save_onnx(&self.out)?,
+            Form::Torchscript => model.save_torchscript(&self.out)?,
+            Form::Hub => drop(model.save_for_hub(&self.out)?),
+        }
+        if self.json {
+            return output::json(&json!({ "written": self.out }));
+        }
+        output::text(format_args!("written: {}", self.out.display()))
+    }
+}

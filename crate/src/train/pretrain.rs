@@ -1,0 +1,445 @@
+//! Pretraining on phantoms: first weights without a download.
+//!
+//! A phantom is drawn with its truth, so a network can be asked more than whether there is a fracture: of what kind, where, how far
+//! displaced. Each question ([`Task`]) has a softmax of its own over some of the logits of one linear head; the loss is the mean of the
+//! questions' cross-entropies. The head is of no use afterwards: what is saved is for [`crate::weights::load`], which takes the features.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Reduction, Tensor};
+
+use super::data::batches;
+use super::optimizer::{Pace, Update};
+use super::recipe::Recipe;
+use super::stop::StopHandle;
+use crate::dataset::epoch_order;
+use crate::device::{self, DeviceChoice, Precision, computing};
+use crate::error::{Error, Result};
+use crate::model::{Classifier, Head, checkpoint};
+use crate::phantom::{self, Fracture, FractureKind, PhantomConfig};
+use crate::preprocess::grey;
+
+/// Key of the metadata that says how the weights came about.
+const KEY: &str = "humerus-pretraining";
+
+/// A question about a phantom's film, whose answer is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// Whether there is a fracture.
+    Fracture,
+    /// None, transverse, oblique, spiral or comminuted.
+    Kind,
+    /// None, proximal end, upper or lower shaft, distal end.
+    Segment,
+    /// None, hardly displaced, by less than half the shaft's width, by more.
+    Displacement,
+}
+
+impl Task {
+    /// Every question.
+    pub const ALL: [Task; 4] = [Task::Fracture, Task::Kind, Task::Segment, Task::Displacement];
+
+    /// How many answers there are.
+    pub fn classes(self) -> i64 {
+        match self {
+            Task::Fracture => 2,
+            Task::Kind | Task::Segment => 5,
+            Task::Displacement => 4,
+        }
+    }
+
+    /// The answer, `0..classes`; 0 is no fracture.
+    fn answer(self, fracture: Option<&Fracture>) -> i64 {
+        let Some(Fracture { kind, site, displacement, subtle, .. }) = fracture else { return 0 };
+        match self {
+            Task::Fracture => 1,
+            Task::Kind => 1 + FractureKind::ALL.iter().position(|it| it == kind).unwrap_or(0) as i64,
+            // Where fractures are drawn: the neck up to 0.24 of the length, the shaft from 0.28 to 0.74, the condyles from 0.76.
+            Task::Segment => 1 + [0.26, 0.51, 0.75].iter().filter(|end| site > end).count() as i64,
+            Task::Displacement if *subtle => 1,
+            Task::Displacement => {
+                if *displacement < 0.5 {
+                    2
+                } else {
+                    3
+                }
+            }
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Task::Fracture => "fracture",
+            Task::Kind => "kind",
+            Task::Segment => "segment",
+            Task::Displacement => "displacement",
+        }
+    }
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Task {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let found = Task::ALL.into_iter().find(|task| task.name() == text);
+        found.ok_or_else(|| Error::setting("task", "fracture, kind, segment or displacement", text))
+    }
+}
+
+/// Where pretraining goes and what it runs on.
+#[derive(Debug, Clone, Default)]
+pub struct PretrainOptions {
+    /// The safetensors file that receives the weights.
+    pub out: PathBuf,
+    /// Where to compute.
+    pub device: DeviceChoice,
+    /// The numbers to compute with.
+    pub precision: Precision,
+    /// Asks to stop; nothing is then written.
+    pub stop: StopHandle,
+}
+
+/// How well a question was answered on phantoms that were not learnt from.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Answered {
+    /// The question.
+    pub task: Task,
+    /// Share of films with the right answer, 0 to 1.
+    pub accuracy: f64,
+    /// Share of films with the most frequent answer: what guessing gets.
+    pub majority: f64,
+}
+
+/// What came of pretraining.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PretrainReport {
+    /// The weights.
+    pub model: PathBuf,
+    /// Films learnt from.
+    pub films: usize,
+    /// Films held out, of other patients.
+    pub held_out: usize,
+    /// Each question on the films held out.
+    pub answered: Vec<Answered>,
+    /// Seconds for drawing and learning.
+    pub seconds: f64,
+}
+
+impl fmt::Display for PretrainReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} films in {:.0} s; of {} held out, right: ", self.films, self.seconds, self.held_out)?;
+        for (at, Answered { task, accuracy, majority }) in self.answered.iter().enumerate() {
+            let comma = if at > 0 { ", " } else { "" };
+            write!(f, "{comma}{task} {accuracy:.3} (guessing {majority:.3})")?;
+        }
+        write!(f, "; weights in {}", self.model.display())
+    }
+}
+
+/// What happens meanwhile.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Pretraining {
+    /// Phantoms have been drawn.
+    Drawn {
+        /// Studies so far.
+        studies: usize,
+        /// Of so many.
+        of: usize,
+    },
+    /// Learning begins.
+    Started {
+        /// Films to learn from.
+        films: usize,
+        /// Where, and in which numbers.
+        device: String,
+    },
+    /// An epoch is over.
+    Epoch {
+        /// Its number, from 1.
+        epoch: usize,
+        /// Of so many.
+        epochs: usize,
+        /// Mean loss.
+        loss: f64,
+        /// Films a second.
+        images_per_second: f64,
+    },
+}
+
+impl fmt::Display for Pretraining {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pretraining::Drawn { studies, of } => write!(f, "{studies} of {of} studies drawn"),
+            Pretraining::Started { films, device } => write!(f, "{films} films to learn from; {device}"),
+            Pretraining::Epoch { epoch, epochs, loss, images_per_second } => {
+                write!(f, "epoch {epoch:>3} of {epochs}  loss {loss:.3}  {images_per_second:.0} images/s")
+            }
+        }
+    }
+}
+
+/// Films with their answers.
+struct Set {
+    /// `[M, size, size]` bytes.
+    pixels: Tensor,
+    /// `[M, tasks]`, `i64`.
+    answers: Tensor,
+}
+
+/// Learns to answer `tasks` about phantoms, from random weights, by the recipe's network, preprocessing, augmentation, update rule,
+/// schedule, epochs, batches, clipping and seed, and writes the weights. A tenth of the studies, of patients of their own, is held out.
+///
+/// # Errors
+/// [`Error::Setting`] for settings out of their ranges, fewer than 20 studies or no task; [`Error::Training`] if the loss is no longer finite
+/// or the run was asked to stop; [`Error::Device`], [`Error::Io`].
+pub fn pretrain(
+    phantoms: &PhantomConfig,
+    tasks: &[Task],
+    recipe: &Recipe,
+    options: &PretrainOptions,
+    progress: &mut dyn FnMut(&Pretraining),
+) -> Result<PretrainReport> {
+    recipe.validate()?;
+    phantoms.validate()?;
+    if tasks.is_empty() {
+        return Err(Error::setting("tasks", "at least one", "none"));
+    }
+    if phantoms.studies < 20 {
+        return Err(Error::setting("studies", "at least 20", phantoms.studies));
+    }
+    let began = Instant::now();
+    let device = device::resolve(options.device)?;
+    // Ten studies in a row are of nine patients who have no others.
+    let learnt = phantoms.studies / 10 * 9 / 10 * 10;
+    let drawn = AtomicUsize::new(0);
+    let mut draw = |studies| drawing(phantoms, tasks, recipe, options, studies, &drawn, device, progress);
+    let (train, held_out) = (draw(0..learnt)?, draw(learnt..phantoms.studies)?);
+    let classes = tasks.iter().map(|task| task.classes()).sum();
+    let mut network = Recipe { head: Head::Linear { classes }, ..recipe.clone() }.network(device);
+    network.compute_in(options.precision.kind(device))?;
+    let films = train.len();
+    progress(&Pretraining::Started { films, device: computing(device, network.kind()) });
+    let weights = network.trainable().iter().map(|variable| variable.tensor.shallow_clone()).collect();
+    let mut update = Update::new(recipe.optimizer, weights);
+    let ranges = batches(films, recipe.batch_size);
+    let pace = Pace::new(recipe.schedule, recipe.optimizer.learning_rate(), ranges.len() * recipe.epochs);
+    for epoch in 1..=recipe.epochs {
+        let started = Instant::now();
+        let order = epoch_order(films, recipe.seed, epoch as u64);
+        let mut losses = Vec::new();
+        for (step, range) in ranges.iter().enumerate() {
+            stop_if_asked(options)?;
+            let indices = &order[range.clone()];
+            let (xs, answers) = train.batch(indices);
+            let xs = recipe.preprocess.standardise(&recipe.augment.apply(&xs, indices, recipe.seed, epoch));
+            let (loss, gradients) = network.gradients(&xs, |logits| loss(logits, &answers, tasks))?;
+            let mut gradients = update.gather(&gradients);
+            if let Some(most) = recipe.clip_norm {
+                let _ = gradients.clip(most);
+            }
+            update.apply(gradients, pace.learning_rate((epoch - 1) * ranges.len() + step));
+            losses.push(loss);
+        }
+        let loss = Tensor::stack(&losses, 0).mean(Kind::Double).double_value(&[]);
+        if !loss.is_finite() {
+            return Err(Error::Training(format!("the loss of epoch {epoch} is {loss}; nothing was written")));
+        }
+        let images_per_second = films as f64 / started.elapsed().as_secs_f64();
+        progress(&Pretraining::Epoch { epoch, epochs: recipe.epochs, loss, images_per_second });
+    }
+    let report = PretrainReport {
+        model: options.out.clone(),
+        films,
+        held_out: held_out.len(),
+        answered: judge(&network, &held_out, tasks, recipe)?,
+        seconds: began.elapsed().as_secs_f64(),
+    };
+    save(&network, phantoms, tasks, recipe, &report)?;
+    Ok(report)
+}
+
+fn stop_if_asked(options: &PretrainOptions) -> Result<()> {
+    match options.stop.is_stopped() {
+        true => Err(Error::Training("asked to stop; nothing was written".to_owned())),
+        false => Ok(()),
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "private, called from one place")]
+fn drawing(
+    phantoms: &PhantomConfig,
+    tasks: &[Task],
+    recipe: &Recipe,
+    options: &PretrainOptions,
+    studies: std::ops::Range<usize>,
+    drawn: &AtomicUsize,
+    device: Device,
+    progress: &mut dyn FnMut(&Pretraining),
+) -> Result<Set> {
+    /// Studies between two signs of life.
+    const AT_ONCE: usize = 200;
+    let (mut pixels, mut answers) = (Vec::new(), Vec::new());
+    let numbers: Vec<usize> = studies.collect();
+    for some in numbers.chunks(AT_ONCE) {
+        stop_if_asked(options)?;
+        let films: Vec<(Vec<Vec<u8>>, Vec<i64>)> = some
+            .par_iter()
+            .map(|&number| {
+                let study = phantom::study(phantoms, number);
+                let films = study.views.iter().map(|view| recipe.preprocess.film(&view.image).into_raw()).collect();
+                (films, tasks.iter().map(|task| task.answer(study.fracture.as_ref())).collect())
+            })
+            .collect();
+        for (films, of_study) in films {
+            answers.extend(films.iter().flat_map(|_| of_study.iter().copied()));
+            pixels.extend(films.into_iter().flatten());
+        }
+        let studies = drawn.fetch_add(some.len(), Ordering::Relaxed) + some.len();
+        progress(&Pretraining::Drawn { studies, of: phantoms.studies });
+    }
+    let (side, count) = (i64::from(recipe.preprocess.size), tasks.len() as i64);
+    let films = answers.len() as i64 / count;
+    Ok(Set {
+        pixels: Tensor::f_from_data_size(&pixels, &[films, side, side], Kind::Uint8)?.to_device(device),
+        answers: Tensor::from_slice(&answers).view([films, count]).to_device(device),
+    })
+}
+
+impl Set {
+    fn len(&self) -> usize {
+        self.pixels.size()[0] as usize
+    }
+
+    /// Films `[N, 1, size, size]` in `0.0..=1.0`, and answers `[N, tasks]`.
+    fn batch(&self, indices: &[usize]) -> (Tensor, Tensor) {
+        let at: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
+        let at = Tensor::from_slice(&at).to_device(self.pixels.device());
+        (grey(&self.pixels.index_select(0, &at)), self.answers.index_select(0, &at))
+    }
+}
+
+/// The logits of each task, `[N, classes]`.
+fn of_tasks(logits: &Tensor, tasks: &[Task]) -> Vec<Tensor> {
+    let sizes: Vec<i64> = tasks.iter().map(|task| task.classes()).collect();
+    logits.split_with_sizes(sizes, 1)
+}
+
+fn loss(logits: &Tensor, answers: &Tensor, tasks: &[Task]) -> Tensor {
+    let losses: Vec<Tensor> = of_tasks(logits, tasks)
+        .iter()
+        .zip(0..)
+        .map(|(logits, at)| {
+            let answers = answers.select(1, at);
+            logits.cross_entropy_loss(&answers, None::<Tensor>, Reduction::Mean, -100, 0.0)
+        })
+        .collect();
+    Tensor::stack(&losses, 0).mean(Kind::Float)
+}
+
+fn judge(network: &Classifier, set: &Set, tasks: &[Task], recipe: &Recipe) -> Result<Vec<Answered>> {
+    let mut right = vec![0.0; tasks.len()];
+    let numbers: Vec<usize> = (0..set.len()).collect();
+    for indices in numbers.chunks(64) {
+        let (xs, answers) = set.batch(indices);
+        let logits = network.predict(&recipe.preprocess.standardise(&xs))?;
+        for (at, logits) in of_tasks(&logits, tasks).iter().enumerate() {
+            let hits = logits.argmax(1, false).eq_tensor(&answers.select(1, at as i64));
+            right[at] += hits.sum(Kind::Double).double_value(&[]);
+        }
+    }
+    let films = set.len() as f64;
+    let answered = tasks.iter().enumerate().map(|(at, &task)| {
+        let counts = set.answers.select(1, at as i64).bincount(None::<Tensor>, task.classes());
+        Answered { task, accuracy: right[at] / films, majority: counts.max().double_value(&[]) / films }
+    });
+    Ok(answered.collect())
+}
+
+fn save(
+    network: &Classifier,
+    phantoms: &PhantomConfig,
+    tasks: &[Task],
+    recipe: &Recipe,
+    report: &PretrainReport,
+) -> Result<()> {
+    let about = serde_json::json!({
+        "humerus": env!("CARGO_PKG_VERSION"),
+        "drawing": phantom::DRAWING_VERSION,
+        "phantoms": phantoms,
+        "tasks": tasks,
+        "recipe": recipe,
+        "answered": report.answered,
+    });
+    let metadata = HashMap::from([(KEY.to_owned(), about.to_string()), ("format".to_owned(), "pt".to_owned())]);
+    checkpoint::save_tensors(network, metadata, Path::new(&report.model))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::augment::Augment;
+    use crate::preprocess::Preprocess;
+
+    #[test]
+    fn answers_are_within_their_classes_and_all_occur() {
+        let mut met: Vec<Vec<bool>> = Task::ALL.iter().map(|task| vec![false; task.classes() as usize]).collect();
+        let config = PhantomConfig { longest_side: 64, ..PhantomConfig::default() };
+        for number in 0..200 {
+            let study = phantom::study(&config, number);
+            for (task, met) in Task::ALL.iter().zip(&mut met) {
+                let answer = task.answer(study.fracture.as_ref());
+                assert_eq!(answer > 0, study.fracture.is_some());
+                met[answer as usize] = true;
+            }
+        }
+        assert!(met.iter().flatten().all(|met| *met), "{met:?}");
+    }
+
+    #[test]
+    fn the_loss_is_the_mean_of_the_tasks_own() {
+        let logits = Tensor::from_slice(&[0.5f32, -0.5, 1.0, 2.0, 3.0, 4.0, 5.0]).view([1, 7]);
+        let answers = Tensor::from_slice(&[1i64, 2]).view([1, 2]);
+        let found = loss(&logits, &answers, &[Task::Fracture, Task::Kind]).double_value(&[]);
+        let softmax = |values: &[f64], at: usize| values[at].exp() / values.iter().map(|v| v.exp()).sum::<f64>();
+        let expected = (-softmax(&[0.5, -0.5], 1).ln() - softmax(&[1.0, 2.0, 3.0, 4.0, 5.0], 2).ln()) / 2.0;
+        assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+    }
+
+    #[test]
+    fn pretrained_weights_are_written_and_start_another_network() {
+        let folder = tempfile::tempdir().unwrap();
+        let phantoms = PhantomConfig { studies: 20, longest_side: 64, ..PhantomConfig::default() };
+        let preprocess = Preprocess { size: 64, ..Preprocess::default() };
+        let recipe = Recipe { preprocess, augment: Augment::none(), epochs: 1, ..Recipe::default() };
+        let options = PretrainOptions {
+            out: folder.path().join("p.safetensors"),
+            device: DeviceChoice::Cpu,
+            ..Default::default()
+        };
+        let mut told = Vec::new();
+        let report = pretrain(&phantoms, &Task::ALL, &recipe, &options, &mut |it| told.push(it.to_string())).unwrap();
+        assert!(told.iter().any(|line| line.starts_with("epoch   1 of 1")), "{told:?}");
+        assert!(report.films > 18 && report.held_out >= 2 && report.answered.len() == 4, "{report:?}");
+        let network = super::super::network(&Recipe::default()).unwrap();
+        let loaded = crate::weights::load(&network, &report.model).unwrap();
+        assert_eq!((loaded.loaded.len(), loaded.kept.len()), (network.variables().len() - 2, 2));
+        options.stop.stop();
+        assert!(pretrain(&phantoms, &Task::ALL, &recipe, &options, &mut |_| ()).is_err());
+        assert!(pretrain(&phantoms, &[], &recipe, &options, &mut |_| ()).is_err());
+    }
+}

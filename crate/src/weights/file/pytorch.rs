@@ -1,0 +1,168 @@
+//! PyTorch's two containers: the zip of 1.6 and later, which TorchScript and tch use too, and the row of pickles before it.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::pickle::{self, Pickle, Value};
+use super::tensor::{Storage, Window};
+use super::{Entry, Format, Place, names, tensor};
+
+/// `torch.serialization`'s magic number, 0x1950a86a20f9469cfc6c.
+const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+
+/// What a container holds: where each storage's bytes lie in the file.
+type Storages = HashMap<Vec<u8>, Range<usize>>;
+/// Tensors, and the class of the outermost module if there is one.
+pub(super) type Contents = (Format, Vec<Entry>, Option<String>);
+
+/// Whether the file begins as a zip does.
+pub(super) fn is_zip(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"PK\x03\x04")
+}
+
+/// Whether the file begins with a pickle, as the legacy format does.
+pub(super) fn is_pickle(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x80, 1..=5, ..])
+}
+
+pub(super) fn zip(bytes: &[u8]) -> Result<Contents, String> {
+    let broken = |error: rawzip::Error| {
+        format!("is a damaged zip, perhaps cut short: {}", pickle::shown(error.to_string().as_bytes()))
+    };
+    let archive = rawzip::ZipArchive::from_slice(bytes).map_err(broken)?;
+    let mut places: HashMap<Vec<u8>, (Range<usize>, bool)> = HashMap::new();
+    let mut entries = archive.entries();
+    while let Some(entry) = entries.next_entry().map_err(broken)? {
+        let stored = entry.compression_method() == rawzip::CompressionMethod::STORE;
+        let name = entry.file_path().as_ref().to_vec();
+        let (start, end) = archive.get_entry(entry.wayfinder()).map_err(broken)?.compressed_data_range();
+        let range = usize::try_from(start).ok().zip(usize::try_from(end).ok()).map(|(start, end)| start..end);
+        let range = range.filter(|range| bytes.get(range.clone()).is_some()).ok_or("is a damaged zip")?;
+        places.insert(name, (range, stored));
+    }
+    let at = |name: &[u8]| match places.get(name) {
+        Some((_, false)) => Err(format!("has {} compressed, which PyTorch never does", pickle::shown(name))),
+        Some((range, true)) => Ok(Some(range.clone())),
+        None => Ok(None),
+    };
+    let folder = places.keys().filter_map(|name| name.strip_suffix(b"data.pkl")).min_by_key(|folder| folder.len());
+    let folder = folder.ok_or("is a zip, but not PyTorch's: it has no data.pkl")?;
+    let inside = |name: &str| [folder, name.as_bytes()].concat();
+    if let Some(order) = at(&inside("byteorder"))?
+        && &bytes[order.clone()] != b"little"
+    {
+        return Err(format!("has numbers of byte order {}, little was expected", pickle::shown(&bytes[order])));
+    }
+    let text = at(&inside("data.pkl"))?.ok_or("is a zip without data.pkl")?;
+    let pickle = pickle::read(&bytes[text])?;
+    let data = inside("data/");
+    let mut storages = Storages::new();
+    for name in places.keys() {
+        if let (Some(key), Some(range)) = (name.strip_prefix(&data[..]), at(name)?) {
+            storages.insert(key.to_vec(), range);
+        }
+    }
+    let class = names::class(&pickle).map(written);
+    let script = class.as_ref().is_some_and(|class| class.starts_with("__torch__"));
+    let format = if script { Format::TorchScript } else { Format::PytorchZip };
+    Ok((format, entries_of(&pickle, &|storage| located(&storages, storage))?, class))
+}
+
+/// `module.name` of a class as a pickle writes it, on two lines.
+fn written(class: &[u8]) -> String {
+    pickle::shown(class).replace('?', ".")
+}
+
+fn located(storages: &Storages, storage: &Storage<'_>) -> Result<Range<usize>, String> {
+    let missing = || format!("has no values for storage {}", pickle::shown(storage.key));
+    let place = storages.get(storage.key).ok_or_else(missing)?.clone();
+    let start = storage.from.checked_mul(storage.element).and_then(|from| from.checked_add(place.start));
+    let size = storage.elements.checked_mul(storage.element);
+    let end = start.zip(size).and_then(|(start, size)| start.checked_add(size));
+    match (start, end) {
+        (Some(start), Some(end)) if end <= place.end => Ok(start..end),
+        _ => Err(format!(
+            "has {} bytes for storage {}, which declares {} elements",
+            place.len(),
+            pickle::shown(storage.key),
+            storage.elements
+        )),
+    }
+}
+
+/// Every tensor with its place in the file.
+fn entries_of(
+    pickle: &Pickle<'_>,
+    locate: &dyn Fn(&Storage<'_>) -> Result<Range<usize>, String>,
+) -> Result<Vec<Entry>, String> {
+    let mut entries = Vec::new();
+    for (name, id) in names::tensors(pickle)? {
+        let Value::Tensor { version, arguments } = pickle.get(id) else { continue };
+        let window = tensor::window(pickle, *version, *arguments)
+            .map_err(|reason| format!("{}: {reason}", pickle::shown(name.as_bytes())))?;
+        let range = locate(&window.storage)?;
+        let Window { offset, shape, strides, dtype, .. } = window;
+        entries.push(Entry { name, dtype, shape, place: Place { range, offset, strides } });
+    }
+    Ok(entries)
+}
+
+/// A magic number, a version, facts about the machine, the object, the storages' keys, and their values, each after the other.
+pub(super) fn legacy(bytes: &[u8]) -> Result<Contents, String> {
+    let mut at = 0;
+    let mut next = || -> Result<Pickle<'_>, String> {
+        let pickle = pickle::read(&bytes[at..])?;
+        at += pickle.length;
+        Ok(pickle)
+    };
+    let magic = next()?;
+    match magic.get(magic.root) {
+        Value::Long(number) if **number == MAGIC => {}
+        _ => return Err("is a pickle, but not one of torch.save".to_owned()),
+    }
+    let version = next()?;
+    match version.int(version.root) {
+        Some(1001) => {}
+        other => return Err(format!("is of protocol {}, 1001 was expected", other.unwrap_or(-1))),
+    }
+    let machine = next()?;
+    if let Value::Dict(facts) = machine.get(machine.root)
+        && facts.iter().any(|(key, value)| {
+            machine.text(*key) == Some(b"little_endian") && matches!(machine.get(*value), Value::Bool(false))
+        })
+    {
+        return Err("has numbers of byte order big, little was expected".to_owned());
+    }
+    let (pickle, keys) = (next()?, next()?);
+    // The row of values has no sizes of its own but a count: how wide an element is, the object says.
+    let mut widths: HashMap<&[u8], usize> = HashMap::new();
+    for (_, id) in names::tensors(&pickle)? {
+        let Value::Tensor { version, arguments } = pickle.get(id) else { continue };
+        if let Ok(window) = tensor::window(&pickle, *version, *arguments) {
+            widths.insert(window.storage.key, window.storage.element);
+        }
+    }
+    let mut storages = Storages::new();
+    for key in keys.sequence(keys.root).ok_or("has no list of storages")? {
+        let key = keys.text(*key).ok_or("has a storage whose key is not text")?;
+        let count = bytes.get(at..at.saturating_add(8)).ok_or("ends before its storages do")?;
+        let count = u64::from_le_bytes(count.try_into().map_err(|_| "ends before its storages do")?);
+        // What no named tensor lies in may stand between: without its width nothing behind it can be found.
+        let Some(width) = widths.get(key).copied().or_else(|| width_of(&pickle, key)) else {
+            return Err(format!("has a storage {} of unknown numbers", pickle::shown(key)));
+        };
+        let size = usize::try_from(count).ok().and_then(|count| count.checked_mul(width));
+        let range = size.and_then(|size| Some(at + 8..(at + 8).checked_add(size)?));
+        let range = range.filter(|range| range.end <= bytes.len());
+        let range = range.ok_or_else(|| format!("ends within storage {} of {count} elements", pickle::shown(key)))?;
+        at = range.end;
+        storages.insert(key.to_vec(), range);
+    }
+    let class = names::class(&pickle).map(written);
+    Ok((Format::PytorchLegacy, entries_of(&pickle, &|storage| located(&storages, storage))?, class))
+}
+
+/// Bytes of an element of a storage that no named tensor lies in.
+fn width_of(pickle: &Pickle<'_>, key: &[u8]) -> Option<usize> {
+    tensor::storages(pickle).find(|storage| storage.key == key).map(|storage| storage.element)
+}

@@ -1,0 +1,204 @@
+//! The cache folder: finding a file in it, verifying it, and adding one.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use hf_hub::{Cache, CacheRepo, Repo, RepoType};
+use sha2::{Digest, Sha256};
+
+use super::transfer::Meta;
+use super::{Cause, Fetched, HubFile, is_plain};
+
+/// How often a lock is tried that another process holds.
+const POLL: Duration = Duration::from_millis(100);
+
+/// One file's place in the cache.
+pub(super) struct Store {
+    cache: PathBuf,
+    paths: CacheRepo,
+    folder: String,
+    file: HubFile,
+}
+
+/// What the cache has of a file.
+pub(super) enum Held {
+    Nothing,
+    Whole(Fetched),
+    Damaged { path: PathBuf, cause: Cause },
+}
+
+impl Store {
+    pub(super) fn new(cache: &Path, file: &HubFile) -> Result<Store, Cause> {
+        let cache = std::path::absolute(cache).map_err(Cause::folder(cache))?;
+        let repo = Repo::with_revision(file.repo.clone(), RepoType::Model, file.revision.clone());
+        let folder = repo.folder_name();
+        Ok(Store { paths: Cache::new(cache.clone()).repo(repo), cache, folder, file: file.clone() })
+    }
+
+    fn reference(&self) -> PathBuf {
+        self.cache.join(&self.folder).join("refs").join(&self.file.revision)
+    }
+
+    /// The name of the snapshot that the revision stands for: by Python's rule, its own where there is no reference.
+    fn snapshot(&self) -> String {
+        let commit = fs::read_to_string(self.reference()).unwrap_or_default();
+        if is_plain(commit.trim()) { commit.trim().to_owned() } else { self.file.revision.clone() }
+    }
+
+    /// Where the file is, or belongs.
+    pub(super) fn pointer(&self) -> PathBuf {
+        self.paths.pointer_path(&self.snapshot()).join(&self.file.file)
+    }
+
+    pub(super) fn find(&self) -> Result<Held, Cause> {
+        let path = self.pointer();
+        if !path.is_file() {
+            return Ok(Held::Nothing);
+        }
+        let blob = fs::read_link(&path).ok();
+        let etag = blob.as_deref().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
+        match verify(&path, etag) {
+            Err(cause @ Cause::Damaged { .. }) => Ok(Held::Damaged { path, cause }),
+            Err(cause) => Err(cause),
+            Ok(()) => {
+                let sha256 = is_sha256(etag).then(|| etag.to_owned());
+                Ok(Held::Whole(Fetched { path, commit: self.snapshot(), sha256, was_cached: true }))
+            }
+        }
+    }
+
+    /// Removes a damaged file: the link at `path`, and what it leads to.
+    pub(super) fn discard(&self, path: &Path) -> Result<(), Cause> {
+        if let (Ok(blob), Some(folder)) = (fs::read_link(path), path.parent()) {
+            remove(&folder.join(blob))?;
+        }
+        remove(path)
+    }
+
+    /// Waits for the lock that `huggingface_hub` takes too. Where files cannot be locked, goes on without.
+    pub(super) fn lock(&self, etag: &str, wait: Duration, waiting: &mut dyn FnMut()) -> Result<File, Cause> {
+        let path = self.cache.join(".locks").join(&self.folder).join(format!("{etag}.lock"));
+        make_parent(&path)?;
+        let file = File::options().create(true).append(true).open(&path).map_err(Cause::folder(&path))?;
+        let start = Instant::now();
+        let mut told = false;
+        while let Err(TryLockError::WouldBlock) = file.try_lock() {
+            if !std::mem::replace(&mut told, true) {
+                waiting();
+            }
+            if start.elapsed() >= wait {
+                return Err(Cause::Busy { lock: path, waited: wait });
+            }
+            std::thread::sleep(POLL);
+        }
+        Ok(file)
+    }
+
+    /// What has arrived so far. Not `hf_hub`'s name for it, which it writes to under another lock.
+    pub(super) fn part(&self, etag: &str) -> PathBuf {
+        self.paths.blob_path(etag).with_file_name(format!("{etag}.humerus.part"))
+    }
+
+    /// Whether the content is there, whole; removes it if it is damaged.
+    pub(super) fn holds(&self, meta: &Meta) -> Result<bool, Cause> {
+        let blob = self.paths.blob_path(&meta.etag);
+        make_parent(&blob)?;
+        let Ok(metadata) = fs::metadata(&blob) else { return Ok(false) };
+        let sound = meta.size.is_none_or(|size| size == metadata.len()) && is_sound(&blob, meta)?;
+        if !sound {
+            remove(&blob)?;
+        }
+        Ok(sound)
+    }
+
+    /// Makes `part`, whole and verified, the content.
+    pub(super) fn keep(&self, part: &Path, meta: &Meta) -> Result<(), Cause> {
+        let blob = self.paths.blob_path(&meta.etag);
+        fs::rename(part, &blob).map_err(Cause::folder(blob))
+    }
+
+    /// Links the content into the commit's snapshot and notes the commit; gives the link.
+    pub(super) fn link(&self, meta: &Meta) -> Result<PathBuf, Cause> {
+        let pointer = self.paths.pointer_path(&meta.commit).join(&self.file.file);
+        make_parent(&pointer)?;
+        let up = "../".repeat(2 + self.file.file.matches('/').count());
+        let target = PathBuf::from(format!("{up}blobs/{}", meta.etag));
+        if fs::read_link(&pointer).ok().as_ref() != Some(&target) {
+            remove(&pointer)?;
+            let linked = match symlink(&target, &pointer) {
+                // Another program may link at the same moment, to the same content.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+                // As Python does where there are no links.
+                Err(_) => fs::rename(self.paths.blob_path(&meta.etag), &pointer),
+                linked => linked,
+            };
+            linked.map_err(Cause::folder(&pointer))?;
+        }
+        if self.file.revision != meta.commit {
+            let reference = self.reference();
+            let unfinished = self.cache.join(&self.folder).join(format!("ref.{}.part", meta.etag));
+            make_parent(&reference)?;
+            fs::write(&unfinished, &meta.commit).map_err(Cause::folder(&unfinished))?;
+            fs::rename(&unfinished, &reference).map_err(Cause::folder(reference))?;
+        }
+        Ok(pointer)
+    }
+}
+
+fn is_sound(blob: &Path, meta: &Meta) -> Result<bool, Cause> {
+    match verify(blob, &meta.etag) {
+        Ok(()) => Ok(true),
+        Err(Cause::Damaged { .. }) => Ok(false),
+        Err(cause) => Err(cause),
+    }
+}
+
+#[cfg(unix)]
+fn symlink(target: &Path, link: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(target, link)
+}
+
+#[cfg(not(unix))]
+fn symlink(_: &Path, _: &Path) -> io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+fn make_parent(path: &Path) -> Result<(), Cause> {
+    let parent = path.parent().unwrap_or(path);
+    fs::create_dir_all(parent).map_err(Cause::folder(parent))
+}
+
+/// Removes a file or link, if it is there.
+pub(super) fn remove(path: &Path) -> Result<(), Cause> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Cause::folder(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether an ETag is a checksum of the content.
+pub(super) fn is_sha256(etag: &str) -> bool {
+    etag.len() == 64 && etag.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Whether the file's content is what its ETag says, where that says it.
+pub(super) fn verify(path: &Path, etag: &str) -> Result<(), Cause> {
+    if !is_sha256(etag) {
+        return Ok(());
+    }
+    let mut digest = Sha256::new();
+    let mut file = File::open(path).map_err(Cause::folder(path))?;
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => digest.update(&buffer[..read]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(Cause::folder(path)(error)),
+        }
+    }
+    let got: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    if got == etag { Ok(()) } else { Err(Cause::Damaged { expected: etag.to_owned(), got }) }
+}

@@ -1,0 +1,215 @@
+//! Weights from elsewhere: named, fetched, read and fitted to a network.
+//!
+//! [`Weights`] says which; [`hub`] fetches and keeps a file, [`file`] reads it without running anything that is in it, [`load`] gives its
+//! tensors to a network.
+
+pub mod file;
+pub mod hub;
+mod names;
+mod transfer;
+
+use std::fmt;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+pub use transfer::{Adapted, Fate, Loaded, load};
+
+use crate::error::{Error, Result};
+use crate::model::Architecture;
+use crate::preprocess::Preprocess;
+use hub::{Hub, HubFile, Listener};
+
+/// Which weights a network starts from.
+///
+/// As text: `auto`, `random`, `imagenet`, `hub:OWNER/NAME/FILE`, `hub:OWNER/NAME@REVISION/FILE`, or a file's path.
+///
+/// ```
+/// use humerus::weights::Weights;
+///
+/// assert_eq!("imagenet".parse::<Weights>()?, Weights::ImageNet);
+/// let theirs: Weights = "hub:timm/densenet121.tv_in1k/model.safetensors".parse()?;
+/// assert_eq!(theirs.to_string(), "hub:timm/densenet121.tv_in1k/model.safetensors");
+/// # Ok::<(), humerus::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Weights {
+    /// [`ImageNet`](Self::ImageNet) for real films, [`Random`](Self::Random) for simulated ones.
+    #[default]
+    Auto,
+    /// Drawn from the recipe's seed.
+    Random,
+    /// timm's, from the Hugging Face hub: `densenet121.ra_in1k`, and `tv_in1k` of the other DenseNets. Fetched once, 32 to 116 MB.
+    ImageNet,
+    /// Any file of the Hugging Face hub.
+    Hub(HubFile),
+    /// A file: safetensors, PyTorch's `.pth` and `.pt` in all their forms, tch's `.ot`.
+    File(PathBuf),
+}
+
+impl FromStr for Weights {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Ok(match text {
+            "auto" => Weights::Auto,
+            "random" => Weights::Random,
+            "imagenet" => Weights::ImageNet,
+            _ => match text.strip_prefix("hub:") {
+                Some(name) => Weights::Hub(on_hub(name)?),
+                None => Weights::File(PathBuf::from(text)),
+            },
+        })
+    }
+}
+
+/// `OWNER/NAME[@REVISION]/FILE`.
+fn on_hub(text: &str) -> Result<HubFile> {
+    let wrong =
+        || Error::setting("weights", "hub:OWNER/NAME/FILE or hub:OWNER/NAME@REVISION/FILE", format!("hub:{text}"));
+    let mut parts = text.splitn(3, '/');
+    let (Some(owner), Some(name), Some(file)) = (parts.next(), parts.next(), parts.next()) else { return Err(wrong()) };
+    let (name, revision) = name.split_once('@').unwrap_or((name, "main"));
+    if [owner, name, revision, file].iter().any(|part| part.is_empty()) {
+        return Err(wrong());
+    }
+    Ok(HubFile { repo: format!("{owner}/{name}"), revision: revision.to_owned(), file: file.to_owned() })
+}
+
+impl fmt::Display for Weights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Weights::Auto => f.write_str("auto"),
+            Weights::Random => f.write_str("random"),
+            Weights::ImageNet => f.write_str("imagenet"),
+            Weights::Hub(HubFile { repo, revision, file }) if revision == "main" => write!(f, "hub:{repo}/{file}"),
+            Weights::Hub(HubFile { repo, revision, file }) => write!(f, "hub:{repo}@{revision}/{file}"),
+            Weights::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// Where a model's first weights came from, for its card: no paths.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The hub's file with its commit, or the name of a file.
+    pub source: String,
+    /// SHA-256 of the file, 64 hex digits.
+    pub sha256: String,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (SHA-256 {}…)", self.source, self.sha256.get(..12).unwrap_or(&self.sha256))
+    }
+}
+
+/// A weight file that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The file.
+    pub path: PathBuf,
+    /// What to say of it in a card.
+    pub origin: Origin,
+}
+
+impl Weights {
+    /// The file of these weights for a network, fetched if it is not there; none for random ones. `simulated` says whether the films are
+    /// phantoms, for [`Auto`](Self::Auto). `tell` hears of the fetching.
+    ///
+    /// # Errors
+    /// [`Error::Hub`], whose message says how to get the file by hand; [`Error::Io`] for a file that cannot be read.
+    pub fn find(&self, architecture: Architecture, simulated: bool, tell: Listener<'_>) -> Result<Option<Found>> {
+        let file = match self {
+            Weights::Random => return Ok(None),
+            Weights::Auto if simulated => return Ok(None),
+            Weights::Auto | Weights::ImageNet => HubFile::imagenet(architecture.name())?,
+            Weights::Hub(file) => file.clone(),
+            Weights::File(path) => {
+                let source = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let origin = Origin { source, sha256: sha256(path)? };
+                return Ok(Some(Found { path: path.clone(), origin }));
+            }
+        };
+        let fetched = Hub::from_env()?.fetch(&file, tell)?;
+        let sha256 = match fetched.sha256 {
+            Some(sha256) => sha256,
+            None => sha256(&fetched.path)?,
+        };
+        let origin = Origin { source: format!("{file} ({})", fetched.commit), sha256 };
+        Ok(Some(Found { path: fetched.path, origin }))
+    }
+}
+
+fn sha256(path: &Path) -> Result<String> {
+    let mut file = std::fs::File::open(path).map_err(Error::io(path))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer).map_err(Error::io(path))? {
+            0 => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            n => hash.update(&buffer[..n]),
+        }
+    }
+}
+
+/// The mean and deviation that the weights of a file were trained with, if they are not ImageNet's: torchxrayvision's networks see films
+/// from -1024 to 1024.
+///
+/// # Errors
+/// As [`load`], for the file.
+pub fn scale(path: &Path) -> Result<Option<([f32; 3], [f32; 3])>> {
+    let file = transfer::open(path)?;
+    let theirs = file.class().is_some_and(|class| class.starts_with("torchxrayvision."));
+    Ok(theirs.then_some(([0.5; 3], [1.0 / 2048.0; 3])))
+}
+
+/// Sets `preprocess` to what the weights of a file were trained with, where it still has ImageNet's mean and deviation. Returns whether it did.
+pub(crate) fn fit_scale(preprocess: &mut Preprocess, path: &Path) -> Result<bool> {
+    let usual = Preprocess::default();
+    let untouched = (preprocess.mean, preprocess.std) == (usual.mean, usual.std);
+    match scale(path)? {
+        Some((mean, std)) if untouched => {
+            (preprocess.mean, preprocess.std) = (mean, std);
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_named_in_text_and_back() {
+        for text in ["auto", "random", "imagenet", "hub:a/b/c.safetensors", "hub:a/b@v1/d/c.pth", "folder/file.pth"] {
+            assert_eq!(text.parse::<Weights>().unwrap().to_string(), text);
+        }
+        let file = "hub:timm/densenet121.ra_in1k@main/model.safetensors".parse::<Weights>().unwrap();
+        assert_eq!(file, Weights::Hub(HubFile::imagenet("densenet121").unwrap()));
+        for wrong in ["hub:", "hub:a/b", "hub:a//c", "hub:a/b@/c"] {
+            let line = wrong.parse::<Weights>().unwrap_err().to_string();
+            assert!(line.contains("hub:OWNER/NAME/FILE") && line.contains(wrong), "{line}");
+        }
+    }
+
+    #[test]
+    fn simulated_films_need_no_weights_and_a_file_is_known_by_its_sum() {
+        let never = &mut |_| panic!("nothing is fetched");
+        assert_eq!(Weights::Auto.find(Architecture::DenseNet121, true, never).unwrap(), None);
+        assert_eq!(Weights::Random.find(Architecture::DenseNet121, false, never).unwrap(), None);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.pth");
+        std::fs::write(&path, "abc").unwrap();
+        let found = Weights::File(path.clone()).find(Architecture::DenseNet121, false, never).unwrap().unwrap();
+        // FIPS 180-2, appendix B.1.
+        assert_eq!(found.origin.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(found.origin.source, "w.pth");
+        let missing = Weights::File(folder.path().join("none.pth")).find(Architecture::DenseNet121, false, never);
+        assert!(missing.unwrap_err().to_string().contains("none.pth"));
+    }
+}

@@ -1,0 +1,202 @@
+//! From a file's tensors to a network's weights.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::path::Path;
+
+use safetensors::Dtype;
+use serde::Serialize;
+use tch::{Kind, Tensor};
+
+use super::file::{self, Entry, WeightFile};
+use super::names::torchvision;
+use crate::error::{Error, Result};
+use crate::model::{Classifier, Variable};
+
+/// The first convolution, the only layer that depends on the number of input channels.
+const FIRST: &str = "features.conv0.weight";
+
+/// What became of a file's tensors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Loaded {
+    /// The network's tensors that came from the file as they were.
+    pub loaded: Vec<String>,
+    /// Those that were made to fit.
+    pub adapted: Vec<Adapted>,
+    /// The network's own tensors, all of the head, that the file lacks or has in another shape; they stayed as they were.
+    pub kept: Vec<String>,
+    /// Tensors of the file that the network has no place for, by the file's names.
+    pub unexpected: Vec<String>,
+}
+
+/// A tensor that was made to fit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Adapted {
+    /// torchvision's name.
+    pub name: String,
+    /// Its shape in the file.
+    pub from: Vec<usize>,
+    /// Its shape in the network.
+    pub to: Vec<i64>,
+    /// How.
+    pub how: &'static str,
+}
+
+impl fmt::Display for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Loaded { loaded, adapted, kept, unexpected } = self;
+        let (loaded, kept, unexpected) = (loaded.len(), kept.len(), unexpected.len());
+        write!(
+            f,
+            "{loaded} tensors loaded, {} adapted, {kept} kept as initialised, {unexpected} not used",
+            adapted.len()
+        )?;
+        adapted.iter().try_for_each(|it| write!(f, "; {}: {}", it.name, it.how))
+    }
+}
+
+/// One row of a table of what was loaded: tensors of one part of the network with the same fate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fate {
+    /// A part of the network as torchvision calls it, for example `features.denseblock1`, or a tensor's own name.
+    pub part: String,
+    /// What became of it.
+    pub what: String,
+    /// How many tensors.
+    pub tensors: usize,
+}
+
+impl Loaded {
+    /// What was loaded, adapted, missing and unexpected, a row for each part of the network; unexpected tensors one by one.
+    pub fn rows(&self) -> Vec<Fate> {
+        let part = |name: &str| -> String {
+            let depth = if name.starts_with("features.") { 2 } else { 1 };
+            name.split('.').take(depth).collect::<Vec<_>>().join(".")
+        };
+        let mut rows: Vec<Fate> = Vec::new();
+        let mut add = |part: String, what: &str| match rows.iter_mut().find(|row| row.part == part && row.what == what)
+        {
+            Some(row) => row.tensors += 1,
+            None => rows.push(Fate { part, what: what.to_owned(), tensors: 1 }),
+        };
+        self.loaded.iter().for_each(|name| add(part(name), "loaded"));
+        self.adapted.iter().for_each(|it| add(it.name.clone(), &format!("adapted from {:?}: {}", it.from, it.how)));
+        self.kept.iter().for_each(|name| add(part(name), "missing; stays as initialised"));
+        self.unexpected.iter().for_each(|name| add(name.clone(), "unexpected; not used"));
+        rows
+    }
+}
+
+/// Starts a network from a weight file of any kind that [`file::read`] knows, under the names of torchvision (of any version), timm,
+/// CheXNet, torchxrayvision, MONAI, or our own.
+///
+/// Everything below the head must be there in its shape, but that the first convolution is fitted to the network's input channels as timm
+/// does it: of three channels the sum goes to one, of one a third goes to each of three, so that a grey film gives the same. The head is
+/// taken over where it fits, and else stays as it is.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Checkpoint`] if the file is none that we know, lacks a weight below the head or has it in another shape. The
+/// network is then unchanged.
+pub fn load(network: &Classifier, path: impl AsRef<Path>) -> Result<Loaded> {
+    let path = path.as_ref();
+    let file = open(path)?;
+    transfer(network, &file).map_err(|reason| Error::Checkpoint { path: path.to_owned(), reason })
+}
+
+/// Reads a weight file's names and shapes.
+pub(super) fn open(path: &Path) -> Result<WeightFile> {
+    file::read(path).map_err(|problem| match problem {
+        file::Problem::Io(source) => Error::Io { path: path.to_owned(), source },
+        file::Problem::Reason(reason) => Error::Checkpoint { path: path.to_owned(), reason },
+    })
+}
+
+fn transfer(network: &Classifier, file: &WeightFile) -> std::result::Result<Loaded, String> {
+    let theirs: Vec<&str> = file.entries().iter().map(|entry| entry.name.as_str()).collect();
+    let names = torchvision(&theirs);
+    let mut by_name: BTreeMap<&str, &Entry> = BTreeMap::new();
+    for (name, entry) in names.iter().zip(file.entries()) {
+        if by_name.insert(name, entry).is_some() {
+            return Err(format!("holds two tensors for {name}"));
+        }
+    }
+    let matched = network.variables().iter().filter(|v| by_name.contains_key(v.name.as_str())).count();
+    let architecture = network.architecture().name();
+    if matched == 0 {
+        let few: Vec<&str> = theirs.iter().take(3).copied().collect();
+        return Err(format!("none of its {} tensors is one of a DenseNet ({}, …)", theirs.len(), few.join(", ")));
+    }
+    let mut result = Loaded { loaded: vec![], adapted: vec![], kept: vec![], unexpected: vec![] };
+    let mut copies = Vec::new();
+    for variable in network.variables() {
+        let head = variable.name.starts_with("classifier");
+        match by_name.get(variable.name.as_str()) {
+            Some(entry) => match fit(file, variable, entry)? {
+                Some((values, None)) => {
+                    copies.push((variable.tensor.shallow_clone(), values));
+                    result.loaded.push(variable.name.clone());
+                }
+                Some((values, Some(how))) => {
+                    copies.push((variable.tensor.shallow_clone(), values));
+                    let (from, to) = (entry.shape.clone(), variable.tensor.size());
+                    result.adapted.push(Adapted { name: variable.name.clone(), from, to, how });
+                }
+                None if head => result.kept.push(variable.name.clone()),
+                None => {
+                    let expected = variable.tensor.size();
+                    let got = &entry.shape;
+                    return Err(format!("{}: {architecture} expects shape {expected:?}, got {got:?}", variable.name));
+                }
+            },
+            None if head => result.kept.push(variable.name.clone()),
+            None => {
+                let all = network.variables().len();
+                return Err(format!("has no {}; {matched} of {architecture}'s {all} tensors are in it", variable.name));
+            }
+        }
+    }
+    // Only now that all of it fits is anything changed.
+    let _guard = tch::no_grad_guard();
+    for (mut tensor, values) in copies {
+        tensor.f_copy_(&values).map_err(|error| error.to_string())?;
+    }
+    let taken: HashSet<&str> = result.loaded.iter().map(String::as_str).chain([FIRST]).collect();
+    let unused = names.iter().zip(&theirs).filter(|(name, _)| !taken.contains(name.as_str()));
+    result.unexpected =
+        unused.filter(|(name, _)| !name.ends_with("num_batches_tracked")).map(|(_, name)| (*name).to_owned()).collect();
+    Ok(result)
+}
+
+/// The values for a variable, and how they were adapted if they were; none if the shapes do not agree.
+type Fitted = Option<(Tensor, Option<&'static str>)>;
+
+fn fit(file: &WeightFile, variable: &Variable, entry: &Entry) -> std::result::Result<Fitted, String> {
+    let wanted = variable.tensor.size();
+    let shape: Vec<i64> = entry.shape.iter().map(|&n| i64::try_from(n).unwrap_or(i64::MAX)).collect();
+    // Nothing is taken out of the file before its shape is known to be one of ours.
+    let adapt = match (wanted.as_slice(), shape.as_slice()) {
+        (wanted, shape) if wanted == shape => None,
+        ([o, 1, h, w], [p, 3, y, x]) if variable.name == FIRST && (o, h, w) == (p, y, x) => {
+            Some("three input channels summed into one")
+        }
+        ([o, 3, h, w], [p, 1, y, x]) if variable.name == FIRST && (o, h, w) == (p, y, x) => {
+            Some("a third of one input channel for each of three")
+        }
+        _ => return Ok(None),
+    };
+    let kind = match entry.dtype {
+        Dtype::F32 => Kind::Float,
+        Dtype::F16 => Kind::Half,
+        Dtype::BF16 => Kind::BFloat16,
+        Dtype::F64 => Kind::Double,
+        other => return Err(format!("{}: expected floating-point values, got {other:?}", entry.name)),
+    };
+    let values = Tensor::f_from_data_size(&file.values(entry), &shape, kind).map_err(|error| error.to_string())?;
+    let values = values.to_kind(Kind::Float);
+    let values = match adapt {
+        None => values,
+        Some(_) if wanted[1] == 1 => values.sum_dim_intlist(1i64, true, Kind::Float),
+        Some(_) => values.repeat([1, 3, 1, 1]) / 3.0,
+    };
+    Ok(Some((values, adapt)))
+}
