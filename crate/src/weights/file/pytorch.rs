@@ -58,7 +58,9 @@ pub(super) fn zip(bytes: &[u8]) -> Result<Contents, String> {
     let data = inside("data/");
     let mut storages = Storages::new();
     for name in places.keys() {
-        if let (Some(key), Some(range)) = (name.strip_prefix(&data[..]), at(name)?) {
+        if let Some(key) = name.strip_prefix(&data[..])
+            && let Some(range) = at(name)?
+        {
             storages.insert(key.to_vec(), range);
         }
     }

@@ -1,0 +1,209 @@
+//! Weight files that PyTorch itself writes, read and given to networks.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use humerus::model::{Architecture, Classifier, Head, Mode};
+use humerus::train::Recipe;
+use humerus::weights::{self, file};
+use safetensors::Dtype;
+use serde::Deserialize;
+use tch::{Device, Kind, Tensor, nn};
+
+fn written(what: &str) -> Option<tempfile::TempDir> {
+    let python = support::python()?;
+    let folder = tempfile::tempdir().unwrap();
+    support::script(&python, "weights.py", &[what.as_ref(), folder.path().as_os_str()]);
+    Some(folder)
+}
+
+#[derive(Deserialize)]
+struct Expected {
+    dtype: String,
+    shape: Vec<usize>,
+    values: Vec<f64>,
+}
+
+fn kind(dtype: Dtype) -> (&'static str, Kind) {
+    match dtype {
+        Dtype::F32 => ("torch.float32", Kind::Float),
+        Dtype::F64 => ("torch.float64", Kind::Double),
+        Dtype::F16 => ("torch.float16", Kind::Half),
+        Dtype::BF16 => ("torch.bfloat16", Kind::BFloat16),
+        Dtype::I64 => ("torch.int64", Kind::Int64),
+        Dtype::I32 => ("torch.int32", Kind::Int),
+        Dtype::I16 => ("torch.int16", Kind::Int16),
+        Dtype::I8 => ("torch.int8", Kind::Int8),
+        Dtype::U8 => ("torch.uint8", Kind::Uint8),
+        Dtype::BOOL => ("torch.bool", Kind::Bool),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn tensors_of_every_kind_are_the_same_in_every_container() {
+    let Some(folder) = written("small") else { return };
+    let text = std::fs::read_to_string(folder.path().join("expected.json")).unwrap();
+    let expected: BTreeMap<String, Expected> = serde_json::from_str(&text).unwrap();
+    let mut files = 0;
+    for path in std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.ends_with("expected.json") {
+            continue;
+        }
+        files += 1;
+        let read = file::read(&path).unwrap_or_else(|problem| panic!("{}: {problem}", path.display()));
+        let names: Vec<&str> = read.entries().iter().map(|entry| entry.name.as_str()).collect();
+        assert_eq!(names.len(), expected.len(), "{}: {names:?}", path.display());
+        for entry in read.entries() {
+            let Expected { dtype, shape, values } = &expected[&entry.name];
+            let (name, kind) = kind(entry.dtype);
+            assert_eq!((name, &entry.shape), (dtype.as_str(), shape), "{} in {}", entry.name, path.display());
+            let size: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
+            let bytes = read.values(entry);
+            let tensor = match bytes.is_empty() {
+                true => Tensor::zeros(&size, (kind, Device::Cpu)),
+                false => Tensor::from_data_size(&bytes, &size, kind),
+            };
+            let found = Vec::<f64>::try_from(tensor.to_kind(Kind::Double).flatten(0, -1)).unwrap();
+            assert_eq!(&found, values, "{} in {}", entry.name, path.display());
+        }
+    }
+    assert_eq!(files, 12);
+}
+
+fn network(channels: u8) -> Classifier {
+    let mut recipe = Recipe { head: Head::Linear { classes: 2 }, ..Recipe::default() };
+    recipe.preprocess.channels = channels;
+    recipe.network(Device::Cpu)
+}
+
+fn logits(network: &Classifier, films: &Tensor) -> Tensor {
+    tch::no_grad(|| network.forward(films, Mode::Eval).unwrap())
+}
+
+#[test]
+fn networks_of_other_tools_are_loaded_under_their_own_names() {
+    let Some(folder) = written("networks") else { return };
+    let path = |name: &str| folder.path().join(name);
+    tch::manual_seed(1);
+    let films = Tensor::randn([2, 1, 96, 96], (Kind::Float, Device::Cpu)).expand([2, 3, 96, 96], false);
+    let theirs = network(3);
+    let loaded = weights::load(&theirs, path("expected.safetensors")).unwrap();
+    let all = theirs.variables().len();
+    assert_eq!((loaded.loaded.len(), loaded.kept.len(), loaded.unexpected.len()), (all, 0, 0));
+    let expected = logits(&theirs, &films);
+    // How many tensors of the head stay, how many of the file are not used; how far logits may be off where the head is the same.
+    for (name, kept, unexpected, off) in [
+        ("torchvision.pth", 0, 0, Some(0.0)),
+        ("old.pth", 0, 0, Some(0.0)),
+        ("monai.pt", 0, 0, Some(0.0)),
+        ("whole.pth", 0, 0, Some(0.0)),
+        ("script.pt", 0, 0, Some(0.0)),
+        ("half.pth", 0, 0, Some(2e-2)),
+        ("features.pth", 2, 0, None),
+        ("chexnet.pth.tar", 2, 2, None),
+    ] {
+        let ours = network(3);
+        let loaded = weights::load(&ours, path(name)).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((loaded.kept.len(), loaded.unexpected.len()), (kept, unexpected), "{name}: {loaded:?}");
+        assert_eq!(loaded.loaded.len() + kept, all, "{name}");
+        let rows: usize = loaded.rows().iter().map(|row| row.tensors).sum();
+        assert_eq!(rows, all + unexpected, "{name}");
+        match off {
+            Some(off) => {
+                let found = (logits(&ours, &films) - &expected).abs().max().double_value(&[]);
+                assert!(found <= off, "{name}: {found}");
+            }
+            None => {
+                for (a, b) in
+                    ours.variables().iter().zip(theirs.variables()).filter(|(a, _)| a.name.starts_with("features"))
+                {
+                    assert!(a.tensor.equal(&b.tensor), "{name}: {}", a.name);
+                }
+            }
+        }
+    }
+    // Three channels to one, and torchxrayvision's one to three, which see the same film.
+    let one = network(1);
+    let loaded = weights::load(&one, path("torchvision.pth")).unwrap();
+    assert_eq!(loaded.adapted.len(), 1, "{loaded}");
+    assert!(logits(&one, &films.narrow(1, 0, 1)).allclose(&expected, 1e-4, 1e-4, false));
+    let spread = network(3);
+    let loaded = weights::load(&spread, path("xrv.pt")).unwrap();
+    assert_eq!((loaded.adapted.len(), loaded.kept.len(), loaded.unexpected.len()), (1, 2, 2), "{loaded}");
+    let features = |network: &Classifier| network.activation(&films, "features.norm5").unwrap();
+    assert!(features(&spread).allclose(&features(&theirs), 1e-3, 1e-3, false));
+    assert_eq!(weights::scale(&path("xrv.pt")).unwrap(), Some(([0.5; 3], [1.0 / 2048.0; 3])));
+    assert_eq!(weights::scale(&path("torchvision.pth")).unwrap(), None);
+    // Another network's weights, and none of a DenseNet at all, in one line; the network stays as it was.
+    let other = Classifier::new(Architecture::DenseNet169, Head::Linear { classes: 2 }, 3, Device::Cpu);
+    let before = other.variables()[0].tensor.copy();
+    let line = weights::load(&other, path("torchvision.pth")).unwrap_err().to_string();
+    assert!(line.contains("torchvision.pth") && line.contains("densenet169") && !line.contains('\n'), "{line}");
+    assert!(other.variables()[0].tensor.equal(&before));
+}
+
+#[test]
+fn weights_saved_by_tch_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.ot");
+    let ours = network(3);
+    let mut store = nn::VarStore::new(Device::Cpu);
+    for variable in ours.variables() {
+        let mut parts: Vec<&str> = variable.name.split('.').collect();
+        let last = parts.pop().unwrap();
+        let place = parts.iter().fold(store.root(), |place, part| place / part);
+        let _ = place.var_copy(last, &variable.tensor.detach());
+    }
+    store.save(&path).unwrap();
+    let other = Classifier::new(Architecture::DenseNet121, Head::Linear { classes: 2 }, 5, Device::Cpu);
+    let loaded = weights::load(&other, &path).unwrap();
+    assert_eq!((loaded.loaded.len(), loaded.kept.len()), (ours.variables().len(), 0), "{loaded}");
+    for (a, b) in ours.variables().iter().zip(other.variables()) {
+        assert!(a.tensor.equal(&b.tensor), "{}", a.name);
+    }
+    store.freeze();
+}
+
+#[test]
+fn pickles_that_run_a_program_are_refused_in_one_line_and_run_nothing() {
+    let Some(folder) = written("hostile") else { return };
+    let mut refused = 0;
+    for path in std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()) {
+        let line = weights::load(&network(3), &path).unwrap_err().to_string();
+        assert!(line.contains("refuses the pickle: it names ") && !line.contains('\n'), "{line}");
+        refused += 1;
+    }
+    assert!(refused >= 8, "{refused}");
+    assert!(!folder.path().join("executed").exists());
+}
+
+#[test]
+fn a_network_file_cut_anywhere_is_an_error_in_one_line() {
+    let Some(folder) = written("small") else { return };
+    for name in ["dict2-zip.pth", "dict2-legacy.pth", "dict.safetensors", "script.pt", "checkpoint-zip.pth"] {
+        let whole = std::fs::read(folder.path().join(name)).unwrap();
+        for length in (0..whole.len()).step_by(7) {
+            match file::read_bytes(whole[..length].to_vec()) {
+                Err(file::Problem::Reason(reason)) => assert!(!reason.contains('\n'), "{reason}"),
+                other => panic!("{name} cut to {length}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn files_that_are_not_weights_are_refused_by_path() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in
+        [("page.pth", &b"<html>"[..]), ("pointer.safetensors", b"version https://git-lfs.github.com/spec/v1")]
+    {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        let line = weights::load(&network(3), &path).unwrap_err().to_string();
+        assert!(line.contains(name) && !line.contains('\n'), "{line}");
+    }
+    assert!(weights::load(&network(3), Path::new("no such file")).unwrap_err().to_string().contains("no such file"));
+}
