@@ -54,7 +54,8 @@ fn seeds() -> Option<Vec<(String, Vec<u8>)>> {
         }
     };
     let mut seeds = Vec::new();
-    for path in folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path()) {
+    for path in folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path())
+    {
         let bytes = std::fs::read(&path).unwrap();
         if bytes.len() <= 16 << 10 && path.extension().is_none_or(|end| end != "json") {
             seeds.push((path.file_name().unwrap().to_string_lossy().into_owned(), bytes));
@@ -162,5 +163,8 @@ fn no_damaged_weight_file_panics_hangs_or_takes_memory_that_it_could_not_fill() 
         slowest.0,
         slowest.1
     );
-    assert!(whole > 0 || cases < 100, "no file survives: the mutations are too strong to test what lies behind the first check");
+    assert!(
+        whole > 0 || cases < 100,
+        "no file survives: the mutations are too strong to test what lies behind the first check"
+    );
 }

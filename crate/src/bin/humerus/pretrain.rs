@@ -15,16 +15,16 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Studies to draw, of about two films each; a tenth is held out
-    #[arg(long, value_name = "N", default_value_t = 2000)]
+    #[arg(long, value_name = "N", default_value_t = 1500)]
     studies: usize,
     /// easy, medium, hard, or a number from 0 to 1: what the phantoms are like
     #[arg(long, value_name = "D", default_value_t = Difficulty::MEDIUM)]
     difficulty: Difficulty,
     /// What to learn of each film: fracture, kind, segment, displacement; several with commas
-    #[arg(long, value_name = "TASKS", value_delimiter = ',', default_values_t = Task::ALL)]
+    #[arg(long, value_name = "TASKS", value_delimiter = ',', default_values_t = [Task::Fracture])]
     tasks: Vec<Task>,
     /// Passes over the films
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 8)]
     epochs: usize,
     /// Side of the network's input in pixels
     #[arg(long, value_name = "PX", default_value_t = 128)]

@@ -40,6 +40,7 @@ impl HubError {
             (Cause::Folder { .. }, _) | (_, None) => by_hand += ", or set HF_HUB_CACHE to another folder",
             (_, Some(place)) => by_hand += &format!(", or copy it to {}", place.display()),
         }
+        by_hand += "; --weights random (in a notebook HUMERUS_WEIGHTS=random) does without";
         HubError::Fetch { file: Box::new(file.clone()), cause: Box::new(cause), by_hand }
     }
 }
