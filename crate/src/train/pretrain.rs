@@ -398,7 +398,8 @@ mod tests {
     #[test]
     fn answers_are_within_their_classes_and_all_occur() {
         let mut met: Vec<Vec<bool>> = Task::ALL.iter().map(|task| vec![false; task.classes() as usize]).collect();
-        let config = PhantomConfig { longest_side: 64, ..PhantomConfig::default() };
+        let difficulty = phantom::Difficulty::MEDIUM;
+        let config = PhantomConfig { longest_side: 64, difficulty, ..PhantomConfig::default() };
         for number in 0..200 {
             let study = phantom::study(&config, number);
             for (task, met) in Task::ALL.iter().zip(&mut met) {

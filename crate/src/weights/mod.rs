@@ -1,6 +1,6 @@
 //! Weights from elsewhere: named, fetched, read and fitted to a network.
 //!
-//! [`Weights`] says which; [`hub`] fetches and keeps a file, [`file`] reads it without running anything that is in it, [`load`] gives its
+//! [`Weights`] says which; [`hub`] fetches and keeps a file, [`mod@file`] reads it without running anything that is in it, [`load`] gives its
 //! tensors to a network.
 
 pub mod file;

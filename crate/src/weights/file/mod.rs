@@ -2,7 +2,7 @@
 //!
 //! A kind is recognised by what a file holds, not by its name: safetensors; PyTorch's zip and its legacy row of pickles, in which `torch.save`
 //! puts a `state_dict`, a checkpoint around one, or a whole module; TorchScript, and tch's `.ot`, which is a form of it. A pickle is
-//! [data here](pickle), never a program.
+//! data here, never a program.
 //!
 //! Files are mapped into memory; names, shapes and places are taken out, values only when asked for. What a file merely declares
 //! allocates nothing: every size is checked against what is there first.
