@@ -130,6 +130,8 @@ fn networks_of_other_tools_are_loaded_under_their_own_names() {
     let loaded = weights::load(&one, path("torchvision.pth")).unwrap();
     assert_eq!(loaded.adapted.len(), 1, "{loaded}");
     assert!(logits(&one, &films.narrow(1, 0, 1)).allclose(&expected, 1e-4, 1e-4, false));
+    assert_eq!(weights::scale(&path("xrv-wrapped.pt")).unwrap(), Some(([0.5; 3], [1.0 / 2048.0; 3])));
+    assert_eq!(weights::load(&network(3), path("xrv-wrapped.pt")).unwrap().adapted.len(), 1);
     let spread = network(3);
     let loaded = weights::load(&spread, path("xrv.pt")).unwrap();
     assert_eq!((loaded.adapted.len(), loaded.kept.len(), loaded.unexpected.len()), (1, 2, 2), "{loaded}");

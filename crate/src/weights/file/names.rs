@@ -37,12 +37,14 @@ pub(super) fn tensors(pickle: &Pickle<'_>) -> Result<Vec<Named>, String> {
     Ok(found)
 }
 
-/// The class of the outermost module, if it is one.
+/// The class of the module that was saved whole, if one was: torchxrayvision's wherever it stands, since its networks see films of a scale of their
+/// own; else that of the outermost module.
 pub(super) fn class<'a>(pickle: &Pickle<'a>) -> Option<&'a [u8]> {
-    match pickle.get(pickle.root) {
-        Value::Object { class, .. } => Some(class),
+    let outermost = match pickle.get(pickle.root) {
+        Value::Object { class, .. } => Some(*class),
         _ => None,
-    }
+    };
+    pickle.classes().find(|class| class.starts_with(b"torchxrayvision.")).or(outermost)
 }
 
 struct Walk<'p, 'a> {
