@@ -263,8 +263,23 @@ fn training_goes_on_once_a_leak_is_allowed() {
     set.film("valid/XR_HUMERUS/patient00006/study1_negative/image2.png", 0);
     let run = set.root().join("run");
     let [data, run] = [set.root(), &run].map(|path| path.to_str().unwrap());
-    let train =
-        ["train", data, "--out", run, "--size", "64", "--epochs", "1", "--device", "cpu", "--cache", "none", "--json"];
+    let train = [
+        "train",
+        data,
+        "--out",
+        run,
+        "--size",
+        "64",
+        "--epochs",
+        "1",
+        "--weights",
+        "random",
+        "--device",
+        "cpu",
+        "--cache",
+        "none",
+        "--json",
+    ];
     let allowed = humerus(&[&train[..], &["--allow", "duplicates-across-splits"]].concat());
     assert!(allowed.status.success(), "{}", String::from_utf8_lossy(&allowed.stderr));
     let report: Value = serde_json::from_slice(&allowed.stdout).unwrap();

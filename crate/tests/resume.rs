@@ -70,6 +70,7 @@ impl Bench {
             ("--weights", &weights),
             ("--recipe", &recipe),
             ("--device", Path::new("cpu")),
+            ("--precision", Path::new("fp32")),
             ("--checkpoint-minutes", Path::new("0.003")),
         ] {
             arguments.extend([name.to_owned(), value.display().to_string()]);

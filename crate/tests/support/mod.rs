@@ -99,10 +99,19 @@ pub fn small(epochs: usize) -> humerus::train::Recipe {
 /// other on a busy machine take ten times as long.
 pub fn options(folder: &Path, run: &str) -> humerus::train::TrainOptions {
     use humerus::dataset::{CacheFolder, Feeding};
-    use humerus::device::DeviceChoice;
+    use humerus::device::{DeviceChoice, Precision};
     use humerus::train::TrainOptions;
     tch::set_num_threads(1);
+    // The same numbers whatever the processor has instructions for.
+    let precision = Precision::Fp32;
     let feeding = Feeding { cache: CacheFolder::At(folder.join("cache")), ..Feeding::default() };
     let weights = humerus::weights::Weights::Random;
-    TrainOptions { run: folder.join(run), device: DeviceChoice::Cpu, feeding, weights, ..TrainOptions::default() }
+    TrainOptions {
+        run: folder.join(run),
+        device: DeviceChoice::Cpu,
+        precision,
+        feeding,
+        weights,
+        ..TrainOptions::default()
+    }
 }
