@@ -1,5 +1,7 @@
 //! Heat maps over many films: do they point at the fracture?
 
+use std::fmt;
+
 use super::cam::{Localisation, film_cam, localisation};
 use crate::dataset;
 use crate::error::{Error, Result};
@@ -40,6 +42,16 @@ impl Localised {
 
     fn mean(&self, of: impl Fn(&Localisation) -> f64) -> f64 {
         self.films.iter().map(|(_, l)| of(l)).sum::<f64>() / self.films.len() as f64
+    }
+}
+
+impl fmt::Display for Localised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.films.is_empty() {
+            return f.write_str("no true positive with a known fracture");
+        }
+        let (energy, area, times) = (self.energy_share(), self.area_share(), self.concentration());
+        write!(f, "energy {energy:.3}, area {area:.3}: energy over area {times:.2} times")
     }
 }
 
