@@ -17,13 +17,16 @@ use crate::weights::{self, Found};
 /// Seconds between two signs of life while films are decoded.
 const SIGN_OF_LIFE: u64 = 10;
 
-/// The recipe with the mean and deviation that given weights expect.
+/// The recipe with the mean and deviation that given weights expect, where it still has the usual ones.
 pub(super) fn scaled(recipe: &Recipe, found: Option<&Found>, progress: &mut dyn FnMut(&Event)) -> Result<Recipe> {
     let mut recipe = recipe.clone();
+    let (usual, given) = (Preprocess::default(), &mut recipe.preprocess);
     if let Some(found) = found
-        && weights::fit_scale(&mut recipe.preprocess, &found.path)?
+        && (given.mean, given.std) == (usual.mean, usual.std)
+        && let Some((mean, std)) = weights::scale(&found.path)?
     {
-        progress(&Event::Scale { mean: recipe.preprocess.mean[0], std: recipe.preprocess.std[0] });
+        (given.mean, given.std) = (mean, std);
+        progress(&Event::Scale { mean: mean[0], std: std[0] });
     }
     Ok(recipe)
 }

@@ -9,7 +9,8 @@ mod names;
 mod transfer;
 
 use std::fmt;
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -20,7 +21,6 @@ pub use transfer::{Adapted, Fate, Loaded, load};
 
 use crate::error::{Error, Result};
 use crate::model::Architecture;
-use crate::preprocess::Preprocess;
 use hub::{Hub, HubFile, Listener};
 
 /// Which weights a network starts from.
@@ -130,28 +130,31 @@ impl Weights {
             Weights::Hub(file) => file.clone(),
             Weights::File(path) => {
                 let source = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                let origin = Origin { source, sha256: sha256(path)? };
+                let origin = Origin { source, sha256: sha256(path).map_err(Error::io(path))? };
                 return Ok(Some(Found { path: path.clone(), origin }));
             }
         };
         let fetched = Hub::from_env()?.fetch(&file, tell)?;
         let sha256 = match fetched.sha256 {
             Some(sha256) => sha256,
-            None => sha256(&fetched.path)?,
+            None => sha256(&fetched.path).map_err(Error::io(&fetched.path))?,
         };
         let origin = Origin { source: format!("{file} ({})", fetched.commit), sha256 };
         Ok(Some(Found { path: fetched.path, origin }))
     }
 }
 
-fn sha256(path: &Path) -> Result<String> {
-    let mut file = std::fs::File::open(path).map_err(Error::io(path))?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
+/// The SHA-256 of a file's content, 64 hex digits.
+fn sha256(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; 256 << 10];
     loop {
-        match file.read(&mut buffer).map_err(Error::io(path))? {
-            0 => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
-            n => hash.update(&buffer[..n]),
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            Ok(read) => digest.update(&buffer[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
 }
@@ -165,19 +168,6 @@ pub fn scale(path: &Path) -> Result<Option<([f32; 3], [f32; 3])>> {
     let file = transfer::open(path)?;
     let theirs = file.class().is_some_and(|class| class.starts_with("torchxrayvision."));
     Ok(theirs.then_some(([0.5; 3], [1.0 / 2048.0; 3])))
-}
-
-/// Sets `preprocess` to what the weights of a file were trained with, where it still has ImageNet's mean and deviation. Returns whether it did.
-pub(crate) fn fit_scale(preprocess: &mut Preprocess, path: &Path) -> Result<bool> {
-    let usual = Preprocess::default();
-    let untouched = (preprocess.mean, preprocess.std) == (usual.mean, usual.std);
-    match scale(path)? {
-        Some((mean, std)) if untouched => {
-            (preprocess.mean, preprocess.std) = (mean, std);
-            Ok(true)
-        }
-        _ => Ok(false),
-    }
 }
 
 #[cfg(test)]

@@ -82,7 +82,8 @@ impl Loaded {
         self.loaded.iter().for_each(|name| add(part(name), "loaded"));
         self.adapted.iter().for_each(|it| add(it.name.clone(), &format!("adapted from {:?}: {}", it.from, it.how)));
         self.kept.iter().for_each(|name| add(part(name), "missing; stays as initialised"));
-        self.unexpected.iter().for_each(|name| add(name.clone(), "unexpected; not used"));
+        let unused = |name: &String| Fate { part: name.clone(), what: "unexpected; not used".to_owned(), tensors: 1 };
+        rows.extend(self.unexpected.iter().map(unused));
         rows
     }
 }
@@ -111,19 +112,24 @@ pub(super) fn open(path: &Path) -> Result<WeightFile> {
     })
 }
 
+/// A file's own name for something, short and in one line.
+fn shown(name: &str) -> String {
+    file::shown(name.as_bytes())
+}
+
 fn transfer(network: &Classifier, file: &WeightFile) -> std::result::Result<Loaded, String> {
     let theirs: Vec<&str> = file.entries().iter().map(|entry| entry.name.as_str()).collect();
     let names = torchvision(&theirs);
     let mut by_name: BTreeMap<&str, &Entry> = BTreeMap::new();
     for (name, entry) in names.iter().zip(file.entries()) {
         if by_name.insert(name, entry).is_some() {
-            return Err(format!("holds two tensors for {name}"));
+            return Err(format!("holds two tensors for {}", shown(name)));
         }
     }
     let matched = network.variables().iter().filter(|v| by_name.contains_key(v.name.as_str())).count();
     let architecture = network.architecture().name();
     if matched == 0 {
-        let few: Vec<&str> = theirs.iter().take(3).copied().collect();
+        let few: Vec<String> = theirs.iter().take(3).map(|name| shown(name)).collect();
         return Err(format!("none of its {} tensors is one of a DenseNet ({}, …)", theirs.len(), few.join(", ")));
     }
     let mut result = Loaded { loaded: vec![], adapted: vec![], kept: vec![], unexpected: vec![] };
@@ -189,7 +195,7 @@ fn fit(file: &WeightFile, variable: &Variable, entry: &Entry) -> std::result::Re
         Dtype::F16 => Kind::Half,
         Dtype::BF16 => Kind::BFloat16,
         Dtype::F64 => Kind::Double,
-        other => return Err(format!("{}: expected floating-point values, got {other:?}", entry.name)),
+        other => return Err(format!("{}: expected floating-point values, got {other:?}", shown(&entry.name))),
     };
     let values = Tensor::f_from_data_size(&file.values(entry), &shape, kind).map_err(|error| error.to_string())?;
     let values = values.to_kind(Kind::Float);

@@ -10,7 +10,6 @@ import argparse
 import collections
 import json
 import os
-import pickle
 import sys
 import types
 
@@ -108,8 +107,7 @@ def networks():
     chexnet["module.densenet121.classifier.0.weight"] = torch.zeros(14, 1024)
     chexnet["module.densenet121.classifier.0.bias"] = torch.zeros(14)
     torch.save({"epoch": 3, "state_dict": chexnet, "optimizer": {"state": {0: {"exp_avg": torch.zeros(5)}}}}, path("chexnet.pth.tar"))
-    monai = {n.replace("denselayer", "denselayer", 1): t for n, t in state.items()}
-    monai = {(n.replace(".norm", ".layers.norm").replace(".conv", ".layers.conv") if "denselayer" in n else n): t for n, t in monai.items()}
+    monai = {(n.replace(".norm", ".layers.norm").replace(".conv", ".layers.conv") if "denselayer" in n else n): t for n, t in state.items()}
     monai = {n.replace("classifier.", "class_layers.out."): t for n, t in monai.items()}
     torch.save(monai, path("monai.pt"))
     torch.save(network.features.state_dict(), path("features.pth"))
@@ -152,16 +150,11 @@ def hostile():
         ("system", os.system, (f"touch {mark}",)),
         ("open", open, (mark, "w")),
         ("exec", exec, (f"open({mark!r}, 'w')",)),
-        ("getattr", getattr, (os, "getcwd")),
         ("load", torch.load, (mark,)),
     ]:
-        bad = {"weight": torch.zeros(2), "bad": Runs(function, *arguments)} if name != "getattr" else {"bad": Runs(function, os.path, "join")}
+        bad = {"weight": torch.zeros(2), "bad": Runs(function, *arguments)}
         for zipped in (True, False):
-            try:
-                torch.save(bad, path(f"{name}-{'zip' if zipped else 'legacy'}.pth"), _use_new_zipfile_serialization=zipped)
-            except (TypeError, pickle.PicklingError):
-                # A module is no argument that a pickle can hold; the others are enough.
-                os.remove(path(f"{name}-{'zip' if zipped else 'legacy'}.pth"))
+            torch.save(bad, path(f"{name}-{'zip' if zipped else 'legacy'}.pth"), _use_new_zipfile_serialization=zipped)
 
 
 {"small": small, "networks": networks, "hostile": hostile}[what]()

@@ -12,6 +12,8 @@ mod pickle;
 mod pytorch;
 mod tensor;
 
+pub(super) use pickle::shown;
+
 use std::fmt;
 use std::fs::File;
 use std::ops::Range;
@@ -19,8 +21,6 @@ use std::path::Path;
 
 use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
-
-use tensor::{Storage, Window};
 
 /// A kind of file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,10 +143,8 @@ impl WeightFile {
     /// # Panics
     /// If the entry is of another file.
     pub fn values(&self, entry: &Entry) -> Vec<u8> {
-        let Place { range, offset, strides } = entry.place.clone();
-        let storage = Storage { key: b"", element: 1, elements: range.len(), from: 0 };
-        let window = Window { storage, offset, shape: entry.shape.clone(), strides, dtype: entry.dtype };
-        window.gather(&self.bytes[range])
+        let Place { range, offset, strides } = &entry.place;
+        tensor::gather(&self.bytes[range.clone()], tensor::width(entry.dtype), *offset, &entry.shape, strides)
     }
 }
 

@@ -19,18 +19,24 @@ pub(super) type Named = (String, Id);
 /// `state_dict()` would name them.
 pub(super) fn tensors(pickle: &Pickle<'_>) -> Result<Vec<Named>, String> {
     let mut root = pickle.root;
+    let mut found = None;
     for _ in 0..DEEPEST {
         let Value::Dict(pairs) = pickle.get(root) else { break };
         let inner = WRAPPERS.iter().find_map(|wrapper| {
             let (_, inner) = pairs.iter().rev().find(|(key, _)| pickle.text(*key) == Some(wrapper))?;
             matches!(pickle.get(*inner), Value::Dict(_) | Value::Object { .. }).then_some(*inner)
         });
-        match inner {
-            Some(inner) if !Walk::of(pickle, inner)?.found.is_empty() => root = inner,
-            _ => break,
+        let Some(inner) = inner else { break };
+        let inside = Walk::of(pickle, inner)?.found;
+        if inside.is_empty() {
+            break;
         }
+        (root, found) = (inner, Some(inside));
     }
-    let found = Walk::of(pickle, root)?.found;
+    let found = match found {
+        Some(found) => found,
+        None => Walk::of(pickle, root)?.found,
+    };
     if found.is_empty() {
         return Err("holds no tensor under a name".to_owned());
     }

@@ -137,22 +137,16 @@ pub(super) fn legacy(bytes: &[u8]) -> Result<Contents, String> {
     }
     let (pickle, keys) = (next()?, next()?);
     // The row of values has no sizes of its own but a count: how wide an element is, the object says.
-    let mut widths: HashMap<&[u8], usize> = HashMap::new();
-    for (_, id) in names::tensors(&pickle)? {
-        let Value::Tensor { version, arguments } = pickle.get(id) else { continue };
-        if let Ok(window) = tensor::window(&pickle, *version, *arguments) {
-            widths.insert(window.storage.key, window.storage.element);
-        }
-    }
+    let widths: HashMap<&[u8], usize> =
+        tensor::storages(&pickle).map(|storage| (storage.key, storage.element)).collect();
     let mut storages = Storages::new();
     for key in keys.sequence(keys.root).ok_or("has no list of storages")? {
         let key = keys.text(*key).ok_or("has a storage whose key is not text")?;
         let count = bytes.get(at..at.saturating_add(8)).ok_or("ends before its storages do")?;
         let count = u64::from_le_bytes(count.try_into().map_err(|_| "ends before its storages do")?);
-        // What no named tensor lies in may stand between: without its width nothing behind it can be found.
-        let Some(width) = widths.get(key).copied().or_else(|| width_of(&pickle, key)) else {
-            return Err(format!("has a storage {} of unknown numbers", pickle::shown(key)));
-        };
+        // Without its width nothing behind it can be found.
+        let width =
+            *widths.get(key).ok_or_else(|| format!("has a storage {} of unknown numbers", pickle::shown(key)))?;
         let size = usize::try_from(count).ok().and_then(|count| count.checked_mul(width));
         let range = size.and_then(|size| Some(at + 8..(at + 8).checked_add(size)?));
         let range = range.filter(|range| range.end <= bytes.len());
@@ -164,7 +158,24 @@ pub(super) fn legacy(bytes: &[u8]) -> Result<Contents, String> {
     Ok((Format::PytorchLegacy, entries_of(&pickle, &|storage| located(&storages, storage))?, class))
 }
 
-/// Bytes of an element of a storage that no named tensor lies in.
-fn width_of(pickle: &Pickle<'_>, key: &[u8]) -> Option<usize> {
-    tensor::storages(pickle).find(|storage| storage.key == key).map(|storage| storage.element)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_storages_as_a_pickle_can_hold_are_found_without_looking_at_all_of_them_for_each() {
+        let many = 50_000u32;
+        let key = |n: u32| [b"U\x05".as_slice(), format!("{n:05}").as_bytes()].concat();
+        let mut bytes = [b"\x80\x02\x8a\x0a".as_slice(), &MAGIC, b".\x80\x02M\xe9\x03.\x80\x02}."].concat();
+        bytes.extend(b"\x80\x02(");
+        for n in 0..many {
+            bytes.extend([b"(U\x07storagectorch\nFloatStorage\n".as_slice(), &key(n), b"U\x03cpuK\x00tQ"].concat());
+        }
+        bytes.extend(b"l.\x80\x02(");
+        (0..many).for_each(|n| bytes.extend(key(n)));
+        bytes.extend(b"l.");
+        bytes.extend(vec![0; 8 * many as usize]);
+        // All were found: the object itself is a list, which names no tensor.
+        assert_eq!(legacy(&bytes).unwrap_err(), "holds no tensor under a name");
+    }
 }

@@ -120,13 +120,8 @@ pub(super) fn window<'a>(pickle: &Pickle<'a>, version: Rebuild, arguments: u32) 
 }
 
 impl Window<'_> {
-    /// Elements, with repetitions; none if there are more than can be counted.
-    fn elements(&self) -> Option<usize> {
-        self.shape.iter().try_fold(1usize, |product, n| product.checked_mul(*n))
-    }
-
     /// Bytes of the storage from the first to the last element, offset included.
-    pub fn reach(&self) -> Option<usize> {
+    fn reach(&self) -> Option<usize> {
         if self.shape.contains(&0) {
             return Some(0);
         }
@@ -138,46 +133,47 @@ impl Window<'_> {
     }
 
     fn check(&self) -> Result<(), String> {
-        let Storage { elements, element, .. } = self.storage;
-        let held = elements.checked_mul(element);
-        match (self.elements(), self.reach(), held) {
+        let Storage { elements: declared, element, .. } = self.storage;
+        let held = declared.checked_mul(element);
+        match (elements(&self.shape), self.reach(), held) {
             (Some(_), Some(reach), Some(held)) if reach <= held => Ok(()),
             _ => Err(format!(
-                "has a tensor of shape {:?} that reaches beyond its storage of {elements} elements",
+                "has a tensor of shape {:?} that reaches beyond its storage of {declared} elements",
                 self.shape
             )),
         }
     }
+}
 
-    /// The elements in row-major order, of the storage's bytes.
-    pub fn gather(&self, storage: &[u8]) -> Vec<u8> {
-        let width = width(self.dtype);
-        let elements = self.elements().unwrap_or(0);
-        let contiguous = {
-            let mut expected = 1;
-            self.shape.iter().zip(&self.strides).rev().all(|(n, stride)| {
-                let fits = *n == 1 || *stride == expected;
-                expected *= n;
-                fits
-            })
-        };
-        if elements == 0 {
-            return Vec::new();
-        }
-        let start = self.offset * width;
-        if contiguous {
-            return storage[start..start + elements * width].to_vec();
-        }
-        let mut values = Vec::with_capacity(elements * width);
-        let mut index = vec![0; self.shape.len()];
-        loop {
-            let at: usize = self.offset + index.iter().zip(&self.strides).map(|(i, stride)| i * stride).sum::<usize>();
-            values.extend_from_slice(&storage[at * width..(at + 1) * width]);
-            // The next index, the last dimension first.
-            let Some(grows) = (0..index.len()).rev().find(|&d| index[d] + 1 < self.shape[d]) else { return values };
-            index[grows] += 1;
-            index[grows + 1..].fill(0);
-        }
+/// Elements of a shape; none if there are more than can be counted.
+fn elements(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1usize, |product, n| product.checked_mul(*n))
+}
+
+/// The elements of a checked window in row-major order: of a storage's bytes, `width` each, from `offset` elements on.
+pub(super) fn gather(storage: &[u8], width: usize, offset: usize, shape: &[usize], strides: &[usize]) -> Vec<u8> {
+    let elements = elements(shape).unwrap_or(0);
+    if elements == 0 {
+        return Vec::new();
+    }
+    let mut expected = 1;
+    let contiguous = shape.iter().zip(strides).rev().all(|(n, stride)| {
+        let fits = *n == 1 || *stride == expected;
+        expected *= n;
+        fits
+    });
+    if contiguous {
+        return storage[offset * width..(offset + elements) * width].to_vec();
+    }
+    let mut values = Vec::with_capacity(elements * width);
+    let mut index = vec![0; shape.len()];
+    loop {
+        let at = offset + index.iter().zip(strides).map(|(i, stride)| i * stride).sum::<usize>();
+        values.extend_from_slice(&storage[at * width..(at + 1) * width]);
+        // The next index, the last dimension first.
+        let Some(grows) = (0..index.len()).rev().find(|&d| index[d] + 1 < shape[d]) else { return values };
+        index[grows] += 1;
+        index[grows + 1..].fill(0);
     }
 }
 
@@ -193,11 +189,11 @@ mod tests {
     #[test]
     fn transposed_repeated_and_empty_tensors_are_put_in_order() {
         let storage = [0, 1, 2, 3, 4, 5, 6, 7];
-        assert_eq!(window(&[2, 3], &[3, 1], 1, 8).gather(&storage), [1, 2, 3, 4, 5, 6]);
-        assert_eq!(window(&[3, 2], &[1, 3], 0, 8).gather(&storage), [0, 3, 1, 4, 2, 5]);
-        assert_eq!(window(&[2, 2], &[0, 1], 6, 8).gather(&storage), [6, 7, 6, 7]);
-        assert_eq!(window(&[2, 0], &[1, 1], 99, 8).gather(&storage), [0u8; 0]);
-        assert_eq!(window(&[], &[], 5, 8).gather(&storage), [5]);
+        assert_eq!(gather(&storage, 1, 1, &[2, 3], &[3, 1]), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(gather(&storage, 1, 0, &[3, 2], &[1, 3]), [0, 3, 1, 4, 2, 5]);
+        assert_eq!(gather(&storage, 1, 6, &[2, 2], &[0, 1]), [6, 7, 6, 7]);
+        assert_eq!(gather(&storage, 1, 99, &[2, 0], &[1, 1]), [0u8; 0]);
+        assert_eq!(gather(&storage, 1, 5, &[], &[]), [5]);
     }
 
     #[test]

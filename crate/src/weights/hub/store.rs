@@ -1,13 +1,13 @@
 //! The cache folder: finding a file in it, verifying it, and adding one.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
-use sha2::{Digest, Sha256};
 
+use super::super::sha256;
 use super::transfer::Meta;
 use super::{Cause, Fetched, HubFile, is_plain};
 
@@ -188,17 +188,6 @@ pub(super) fn verify(path: &Path, etag: &str) -> Result<(), Cause> {
     if !is_sha256(etag) {
         return Ok(());
     }
-    let mut digest = Sha256::new();
-    let mut file = File::open(path).map_err(Cause::folder(path))?;
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => digest.update(&buffer[..read]),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(Cause::folder(path)(error)),
-        }
-    }
-    let got: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let got = sha256(path).map_err(Cause::folder(path))?;
     if got == etag { Ok(()) } else { Err(Cause::Damaged { expected: etag.to_owned(), got }) }
 }
