@@ -21,7 +21,8 @@ use crate::study::{Label, Split};
 use crate::train::Recipe;
 use crate::weights::Origin;
 
-const CARD_KEY: &str = "humerus";
+/// Under which the card is kept in metadata.
+pub(super) const CARD_KEY: &str = "humerus";
 const FORMAT: u32 = 1;
 
 /// What a reader must know to use the weights, saved with them.
@@ -225,10 +226,14 @@ fn unreadable(file: &[u8], error: &safetensors::SafeTensorError) -> String {
 
 /// Writes weights and card to `path`, by temporary file and rename.
 pub(crate) fn save(model: &Classifier, card: &ModelCard, path: &Path) -> Result<()> {
-    let card =
-        serde_json::to_string(card).map_err(|e| Error::Checkpoint { path: path.to_owned(), reason: e.to_string() })?;
-    let metadata = HashMap::from([(CARD_KEY.to_owned(), card), ("format".to_owned(), "pt".to_owned())]);
+    let metadata =
+        HashMap::from([(CARD_KEY.to_owned(), card_json(card, path)?), ("format".to_owned(), "pt".to_owned())]);
     save_tensors(model, metadata, path)
+}
+
+/// The card as JSON, for the file at `path`.
+pub(super) fn card_json(card: &ModelCard, path: &Path) -> Result<String> {
+    serde_json::to_string(card).map_err(|e| Error::Checkpoint { path: path.to_owned(), reason: e.to_string() })
 }
 
 /// Writes a network's tensors, with metadata, to `path`, by temporary file and rename.

@@ -39,11 +39,14 @@ impl Model {
                 vec![inputs[0].shallow_clone()]
             }
         })?;
-        match failed {
-            Some(error) => Err(error),
-            // libtorch writes to a path only, so it does beside, and the whole file is moved.
-            None => beside(path, |beside| Ok(module.save(beside)?)),
+        if let Some(error) = failed {
+            return Err(error);
         }
+        // libtorch writes to a path only: to a scratch file, whose content is then written as all our files are.
+        let scratch = tempfile::tempdir().map_err(Error::io(std::env::temp_dir()))?;
+        let file = scratch.path().join("traced");
+        module.save(&file)?;
+        write_atomically(path, &std::fs::read(&file).map_err(Error::io(&file))?)
     }
 
     /// A copy of the network on the CPU, of which nothing may learn: what tracing wants.
@@ -69,17 +72,6 @@ impl Model {
         write_atomically(&readme, self.card.markdown().as_bytes())?;
         Ok(readme)
     }
-}
-
-/// Lets `write` fill a temporary sibling of `path`, and renames it.
-fn beside(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    let scratch = tempfile::tempdir_in(folder).map_err(Error::io(folder))?;
-    let name = path.file_name().ok_or_else(|| Error::setting("file to write", "a name", path.display()))?;
-    let file = scratch.path().join(name);
-    write(&file)?;
-    std::fs::rename(&file, path).map_err(Error::io(path))
 }
 
 impl ModelCard {
@@ -171,7 +163,7 @@ impl ModelCard {
                  network.load_state_dict({{n: w for n, w in weights.items() if n.startswith(\"features.\")}}, strict=False)\n```\n",
                 match self.preprocess.channels {
                     1 =>
-                        "network.features.conv0 = torch.nn.Conv2d(1, network.features.conv0.out_channels, 7, 2, 3, bias=False)\n",
+                        "import torch\nnetwork.features.conv0 = torch.nn.Conv2d(1, network.features.conv0.out_channels, 7, 2, 3, bias=False)\n",
                     _ => "",
                 }
             ),
@@ -191,6 +183,9 @@ mod tests {
         assert!(text.contains("not for clinical use") && text.contains("wider than *fracture*"), "{text}");
         assert!(text.contains("densenet121(num_classes=2)") && text.contains("Not measured"), "{text}");
         assert_eq!(text.matches("```").count() % 2, 0);
+        let mut one = untrained(Head::Linear { classes: 2 }, 96).card;
+        one.preprocess.channels = 1;
+        assert!(one.markdown().contains("import torch\nnetwork.features.conv0 = torch.nn.Conv2d(1, "));
     }
 
     #[test]

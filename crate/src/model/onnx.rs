@@ -9,9 +9,9 @@ use std::path::Path;
 
 use prost::Message;
 
-use super::checkpoint::{Model, write_atomically};
+use super::checkpoint::{CARD_KEY, Model, card_json, write_atomically};
 use super::{Architecture, Head, bytes};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 const FORMAT_VERSION: i64 = 8;
 const OPERATOR_SET: i64 = 17;
@@ -23,12 +23,10 @@ impl Model {
     /// `probabilities`, `[N, classes]`. N, H and W are free. The card is in the metadata under `humerus`.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`](crate::Error::Io).
     pub fn save_onnx(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let card = serde_json::to_string(&self.card)
-            .map_err(|error| Error::Checkpoint { path: path.to_owned(), reason: error.to_string() })?;
-        write_atomically(path, &self.onnx(card).encode_to_vec())
+        write_atomically(path, &self.onnx(card_json(&self.card, path)?).encode_to_vec())
     }
 
     fn onnx(&self, card: String) -> ModelProto {
@@ -57,7 +55,7 @@ impl Model {
             doc_string: self.card.intended_use.clone(),
             graph: Some(graph.proto),
             opset_import: vec![OperatorSetId { domain: String::new(), version: OPERATOR_SET }],
-            metadata_props: vec![Entry { key: "humerus".to_owned(), value: card }],
+            metadata_props: vec![Entry { key: CARD_KEY.to_owned(), value: card }],
         }
     }
 }
