@@ -30,6 +30,9 @@ use super::{DRAWING_VERSION, Format, PhantomConfig, PhantomStudy, label, patient
 use crate::study::{Label, Split};
 use crate::{Error, Result};
 
+/// The settings file, written last: a folder with it is a whole set.
+const CARD_FILE: &str = "phantom.json";
+
 /// What [`write()`] left on disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PhantomSet {
@@ -69,7 +72,7 @@ struct Summary {
 
 /// Whether a folder holds simulated films.
 pub fn is_set(root: &Path) -> bool {
-    root.join("phantom.json").is_file()
+    root.join(CARD_FILE).is_file()
 }
 
 /// The rows that one study adds to the tables.
@@ -117,7 +120,7 @@ pub(super) fn write_with(
     let summary = tables(root, &name, rows)?;
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let card = Card { config: config.clone(), version, drawing: DRAWING_VERSION, summary };
-    write_json(&root.join("phantom.json"), &card)?;
+    write_json(&root.join(CARD_FILE), &card)?;
 
     // The temporary folder is private to its owner; the set is as public as any other folder made here.
     #[cfg(unix)]
@@ -149,7 +152,7 @@ fn existing(config: &PhantomConfig, out: &Path) -> Result<Option<PhantomSet>> {
     if !out.is_dir() {
         return refuse("is a file");
     }
-    let card_path = out.join("phantom.json");
+    let card_path = out.join(CARD_FILE);
     if !card_path.exists() {
         let empty = fs::read_dir(out).map_err(Error::io(out))?.next().is_none();
         return if empty { Ok(None) } else { refuse("holds other files") };

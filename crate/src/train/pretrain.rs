@@ -6,9 +6,8 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use rayon::prelude::*;
@@ -226,8 +225,7 @@ pub fn pretrain(
     let device = device::resolve(options.device)?;
     // Ten studies in a row are of nine patients who have no others.
     let learnt = phantoms.studies / 10 * 9 / 10 * 10;
-    let drawn = AtomicUsize::new(0);
-    let mut draw = |studies| drawing(phantoms, tasks, recipe, options, studies, &drawn, device, progress);
+    let mut draw = |studies| drawing(phantoms, tasks, recipe, options, studies, device, progress);
     let (train, held_out) = (draw(0..learnt)?, draw(learnt..phantoms.studies)?);
     let classes = tasks.iter().map(|task| task.classes()).sum();
     let mut network = Recipe { head: Head::Linear { classes }, ..recipe.clone() }.network(device);
@@ -280,14 +278,13 @@ fn stop_if_asked(options: &PretrainOptions) -> Result<()> {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "private, called from one place")]
+/// Draws the studies of these numbers, in order.
 fn drawing(
     phantoms: &PhantomConfig,
     tasks: &[Task],
     recipe: &Recipe,
     options: &PretrainOptions,
     studies: std::ops::Range<usize>,
-    drawn: &AtomicUsize,
     device: Device,
     progress: &mut dyn FnMut(&Pretraining),
 ) -> Result<Set> {
@@ -309,7 +306,7 @@ fn drawing(
             answers.extend(films.iter().flat_map(|_| of_study.iter().copied()));
             pixels.extend(films.into_iter().flatten());
         }
-        let studies = drawn.fetch_add(some.len(), Ordering::Relaxed) + some.len();
+        let studies = some.last().map_or(0, |last| last + 1);
         progress(&Pretraining::Drawn { studies, of: phantoms.studies });
     }
     let (side, count) = (i64::from(recipe.preprocess.size), tasks.len() as i64);
@@ -386,7 +383,7 @@ fn save(
         "answered": report.answered,
     });
     let metadata = HashMap::from([(KEY.to_owned(), about.to_string()), ("format".to_owned(), "pt".to_owned())]);
-    checkpoint::save_tensors(network, metadata, Path::new(&report.model))
+    checkpoint::save_tensors(network, metadata, &report.model)
 }
 
 #[cfg(test)]

@@ -62,8 +62,8 @@ impl Args {
             longest_side: (2 * self.size).clamp(64, 512),
             ..PhantomConfig::default()
         };
-        let PretrainOptions { stop, .. } = PretrainOptions::default();
-        let options = PretrainOptions { out: self.out, device: self.device, precision: self.precision, stop };
+        let (device, precision) = (self.device, self.precision);
+        let options = PretrainOptions { out: self.out, device, precision, ..PretrainOptions::default() };
         let mut broken = Ok(());
         let report = train::pretrain(&phantoms, &self.tasks, &recipe, &options, &mut |event| {
             if !self.json && broken.is_ok() {
