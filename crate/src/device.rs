@@ -9,6 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use tch::{Cuda, Device, Kind};
 
+use crate::counted;
 use crate::error::{Error, Result};
 
 /// The device a user asks for.
@@ -236,7 +237,7 @@ pub(crate) fn computing(device: Device, kind: Kind) -> String {
 /// The device in words, for example `CPU, 2 threads` or `CUDA device 0`.
 pub fn describe(device: Device) -> String {
     match device {
-        Device::Cpu => format!("CPU, {} threads", tch::get_num_threads()),
+        Device::Cpu => format!("CPU, {}", counted(tch::get_num_threads() as usize, "thread")),
         Device::Cuda(number) => format!("CUDA device {number}"),
         other => format!("{other:?}"),
     }

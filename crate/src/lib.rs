@@ -1,6 +1,7 @@
 //! Deep learning on X-rays, made to be called from Rust notebooks.
 
 pub mod augment;
+mod counted;
 pub mod dataset;
 pub mod device;
 #[cfg(feature = "notebook")]
@@ -20,6 +21,7 @@ pub mod tables;
 pub mod train;
 pub mod weights;
 
+pub use counted::counted;
 pub use error::{Error, Result};
 pub use preprocess::Preprocess;
 pub use study::{Finding, Label, Split, Study, View};

@@ -15,6 +15,7 @@ use super::manifest::{self, Claim};
 use super::table::{Row, Table};
 use super::tree::{self, Film, Tree};
 use super::{Found, IndexOptions, SkipReason, Warning, WarningKind, parallel};
+use crate::counted;
 use crate::preprocess::DicomHeader;
 use crate::study::Label;
 use crate::{Error, Result};
@@ -175,7 +176,7 @@ fn missing(found: &mut Found, file: &Path, rows: &HashMap<String, Labelled>) {
     }
     if let [(_, first), ..] = names[..] {
         let paths: Vec<PathBuf> = vec![file.to_owned()];
-        let message = format!("{} rows of which there is no film, the first about {first}", names.len());
+        let message = format!("{} of which there is no film, the first about {first}", counted(names.len(), "row"));
         found.warnings.push(Warning::new(WarningKind::MissingFile, paths, message));
     }
 }

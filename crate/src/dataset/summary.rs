@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{Index, Layout, Skipped, Warning};
+use crate::counted;
 use crate::study::{Label, Split, Study, View};
 
 /// Counts of an [`Index`], in all and by split, and every skipped file.
@@ -196,7 +197,7 @@ impl fmt::Display for Summary {
         match self.warnings.len() {
             0 => write!(f, "no warning")?,
             1 => write!(f, "1 warning ({})", self.warnings[0].kind)?,
-            n => write!(f, "{n} warnings ({})", kinds(&self.warnings))?,
+            n => write!(f, "{} ({})", counted(n, "warning"), kinds(&self.warnings))?,
         }
         if self.audited { Ok(()) } else { write!(f, "; films not decoded and compared") }
     }
@@ -223,7 +224,7 @@ pub(super) fn that_are(n: usize) -> String {
 
 /// `1 file`, `2 files`.
 pub(super) fn files(n: usize) -> String {
-    format!("{n} {}", if n == 1 { "file" } else { "files" })
+    counted(n, "file")
 }
 
 /// `3 resource fork, 1 truncated`, the most frequent first.

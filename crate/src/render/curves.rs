@@ -7,6 +7,7 @@ use super::grid::{Head, MARGIN};
 use super::text::{NOTE, Typeface};
 use super::{Figure, nothing};
 use crate::Result;
+use crate::counted;
 
 /// One epoch's figures.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -101,7 +102,7 @@ pub fn learning_curves(title: &str, points: &[CurvePoint], best_epoch: Option<us
         canvas.text(middle, y, "undefined: the tuning split has one class only", NOTE, Anchor::Middle);
     }
     let x = legend(&mut canvas, axes.area.x, top - 18, VERMILLION, Some(Mark::Square), "tuning");
-    let mut alt = format!("{title}: loss and AUROC over {} epochs", points.len());
+    let mut alt = format!("{title}: loss and AUROC over {}", counted(points.len(), "epoch"));
     if let Some(best) = best {
         let mut name = format!("epoch kept: {}", best.epoch);
         if let Some(auroc) = best.tune_auroc {

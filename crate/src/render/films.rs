@@ -7,6 +7,7 @@ use super::colour::{AXIS, BLUE, GREEN, MOUNT, PURPLE, VERMILLION};
 use super::grid::{Head, Key, MARGIN, SHEET, check_per_row, coloured, has_pixels, thumbnail};
 use super::text::{BODY, Style, TICK, Typeface};
 use super::{Figure, nothing};
+use crate::counted;
 use crate::{Label, Result};
 
 /// What the frame and the mark beside a caption say about a film.
@@ -114,7 +115,7 @@ pub fn films(title: &str, films: &[Film], per_row: usize) -> Result<Figure> {
         })
         .collect();
     let captions: Vec<_> = films.iter().map(|f| f.caption.trim()).collect();
-    let alt = format!("{title}: {} films. {}", films.len(), captions.join("; "));
+    let alt = format!("{title}: {}. {}", counted(films.len(), "film"), captions.join("; "));
     Ok(Figure::new(sheet(title, &tiles, per_row, "films")?, alt))
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::meter::Memory;
+use crate::counted;
 use crate::dataset::Preparing;
 use crate::model::{ParameterCount, Unfreeze};
 use crate::score::{Metrics, OperatingPoint, Report};
@@ -173,8 +174,10 @@ impl fmt::Display for Event {
             Event::Preparing(preparing) => preparing.fmt(f),
             Event::Started { train, tune, device, parameters, seconds } => write!(
                 f,
-                "{train} films to learn from, {tune} to choose the epoch by, ready in {seconds:.1} s; {} of {} weights learn; {device}",
-                parameters.trainable, parameters.weights
+                "{} to learn from, {tune} to choose the epoch by, ready in {seconds:.1} s; {} of {} weights learn; {device}",
+                counted(*train, "film"),
+                parameters.trainable,
+                parameters.weights
             ),
             Event::Waiting { run } => write!(f, "waiting for another run to leave {}", run.display()),
             Event::Resumed { epoch, batches: 0 } => write!(f, "continuing with epoch {epoch}"),
@@ -195,7 +198,7 @@ impl fmt::Display for Event {
             Event::Step { epoch, step, steps } => write!(f, "epoch {epoch:>3}  step {step} of {steps}"),
             Event::Epoch(report) => report.fmt(f),
             Event::StoppedEarly { epoch, patience } => {
-                write!(f, "stopped after epoch {epoch}: no lower tune loss for {patience} epochs")
+                write!(f, "stopped after epoch {epoch}: no lower tune loss for {}", counted(*patience, "epoch"))
             }
             Event::Finished { seconds, model } => {
                 write!(f, "done in {}; best model in {}", Duration(*seconds), model.display())

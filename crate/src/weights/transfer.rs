@@ -10,6 +10,7 @@ use tch::{Kind, Tensor};
 
 use super::file::{self, Entry, WeightFile};
 use super::names::torchvision;
+use crate::counted;
 use crate::error::{Error, Result};
 use crate::model::{Classifier, Variable};
 
@@ -48,7 +49,8 @@ impl fmt::Display for Loaded {
         let (loaded, kept, unexpected) = (loaded.len(), kept.len(), unexpected.len());
         write!(
             f,
-            "{loaded} tensors loaded, {} adapted, {kept} kept as initialised, {unexpected} not used",
+            "{} loaded, {} adapted, {kept} kept as initialised, {unexpected} not used",
+            counted(loaded, "tensor"),
             adapted.len()
         )?;
         adapted.iter().try_for_each(|it| write!(f, "; {}: {}", it.name, it.how))

@@ -31,6 +31,7 @@ use image::GrayImage;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::parallel;
+use crate::counted;
 use crate::preprocess::{Preprocess, decode, read};
 use crate::{Error, Result};
 use pack::{EXTENSION, Pack, Recipe, UNFINISHED, Writer};
@@ -92,7 +93,7 @@ pub enum Preparing {
 impl fmt::Display for Preparing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Preparing::Decoded { done, of } => write!(f, "decoded {done} of {of} films"),
+            Preparing::Decoded { done, of } => write!(f, "decoded {done} of {}", counted(*of, "film")),
             Preparing::Waiting => f.write_str("waiting for another process that decodes films"),
             Preparing::Notice(text) => write!(f, "note: {text}"),
         }
