@@ -5,13 +5,14 @@ use std::path::Path;
 use image::{DynamicImage, GrayImage, RgbImage};
 use tch::{Kind, Tensor};
 
+use crate::counted;
 use crate::dataset::{self, Index, Leak, split};
 use crate::error::{Error, Result};
 use crate::explain::{self, FilterOptions};
 use crate::model::Model;
 use crate::preprocess::{decode, grey};
 use crate::render::{self, BalanceRow, CamPanel, CurvePoint, Figure, Film, FilterPattern, OverlayOptions, Tone};
-use crate::score::{Metrics, OperatingPoint, Report, ViewScore};
+use crate::score::{Estimate, Metrics, Report, ViewScore};
 use crate::study::{Label, Split, Study};
 use crate::train::{LrFinder, Recipe, TrainReport};
 
@@ -123,9 +124,11 @@ pub fn learning_rates(found: &LrFinder) -> Result<Figure> {
 ///
 /// # Errors
 /// [`Error::Setting`] if a class is absent.
-pub fn roc(report: &Report, metrics: &Metrics, point: &OperatingPoint) -> Result<Figure> {
-    let title = format!("ROC over {} {}studies", metrics.studies, split_name(metrics));
-    render::roc(&title, &report.roc()?, metrics.auroc.interval, Some(point.threshold))
+pub fn roc(report: &Report, metrics: &Metrics) -> Result<Figure> {
+    let title = format!("ROC over {}", studies_of(metrics));
+    let Estimate { interval, no_interval, .. } = metrics.auroc;
+    let interval = interval.ok_or(no_interval);
+    render::roc(&title, &report.roc()?, interval, Some(report.operating_point.threshold))
 }
 
 /// Decisions against labels, over studies.
@@ -133,26 +136,28 @@ pub fn roc(report: &Report, metrics: &Metrics, point: &OperatingPoint) -> Result
 /// # Errors
 /// [`Error::Figure`].
 pub fn confusion(metrics: &Metrics) -> Result<Figure> {
-    let title = format!("Decisions on {} {}studies", metrics.studies, split_name(metrics));
+    let title = format!("Decisions on {}", studies_of(metrics));
     render::confusion(&title, &metrics.confusion, Label::ALL.map(Label::name))
 }
 
-fn split_name(metrics: &Metrics) -> String {
-    match metrics.split {
-        Some(Split::Valid) => "held-out ".to_owned(),
-        Some(split) => format!("{split} "),
-        None => String::new(),
-    }
+fn studies_of(metrics: &Metrics) -> String {
+    let what = match metrics.split {
+        Some(Split::Valid) => "held-out study".to_owned(),
+        Some(split) => format!("{split} study"),
+        None => "study".to_owned(),
+    };
+    counted(metrics.studies, &what)
 }
 
 /// Probabilities of the normal and the abnormal studies, and the threshold.
 ///
 /// # Errors
 /// [`Error::Figure`] if no study has a label.
-pub fn score_histogram(report: &Report, point: &OperatingPoint) -> Result<Figure> {
+pub fn score_histogram(report: &Report) -> Result<Figure> {
     let (labels, scores) = report.labelled();
+    let threshold = report.operating_point.threshold;
     let of = |label| labels.iter().zip(&scores).filter(move |(l, _)| **l == label).map(|(_, s)| *s).collect::<Vec<_>>();
-    render::score_histogram("Studies by probability", &of(Label::Normal), &of(Label::Abnormal), Some(point.threshold))
+    render::score_histogram("Studies by probability", &of(Label::Normal), &of(Label::Abnormal), Some(threshold))
 }
 
 /// Scored films with label, probability and decision; says so where there is none.

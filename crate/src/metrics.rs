@@ -3,9 +3,11 @@
 //! Definitions follow scikit-learn, whose values the tests compare with; *abnormal* is the positive class, and a study is
 //! called abnormal at or above the threshold. Where a definition divides by zero the answer is `None`, never NaN.
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+mod uncertainty;
+
 use serde::{Deserialize, Serialize};
+
+pub use uncertainty::{DRAWS, FEWEST_PATIENTS, Interval, NoInterval, interval, resamples, share_interval};
 
 use crate::{Error, Label, Result};
 
@@ -223,70 +225,6 @@ pub fn log_loss(labels: &[Label], probabilities: &[f64]) -> Result<f64> {
     Ok(sum / labels.len() as f64)
 }
 
-/// Draws of a bootstrap where nothing else is said.
-pub const DRAWS: usize = 2000;
-
-/// A 95 % interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Interval {
-    /// The 2.5th percentile.
-    pub low: f64,
-    /// The 97.5th percentile.
-    pub high: f64,
-}
-
-/// The bootstrap's draws: `draws` lists of `n` positions below `n`, with replacement, the same for the same seed.
-pub fn resamples(n: usize, draws: usize, seed: u64) -> impl Iterator<Item = Vec<usize>> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    (0..draws).map(move |_| (0..n).map(|_| rng.random_range(0..n)).collect())
-}
-
-/// 95 % percentile bootstrap interval (Efron 1979) of `metric`, resampling studies: pass one label and score a study, not
-/// one a view, or the interval comes out too narrow. [`DRAWS`] draws are usual.
-///
-/// Draws on which the metric is undefined (a class not drawn) are left out. `None` if the metric is undefined on the data
-/// itself or on more than half the draws.
-///
-/// ```
-/// use humerus::Label::{Abnormal, Normal};
-/// use humerus::metrics::{auroc, interval, Confusion, DRAWS};
-/// let labels = [Normal, Normal, Abnormal, Abnormal, Normal, Abnormal];
-/// let scores = [0.1, 0.4, 0.35, 0.8, 0.2, 0.7];
-/// let auroc_interval = interval(&labels, &scores, auroc, DRAWS, 0).unwrap();
-/// assert!(auroc_interval.low < 0.9 && auroc_interval.high == 1.0);
-/// let kappa = |l: &[_], s: &[f64]| Confusion::at(l, s, 0.5).ok()?.kappa();
-/// assert!(interval(&labels, &scores, kappa, DRAWS, 0).is_some());
-/// ```
-pub fn interval(
-    labels: &[Label],
-    scores: &[f64],
-    metric: impl Fn(&[Label], &[f64]) -> Option<f64>,
-    draws: usize,
-    seed: u64,
-) -> Option<Interval> {
-    check(labels, scores).ok()?;
-    metric(labels, scores)?;
-    let mut values = Vec::with_capacity(draws);
-    for drawn in resamples(labels.len(), draws, seed) {
-        let drawn_labels: Vec<_> = drawn.iter().map(|&i| labels[i]).collect();
-        let drawn_scores: Vec<_> = drawn.iter().map(|&i| scores[i]).collect();
-        values.extend(metric(&drawn_labels, &drawn_scores));
-    }
-    if values.is_empty() || 2 * values.len() < draws {
-        return None;
-    }
-    values.sort_by(f64::total_cmp);
-    Some(Interval { low: percentile(&values, 0.025), high: percentile(&values, 0.975) })
-}
-
-/// Linear between ranks, as NumPy's default; `sorted` is not empty.
-fn percentile(sorted: &[f64], share: f64) -> f64 {
-    let rank = share * (sorted.len() - 1) as f64;
-    let below = rank.floor() as usize;
-    let above = (below + 1).min(sorted.len() - 1);
-    sorted[below] + (sorted[above] - sorted[below]) * (rank - below as f64)
-}
-
 fn ratio(part: usize, whole: usize) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
@@ -324,7 +262,6 @@ mod tests {
         assert!(error.to_string().contains("NaN at position 1"), "{error}");
         assert!(Confusion::at(&[Normal], &[f64::NAN], 0.5).is_err());
         assert_eq!(auroc(&[Normal, Abnormal], &[0.1, f64::NAN]), None);
-        assert!(interval(&[Normal, Abnormal], &[0.1, f64::NAN], |_, _| Some(0.0), 10, 0).is_none());
     }
 
     #[test]
@@ -360,18 +297,5 @@ mod tests {
             assert_eq!(Some(point.sensitivity()), counts.sensitivity());
             assert!((point.specificity() - counts.specificity().unwrap()).abs() < 1e-12);
         }
-    }
-
-    #[test]
-    fn intervals_repeat_with_their_seed_and_need_enough_defined_draws() {
-        let labels = [Normal, Abnormal, Normal, Abnormal, Abnormal, Normal];
-        let scores = [0.2, 0.2, 0.4, 0.6, 0.9, 0.3];
-        let once = interval(&labels, &scores, auroc, 200, 7);
-        assert!(once.is_some());
-        assert_eq!(once, interval(&labels, &scores, auroc, 200, 7));
-        assert_ne!(once, interval(&labels, &scores, auroc, 200, 8));
-        assert_eq!(interval(&labels, &scores, auroc, 0, 7), None);
-        let rarely = |l: &[Label], _: &[f64]| (l == labels).then_some(1.0);
-        assert_eq!(interval(&labels, &scores, rarely, 200, 7), None);
     }
 }

@@ -3,6 +3,8 @@
 //! MURA's protocol (Rajpurkar et al., arXiv:1712.06957): a study's probability is the mean of its views', and it counts as abnormal
 //! above 0.5; the headline figure is Cohen's kappa over studies.
 
+mod estimate;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,10 +12,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+pub use estimate::{Estimate, Metrics};
+
 use crate::dataset::films::LOOK_AHEAD;
 use crate::dataset::{self, Films, Skipped};
 use crate::error::{Error, Result};
-use crate::metrics::{self, Confusion, DRAWS, Interval, Roc};
+use crate::metrics::Roc;
 use crate::model::Model;
 use crate::study::{Label, Split, Study, View};
 
@@ -155,6 +159,9 @@ pub struct StudyScore {
     pub label: Option<Label>,
     /// How many views it has.
     pub views: usize,
+    /// The patient, or the block of neighbouring images where none is named: [`Study::group`]. Intervals draw these.
+    #[serde(skip)]
+    pub group: String,
 }
 
 impl StudyScore {
@@ -164,13 +171,15 @@ impl StudyScore {
     }
 }
 
-/// Scores of any number of studies.
+/// Scores of any number of studies, decided at one operating point.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// Every film, study after study.
     pub views: Vec<ViewScore>,
     /// Every study.
     pub studies: Vec<StudyScore>,
+    /// Where films and studies were decided: the model's.
+    pub operating_point: OperatingPoint,
     /// Files that were met and not scored, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Skipped>,
@@ -179,100 +188,19 @@ pub struct Report {
     pub unlabelled: Vec<String>,
 }
 
-/// A figure with its 95 % bootstrap interval over studies.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Estimate {
-    /// The figure; `None` where it is undefined, as AUROC without abnormal studies.
-    pub value: Option<f64>,
-    /// 95 % percentile bootstrap interval, 2000 draws of studies.
-    pub interval: Option<Interval>,
-}
-
-impl fmt::Display for Estimate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.value, self.interval) {
-            (Some(value), Some(Interval { low, high })) => write!(f, "{value:.3} (95 % CI {low:.3} to {high:.3})"),
-            (Some(value), None) => write!(f, "{value:.3}"),
-            (None, _) => f.write_str("undefined"),
-        }
-    }
-}
-
-/// How well scores and labels agree over studies.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Metrics {
-    /// The split, where all studies are of one.
-    pub split: Option<Split>,
-    /// Studies scored.
-    pub studies: usize,
-    /// Films scored.
-    pub views: usize,
-    /// Area under the ROC curve.
-    pub auroc: Estimate,
-    /// Cohen's kappa at the operating point, MURA's headline figure.
-    pub kappa: Estimate,
-    /// Share of right decisions.
-    pub accuracy: Estimate,
-    /// Share of abnormal studies called abnormal.
-    pub sensitivity: Estimate,
-    /// Share of normal studies called normal.
-    pub specificity: Estimate,
-    /// Counts at the operating point.
-    pub confusion: Confusion,
-}
-
-impl fmt::Display for Metrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "AUROC {}, kappa {}, accuracy {}, sensitivity {}, specificity {}; {} studies, {} views",
-            self.auroc, self.kappa, self.accuracy, self.sensitivity, self.specificity, self.studies, self.views
-        )
-    }
-}
-
-impl Metrics {
-    /// The figures by name, for tables.
-    pub fn rows(&self) -> Vec<(&'static str, Estimate)> {
-        vec![
-            ("AUROC", self.auroc),
-            ("Cohen's kappa", self.kappa),
-            ("accuracy", self.accuracy),
-            ("sensitivity", self.sensitivity),
-            ("specificity", self.specificity),
-        ]
-    }
-}
-
 impl Report {
-    /// Figures over the labelled studies at this operating point.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] if no study has a label.
-    pub fn metrics(&self, point: &OperatingPoint, split: Option<Split>) -> Result<Metrics> {
-        let (labels, scores) = self.labelled();
-        if labels.is_empty() {
-            return Err(Error::setting("studies", "at least one with a label", 0));
-        }
-        let threshold = point.threshold;
-        let estimate = |metric: Metric<'_>| Estimate {
-            value: metric(&labels, &scores),
-            interval: metrics::interval(&labels, &scores, metric, DRAWS, 0),
-        };
-        let at = |of: fn(&Confusion) -> Option<f64>| {
-            move |l: &[Label], s: &[f64]| Confusion::at(l, s, threshold).ok().and_then(|c| of(&c))
-        };
-        Ok(Metrics {
-            split,
-            studies: labels.len(),
-            views: self.views.iter().filter(|v| v.label.is_some()).count(),
-            auroc: estimate(&metrics::auroc),
-            kappa: estimate(&at(Confusion::kappa)),
-            accuracy: estimate(&at(Confusion::accuracy)),
-            sensitivity: estimate(&at(Confusion::sensitivity)),
-            specificity: estimate(&at(Confusion::specificity)),
-            confusion: Confusion::at(&labels, &scores, threshold)?,
-        })
+    fn empty(operating_point: OperatingPoint) -> Report {
+        let (views, studies, skipped, unlabelled) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Report { views, studies, operating_point, skipped, unlabelled }
+    }
+
+    /// The same probabilities, decided at another operating point.
+    pub fn decided_at(&self, operating_point: OperatingPoint) -> Report {
+        let mut report = self.clone();
+        report.views.iter_mut().for_each(|view| view.decision = operating_point.decide(view.probability));
+        report.studies.iter_mut().for_each(|study| study.decision = operating_point.decide(study.probability));
+        report.operating_point = operating_point;
+        report
     }
 
     /// The ROC curve over the labelled studies.
@@ -290,19 +218,19 @@ impl Report {
     }
 
     /// The films whose probability is furthest from the threshold, most certain first.
-    pub fn most_certain(&self, n: usize, threshold: f64) -> Vec<ViewScore> {
-        self.by_distance(threshold, true).into_iter().take(n).collect()
+    pub fn most_certain(&self, n: usize) -> Vec<ViewScore> {
+        self.by_distance(true).into_iter().take(n).collect()
     }
 
     /// The films whose probability is closest to the threshold, least certain first.
-    pub fn most_uncertain(&self, n: usize, threshold: f64) -> Vec<ViewScore> {
-        self.by_distance(threshold, false).into_iter().take(n).collect()
+    pub fn most_uncertain(&self, n: usize) -> Vec<ViewScore> {
+        self.by_distance(false).into_iter().take(n).collect()
     }
 
     /// The films decided against their label, the most certain mistake first.
-    pub fn wrong(&self, n: usize, threshold: f64) -> Vec<ViewScore> {
+    pub fn wrong(&self, n: usize) -> Vec<ViewScore> {
         let mistaken = |v: &ViewScore| v.label.is_some_and(|label| label != v.decision.label());
-        self.by_distance(threshold, true).into_iter().filter(mistaken).take(n).collect()
+        self.by_distance(true).into_iter().filter(mistaken).take(n).collect()
     }
 
     /// The films of one label, the most probably abnormal first.
@@ -312,7 +240,8 @@ impl Report {
         views
     }
 
-    fn by_distance(&self, threshold: f64, far_first: bool) -> Vec<ViewScore> {
+    fn by_distance(&self, far_first: bool) -> Vec<ViewScore> {
+        let threshold = self.operating_point.threshold;
         let mut views = self.views.clone();
         views.sort_by(|a, b| {
             let distance = |v: &ViewScore| (v.probability.get() - threshold).abs();
@@ -322,9 +251,6 @@ impl Report {
         views
     }
 }
-
-/// A figure of labels and scores, where it is defined.
-type Metric<'a> = &'a dyn Fn(&[Label], &[f64]) -> Option<f64>;
 
 /// Probabilities of *abnormal* for a prepared batch `[N, 3, H, W]`.
 ///
@@ -338,8 +264,8 @@ pub fn probabilities(model: &Model, batch: &Tensor) -> Result<Vec<Probability>> 
 pub(crate) fn abnormal(logits: &Tensor) -> Result<Vec<Probability>> {
     let abnormal = logits.softmax(-1, Kind::Double).select(1, Label::Abnormal.index() as i64);
     let values = Vec::<f64>::try_from(&abnormal)?;
-    if let Some(bad) = values.iter().find(|p| !(0.0..=1.0).contains(*p)) {
-        return Err(Error::setting("probability", "0 to 1 (are the weights finite?)", bad));
+    if let Some(&got) = values.iter().find(|p| !(0.0..=1.0).contains(*p)) {
+        return Err(Error::NotFinite { what: "the probability of abnormal", got });
     }
     Ok(values.into_iter().map(Probability).collect())
 }
@@ -397,7 +323,7 @@ fn probabilities_of(model: &Model, films: &Films) -> Result<Vec<Probability>> {
 
 fn report(model: &Model, studies: &[&Study], found: &[Probability], labelled: bool) -> Report {
     let point = &model.card.operating_point;
-    let mut report = Report { views: Vec::new(), studies: Vec::new(), skipped: Vec::new(), unlabelled: Vec::new() };
+    let mut report = Report::empty(point.clone());
     let mut next = found.iter();
     for study in studies {
         let label = labelled.then_some(study.label);
@@ -419,6 +345,7 @@ fn report(model: &Model, studies: &[&Study], found: &[Probability], labelled: bo
                 decision: point.decide(probability),
                 label,
                 views: study.views.len(),
+                group: study.group.clone(),
             });
         }
     }
@@ -433,7 +360,7 @@ fn report(model: &Model, studies: &[&Study], found: &[Probability], labelled: bo
 /// [`Error::Io`] for a path that is not there, [`Error::NoFilms`] for a folder without images, [`Error::Decode`] for a file named one
 /// by one that cannot be decoded. Inside a folder, such files are reported as skipped.
 pub fn paths(model: &Model, paths: &[PathBuf]) -> Result<Report> {
-    let mut all = Report { views: Vec::new(), studies: Vec::new(), skipped: Vec::new(), unlabelled: Vec::new() };
+    let mut all = Report::empty(model.card.operating_point.clone());
     let mut loose = Vec::new();
     for path in paths {
         let kind = std::fs::metadata(path).map_err(Error::io(path))?;
@@ -492,4 +419,41 @@ fn group(files: &[PathBuf]) -> Vec<Study> {
 
 fn file_stem(path: &Path) -> String {
     path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A study of one film for each label and probability, each of its own patient.
+    pub(super) fn scored(studies: &[(Label, f64)], threshold: f64) -> Report {
+        let operating_point = OperatingPoint { threshold, ..OperatingPoint::default() };
+        let mut report = Report::empty(operating_point);
+        for (at, &(label, probability)) in studies.iter().enumerate() {
+            let (id, probability) = (format!("study{at}"), Probability(probability));
+            let (decision, path) = (report.operating_point.decide(probability), PathBuf::from(format!("{at}.png")));
+            let view = View::new(&path);
+            report.views.push(ViewScore { path, study: id.clone(), probability, decision, label: Some(label), view });
+            let group = id.clone();
+            report.studies.push(StudyScore { study: id, probability, decision, label: Some(label), views: 1, group });
+        }
+        report
+    }
+
+    #[test]
+    fn certain_uncertain_and_wrong_are_judged_at_the_reports_own_operating_point() {
+        let (normal, abnormal) = (Label::Normal, Label::Abnormal);
+        let report = scored(&[(normal, 0.05), (normal, 0.27), (abnormal, 0.15), (abnormal, 0.9)], 0.2);
+        let names = |of: Vec<ViewScore>| of.iter().map(|view| view.study.clone()).collect::<Vec<_>>();
+        assert_eq!(names(report.most_certain(1)), ["study3"]);
+        assert_eq!(names(report.most_uncertain(2)), ["study2", "study1"]);
+        assert_eq!(names(report.wrong(9)), ["study1", "study2"]);
+        let metrics = report.metrics(None).unwrap();
+        assert_eq!((metrics.confusion.true_positive, metrics.confusion.false_positive), (1, 1));
+
+        let stricter = report.decided_at(OperatingPoint { threshold: 0.5, ..OperatingPoint::default() });
+        assert_eq!(names(stricter.wrong(9)), ["study2"]);
+        assert_eq!(stricter.metrics(None).unwrap().confusion.false_positive, 0);
+        assert_eq!(stricter.decided_at(report.operating_point.clone()), report);
+    }
 }

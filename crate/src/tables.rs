@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::counted;
 use crate::dataset::{SplitSummary, Summary};
 use crate::explain::Localised;
 use crate::model::{Classifier, ModelCard};
@@ -58,7 +59,7 @@ pub fn skipped(summary: &Summary, most: usize) -> Table {
     if n == 0 {
         return Table { title: "No file was skipped".to_owned(), ..Table::default() };
     }
-    let mut table = Table::new(format!("{n} files skipped"), ["file", "reason"]);
+    let mut table = Table::new(format!("{} skipped", counted(n, "file")), ["file", "reason"]);
     for skipped in summary.skipped.iter().take(most) {
         table.row([skipped.path.display().to_string(), skipped.reason.to_string()]);
     }
@@ -74,8 +75,7 @@ pub fn warnings(summary: &Summary, most: usize) -> Table {
     if n == 0 {
         return Table { title: "No warning".to_owned(), ..Table::default() };
     }
-    let title = if n == 1 { "1 warning".to_owned() } else { format!("{n} warnings") };
-    let mut table = Table::new(title, ["kind", "what", "files"]);
+    let mut table = Table::new(counted(n, "warning"), ["kind", "what", "files"]);
     for warning in summary.warnings.iter().take(most) {
         let name = |path: &PathBuf| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let mut names: Vec<String> = warning.paths.iter().take(3).map(name).collect();
@@ -159,11 +159,16 @@ fn thousands(n: i64) -> String {
 /// Figures with their intervals.
 pub fn metrics(metrics: &Metrics) -> Table {
     let split = metrics.split.map_or("labelled".to_owned(), |s| s.to_string());
-    let title = format!("{} {split} studies, {} views", metrics.studies, metrics.views);
+    let studies = counted(metrics.studies, &format!("{split} study"));
+    let title = format!("{studies}, {}", counted(metrics.views, "view"));
     let mut table = Table::new(title, ["", "value", "95 % interval"]);
     for (name, estimate) in metrics.rows() {
         let value = estimate.value.map_or("undefined".to_owned(), |v| format!("{v:.3}"));
-        let interval = estimate.interval.map_or(String::new(), |i| format!("{:.3} to {:.3}", i.low, i.high));
+        let interval = match (estimate.interval, estimate.no_interval) {
+            (Some(interval), _) => format!("{:.3} to {:.3}", interval.low, interval.high),
+            (None, Some(why)) => format!("none: {why}"),
+            (None, None) => String::new(),
+        };
         table.row([name.to_owned(), value, interval]);
     }
     table
@@ -173,7 +178,7 @@ pub fn metrics(metrics: &Metrics) -> Table {
 pub fn study(report: &Report) -> Table {
     let mut table = Table::new("", ["", "probability of abnormal", "decision", "label"]);
     let label = |label: Option<crate::Label>| label.map_or("unknown".to_owned(), |l| l.to_string());
-    for StudyScore { study, probability, decision, label: claimed, views } in &report.studies {
+    for StudyScore { study, probability, decision, label: claimed, views, .. } in &report.studies {
         let name = format!("study {study}, mean of {views}");
         table.row([name, probability.to_string(), decision.to_string(), label(*claimed)]);
         for view in report.views.iter().filter(|v| v.study == *study) {
@@ -187,15 +192,17 @@ pub fn study(report: &Report) -> Table {
 
 /// How well heat maps agree with the true fractures.
 pub fn localised(found: &Localised) -> Table {
-    let title = format!("Heat maps of {} true positives at {}", found.films.len(), found.layer);
+    let title = format!("Heat maps of {} at {}", counted(found.films.len(), "true positive"), found.layer);
     let mut table = Table::new(title, ["", "value"]);
-    if found.films.is_empty() {
+    let (Some(energy), Some(area), Some(pointing)) = (found.energy_share(), found.area_share(), found.pointing())
+    else {
         table.row(["no true positive with a known fracture", "–"]);
         return table;
-    }
-    table.row(["energy inside the dilated fracture mask", &format!("{:.3}", found.energy_share())]);
-    table.row(["area share of that mask, what chance would reach", &format!("{:.3}", found.area_share())]);
-    table.row(["energy over area", &format!("{:.2} times", found.concentration())]);
-    table.row(["peak inside (pointing game)", &format!("{:.3}", found.pointing())]);
+    };
+    table.row(["energy inside the dilated fracture mask", &format!("{energy:.3}")]);
+    table.row(["area share of that mask, what chance would reach", &format!("{area:.3}")]);
+    let times = found.concentration().map_or("undefined".to_owned(), |times| format!("{times:.2} times"));
+    table.row(["energy over area", &times]);
+    table.row(["peak inside (pointing game)", &format!("{pointing:.3}")]);
     table
 }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use humerus::metrics::{self, Confusion, Interval, Roc};
+use humerus::metrics::{self, Confusion, Interval, NoInterval, Roc};
 use humerus::render::{self, *};
 use humerus::{Error, Label};
 use image::{GrayImage, Luma, Rgb, RgbImage};
@@ -97,7 +97,9 @@ fn some_balance() -> Vec<BalanceRow> {
 fn every_figure() -> Vec<(&'static str, Figure)> {
     let (labels, scores) = some_scores();
     let curve = Roc::new(&labels, &scores).unwrap();
-    let interval = metrics::interval(&labels, &scores, metrics::auroc, 200, 0);
+    let patients: Vec<usize> = (0..labels.len()).collect();
+    let interval = metrics::interval(&labels, &scores, &patients, metrics::auroc, 200, 0).map_err(Some);
+    let few = NoInterval::FewPatients { normal: 3, abnormal: 3 };
     let worse = Roc { auroc: 0.3, ..curve.clone() };
     let threshold = curve.youden().threshold;
     let counts = Confusion::at(&labels, &scores, threshold).unwrap();
@@ -126,7 +128,7 @@ fn every_figure() -> Vec<(&'static str, Figure)> {
         ("curves-long", learning_curves("Learning curves", &some_curves(200), Some(77))),
         ("curves-unknown", learning_curves("Learning curves", &unknown, Some(2))),
         ("roc", render::roc("Held-out studies", &curve, interval, Some(threshold))),
-        ("roc-worse", render::roc(LONG, &worse, None, None)),
+        ("roc-worse", render::roc(LONG, &worse, Err(Some(few)), None)),
         ("confusion", confusion("Held-out studies", &counts, ["normal", "abnormal"])),
         ("confusion-long", confusion(LONG, &counts, [LONG, "abnormal"])),
         ("histogram", score_histogram("Scores", &pick(&normal), &pick(&abnormal), Some(threshold))),
@@ -209,7 +211,7 @@ fn nothing_to_draw_is_an_error_and_not_a_blank_figure() {
         ("per row", films("", &some_films(2), 0)),
         ("balance", class_balance("", &[])),
         ("curves", learning_curves("", &[], None)),
-        ("roc", render::roc("", &no_curve, None, None)),
+        ("roc", render::roc("", &no_curve, Err(None), None)),
         ("confusion", confusion("", &Confusion::default(), ["a", "b"])),
         ("histogram", score_histogram("", &[], &[], None)),
         ("NaN", score_histogram("", &[f64::NAN], &[], None)),
@@ -279,13 +281,15 @@ fn a_saved_figure_is_a_whole_png_and_replaces_what_was_there() {
     let path = folder.path().join("roc.png");
     std::fs::write(&path, "not a picture").unwrap();
     let (labels, scores) = some_scores();
-    let interval = Interval { low: 0.7, high: 0.9 };
-    let figure = render::roc("Studies", &Roc::new(&labels, &scores).unwrap(), Some(interval), None).unwrap();
+    let curve = Roc::new(&labels, &scores).unwrap();
+    let figure = render::roc("Studies", &curve, Ok(Interval { low: 0.7, high: 0.9 }), None).unwrap();
     figure.save(&path).unwrap();
     assert!(image::open(&path).unwrap().into_rgb8() == *figure.image());
     assert_eq!(std::fs::read(&path).unwrap(), figure.png().unwrap());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file stays");
     assert!(figure.alt().contains("95 % CI 0.700–0.900"), "{}", figure.alt());
+    let none = render::roc("Studies", &curve, Err(Some(NoInterval::SameOnEveryDraw)), None).unwrap();
+    assert!(none.alt().contains("no interval: the same on every draw of patients"), "{}", none.alt());
 
     let nowhere = figure.save(folder.path().join("missing/roc.png")).unwrap_err();
     assert!(nowhere.to_string().contains("missing/roc.png"), "{nowhere}");

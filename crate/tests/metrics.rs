@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use humerus::Label;
-use humerus::metrics::{self, Confusion, Roc};
+use humerus::metrics::{self, Confusion, FEWEST_PATIENTS, NoInterval, Roc};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
@@ -19,6 +19,8 @@ struct Case {
     name: String,
     labels: Vec<Label>,
     scores: Vec<f64>,
+    /// Numbered from 0 in the order of the studies.
+    patients: Vec<usize>,
     threshold: f64,
 }
 
@@ -26,9 +28,16 @@ fn cases() -> Vec<Case> {
     let mut rng = ChaCha8Rng::seed_from_u64(20);
     let mut cases = Vec::new();
     // `steps`: how many distinct scores there may be; few make many ties.
-    for (n, steps, prevalence) in
-        [(20, 1_000_000, 0.5), (135, 1_000_000, 0.5), (300, 1_000_000, 0.1), (135, 10, 0.5), (60, 3, 0.7), (50, 1, 0.5)]
-    {
+    // `each`: studies of one patient.
+    for (n, steps, prevalence, each) in [
+        (20, 1_000_000, 0.5, 1),
+        (135, 1_000_000, 0.5, 1),
+        (300, 1_000_000, 0.1, 1),
+        (135, 10, 0.5, 2),
+        (60, 3, 0.7, 1),
+        (50, 1, 0.5, 1),
+        (200, 1_000_000, 0.5, 3),
+    ] {
         let labels: Vec<_> = (0..n).map(|_| Label::ALL[usize::from(rng.random_bool(prevalence))]).collect();
         let score = |label: &Label| {
             let raw: f64 = rng.random_range(0.0..1.0) * 0.7 + 0.3 * label.index() as f64;
@@ -37,6 +46,7 @@ fn cases() -> Vec<Case> {
         cases.push(Case {
             name: format!("{n} studies, {steps} steps"),
             scores: labels.iter().map(score).collect(),
+            patients: (0..n).map(|study| study / each).collect(),
             labels,
             threshold: 0.5,
         });
@@ -52,13 +62,15 @@ fn cases() -> Vec<Case> {
         ("only abnormal, all called", vec![abnormal; 3], vec![0.7, 0.8, 0.9]),
         ("one study", vec![abnormal], vec![0.2]),
     ] {
-        cases.push(Case { name: name.to_owned(), labels, scores, threshold: 0.5 });
+        let patients = (0..labels.len()).collect();
+        cases.push(Case { name: name.to_owned(), labels, scores, patients, threshold: 0.5 });
     }
     cases
 }
 
 fn draws(case: &Case, seed: u64) -> Vec<Vec<usize>> {
-    metrics::resamples(case.labels.len(), DRAWS, seed).collect()
+    let patients = case.patients.last().map_or(0, |last| last + 1);
+    metrics::resamples(patients, DRAWS, seed).collect()
 }
 
 fn ask_scikit_learn(python: &str, cases: &[Case]) -> Value {
@@ -69,6 +81,7 @@ fn ask_scikit_learn(python: &str, cases: &[Case]) -> Value {
                 "labels": case.labels.iter().map(|l| l.index()).collect::<Vec<_>>(),
                 "scores": case.scores,
                 "threshold": case.threshold,
+                "patients": case.patients,
                 "draws": draws(case, 3),
             })
         })
@@ -107,6 +120,7 @@ fn every_metric_equals_scikit_learn() {
     let reply = ask_scikit_learn(&python, &cases);
     let answers = reply["answers"].as_array().unwrap();
     assert_eq!(answers.len(), cases.len());
+    let mut compared = 0;
     for (case, theirs) in cases.iter().zip(answers) {
         let counts = Confusion::at(&case.labels, &case.scores, case.threshold).unwrap();
         let cells = [counts.true_negative, counts.false_positive, counts.false_negative, counts.true_positive];
@@ -117,6 +131,13 @@ fn every_metric_equals_scikit_learn() {
         same("precision", case, counts.precision(), &theirs["precision"]);
         same("f1", case, counts.f1(), &theirs["f1"]);
         same("kappa", case, counts.kappa(), &theirs["kappa"]);
+        if !theirs["wilson"].is_null() {
+            let right =
+                case.labels.iter().zip(&case.scores).map(|(l, s)| Some((*s >= case.threshold) == (l.index() == 1)));
+            let wilson = metrics::share_interval(&case.patients, &right.collect::<Vec<_>>()).unwrap();
+            same("Wilson, low", case, Some(wilson.low), &theirs["wilson"][0]);
+            same("Wilson, high", case, Some(wilson.high), &theirs["wilson"][1]);
+        }
         let loss = metrics::log_loss(&case.labels, &case.scores).unwrap();
         same("log loss", case, Some(loss), &theirs["log_loss"]);
         let auroc = metrics::auroc(&case.labels, &case.scores);
@@ -136,30 +157,78 @@ fn every_metric_equals_scikit_learn() {
         }
 
         // The same draws on both sides, so the interval is compared exactly and not by luck.
-        let seen = draws(case, 3).iter().filter(|d| d.iter().any(|&i| case.labels[i] != case.labels[d[0]])).count();
-        let interval = metrics::interval(&case.labels, &case.scores, metrics::auroc, DRAWS, 3);
-        assert_eq!(interval.is_some(), 2 * seen >= DRAWS, "{}", case.name);
-        if let Some(interval) = interval {
-            same("interval, low", case, Some(interval.low), &theirs["interval"][0]);
-            same("interval, high", case, Some(interval.high), &theirs["interval"][1]);
+        match metrics::interval(&case.labels, &case.scores, &case.patients, metrics::auroc, DRAWS, 3) {
+            Ok(interval) => {
+                compared += 1;
+                same("interval, low", case, Some(interval.low), &theirs["interval"][0]);
+                same("interval, high", case, Some(interval.high), &theirs["interval"][1]);
+            }
+            Err(NoInterval::FewPatients { normal, abnormal }) => assert!(normal.min(abnormal) < FEWEST_PATIENTS),
+            Err(NoInterval::SameOnEveryDraw) => assert_eq!(theirs["interval"][0], theirs["interval"][1]),
+            Err(why) => panic!("{}: {why}", case.name),
         }
     }
+    assert!(compared >= 5, "{compared} intervals compared");
     println!("{} cases equal scikit-learn {}", cases.len(), reply["sklearn"]);
 }
 
+/// How often an interval is given, and how often one that is given holds the truth.
+fn coverage(repeats: u64, mut one: impl FnMut(u64) -> Option<bool>) -> (f64, f64) {
+    let found: Vec<bool> = (0..repeats).filter_map(&mut one).collect();
+    let held = found.iter().filter(|held| **held).count();
+    (found.len() as f64 / repeats as f64, held as f64 / found.len().max(1) as f64)
+}
+
 #[test]
-fn the_interval_covers_the_true_auroc_about_as_often_as_it_says() {
-    // Scores uniform on 0..1 for normal, 0.5..1.5 for abnormal: true AUROC 1 − 0.5²/2 = 0.875.
+fn an_interval_of_the_auroc_is_never_given_for_ten_studies_and_holds_the_truth_where_it_is_given() {
+    // Scores uniform on 0..1 for normal, shift..1 + shift for abnormal: true AUROC 1 − (1 − shift)²/2.
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let labels: Vec<_> = (0..80).map(|i| Label::ALL[i % 2]).collect();
-    let repeats = 150;
-    let covered = (0..repeats)
-        .filter(|&seed| {
-            let scores: Vec<f64> = labels.iter().map(|l| rng.random_range(0.0..1.0) + 0.5 * l.index() as f64).collect();
-            let interval = metrics::interval(&labels, &scores, metrics::auroc, 200, seed).unwrap();
-            (interval.low..=interval.high).contains(&0.875)
-        })
-        .count();
-    let share = covered as f64 / repeats as f64;
-    assert!((0.89..=0.985).contains(&share), "covered {share}");
+    for (studies, auroc, expected) in [
+        (10, 0.95, (0.0, 0.0)),
+        (20, 0.95, (0.6, 0.85)),
+        (40, 0.75, (0.99, 0.88)),
+        (40, 0.95, (0.9, 0.85)),
+        (80, 0.875, (0.99, 0.88)),
+    ] {
+        let labels: Vec<_> = (0..studies).map(|i| Label::ALL[i % 2]).collect();
+        let patients: Vec<_> = (0..studies).collect();
+        let shift = 1.0 - f64::sqrt(2.0 * (1.0 - auroc));
+        let (given, held) = coverage(250, |seed| {
+            let score = |label: &Label| rng.random_range(0.0..1.0) + shift * label.index() as f64;
+            let scores: Vec<f64> = labels.iter().map(score).collect();
+            let interval = metrics::interval(&labels, &scores, &patients, metrics::auroc, 200, seed).ok()?;
+            Some((interval.low..=interval.high).contains(&auroc))
+        });
+        println!("{studies} studies, AUROC {auroc}: given {given:.3}, held {held:.3}");
+        assert!(given >= expected.0 && held >= expected.1, "{studies} studies, AUROC {auroc}: {given:.3}, {held:.3}");
+        assert!(studies > 10 || given == 0.0);
+    }
+}
+
+#[test]
+fn an_interval_of_a_share_holds_the_truth_also_where_studies_of_a_patient_are_alike() {
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    // Each patient decides for all his studies, in `alike` of the patients; the others' studies are drawn one by one.
+    for (patients, each, truth, alike) in [
+        (3, 1, 0.9, 0.0),
+        (10, 1, 0.7, 0.0),
+        (20, 1, 0.95, 0.0),
+        (30, 3, 0.8, 1.0),
+        (60, 2, 0.9, 0.5),
+        (40, 4, 0.5, 0.7),
+    ] {
+        let of: Vec<usize> = (0..patients * each).map(|study| study / each).collect();
+        let (given, held) = coverage(2000, |_| {
+            let mut hits = Vec::new();
+            for _ in 0..patients {
+                let one = rng.random_bool(truth);
+                let all = rng.random_bool(alike);
+                hits.extend((0..each).map(|_| Some(if all { one } else { rng.random_bool(truth) })));
+            }
+            let interval = metrics::share_interval(&of, &hits).unwrap();
+            Some((interval.low..=interval.high).contains(&truth))
+        });
+        println!("{patients} patients of {each}, share {truth}: held {held:.3}");
+        assert!(given == 1.0 && held >= 0.92, "{patients} patients of {each}, share {truth}: {held:.3}");
+    }
 }

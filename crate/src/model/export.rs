@@ -9,6 +9,7 @@ use tch::{CModule, Device, Kind, Tensor};
 
 use super::checkpoint::{Model, ModelCard, write_atomically};
 use super::{Classifier, Head, Mode};
+use crate::counted;
 use crate::error::{Error, Result};
 
 /// Name of a model file in a folder for the hub.
@@ -101,9 +102,10 @@ impl ModelCard {
             Some(metrics) => {
                 let _ = write!(
                     text,
-                    "{} held-out studies ({} films) of patients that were not trained on; 95 % bootstrap intervals over studies. A study's \
+                    "{} ({}) of patients that were not trained on; 95 % intervals over patients. A study's \
                      probability is the mean of its views'.\n\n| figure | value |\n|---|---|\n",
-                    metrics.studies, metrics.views
+                    counted(metrics.studies, "held-out study"),
+                    counted(metrics.views, "film")
                 );
                 for (name, estimate) in metrics.rows() {
                     let _ = writeln!(text, "| {name} | {estimate} |");

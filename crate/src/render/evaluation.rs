@@ -6,14 +6,26 @@ use super::colour::{AXIS, BLUE, Colours, INK, PAPER, VERMILLION, text_on};
 use super::grid::{Head, MARGIN};
 use super::text::{BODY, NOTE, Typeface};
 use super::{Figure, nothing, percent};
-use crate::metrics::{Confusion, Interval, Roc};
+use crate::metrics::{Confusion, Interval, NoInterval, Roc};
 use crate::{Error, Result};
 
-/// The ROC curve with its area, the area's 95 % interval, chance, and the operating point at `threshold`.
+/// What a line of the ROC's legend stands for.
+enum Line {
+    Curve,
+    Chance,
+    Point,
+}
+
+/// The ROC curve with its area, the area's 95 % interval or why there is none, chance, and the operating point at `threshold`.
 ///
 /// # Errors
 /// [`Error::Figure`] if the curve has fewer than two points.
-pub fn roc(title: &str, curve: &Roc, interval: Option<Interval>, threshold: Option<f64>) -> Result<Figure> {
+pub fn roc(
+    title: &str,
+    curve: &Roc,
+    interval: Result<Interval, Option<NoInterval>>,
+    threshold: Option<f64>,
+) -> Result<Figure> {
     if curve.points.len() < 2 {
         return Err(nothing("curve"));
     }
@@ -37,23 +49,28 @@ pub fn roc(title: &str, curve: &Roc, interval: Option<Interval>, threshold: Opti
     canvas.stroke(&line, 3.0, BLUE, None);
 
     let mut area_text = format!("AUROC {:.3}", curve.auroc);
-    if let Some(Interval { low, high }) = interval {
-        area_text += &format!(" (95 % CI {low:.3}–{high:.3})");
+    let mut entries = Vec::new();
+    match interval {
+        Ok(Interval { low, high }) => area_text += &format!(" (95 % CI {low:.3}–{high:.3})"),
+        Err(Some(why)) => entries.push((None, format!("no interval: {why}"))),
+        Err(None) => {}
     }
-    let mut entries = vec![area_text.clone(), "chance".to_owned()];
     let mut alt = format!("{title}: ROC curve, {area_text}");
+    entries.iter().for_each(|(_, reason)| alt += &format!(", {reason}"));
+    entries.insert(0, (Some(Line::Curve), area_text));
+    entries.push((Some(Line::Chance), "chance".to_owned()));
     if let Some(threshold) = threshold {
         let point = curve.at(threshold);
         let at = axes.at(point.false_positive_rate, point.true_positive_rate);
         canvas.mark(Mark::Disc, at, 17.0, PAPER);
         canvas.mark(Mark::Disc, at, 13.0, VERMILLION);
-        let (sensitivity, specificity) = (point.sensitivity(), point.specificity());
-        entries.push(format!("operating point: abnormal at {} or above", short(threshold)));
-        entries.push(format!("sensitivity {sensitivity:.3}, specificity {specificity:.3}"));
-        alt += &format!("; at {threshold:.3}: {}", entries[3]);
+        let rates = format!("sensitivity {:.3}, specificity {:.3}", point.sensitivity(), point.specificity());
+        alt += &format!("; at {threshold:.3}: {rates}");
+        entries.push((Some(Line::Point), format!("operating point: abnormal at {} or above", short(threshold))));
+        entries.push((None, rates));
     }
     // The legend goes where a curve is not: below a good one, above one worse than chance.
-    let box_width = face.widest(entries.iter().map(String::as_str), NOTE) + 56;
+    let box_width = face.widest(entries.iter().map(|(_, text)| text.as_str()), NOTE) + 56;
     let box_height = entries.len() as i32 * 24 + 16;
     let legend = if curve.auroc >= 0.5 {
         Rect::new(area.right() - box_width - 12, area.bottom() - box_height - 12, box_width, box_height)
@@ -62,13 +79,13 @@ pub fn roc(title: &str, curve: &Roc, interval: Option<Interval>, threshold: Opti
     };
     canvas.rect(legend, PAPER);
     canvas.frame(legend, 1, super::colour::GRID);
-    for (i, entry) in entries.iter().enumerate() {
+    for (i, (line, entry)) in entries.iter().enumerate() {
         let (x, y) = ((legend.x + 12) as f32, (legend.y + 20 + 24 * i as i32) as f32);
-        match i {
-            0 => canvas.stroke(&[(x, y), (x + 26.0, y)], 3.0, BLUE, None),
-            1 => canvas.stroke(&[(x, y), (x + 26.0, y)], 1.5, AXIS, Some((2.0, 4.0))),
-            2 => canvas.mark(Mark::Disc, (x + 13.0, y), 13.0, VERMILLION),
-            _ => {}
+        match line {
+            Some(Line::Curve) => canvas.stroke(&[(x, y), (x + 26.0, y)], 3.0, BLUE, None),
+            Some(Line::Chance) => canvas.stroke(&[(x, y), (x + 26.0, y)], 1.5, AXIS, Some((2.0, 4.0))),
+            Some(Line::Point) => canvas.mark(Mark::Disc, (x + 13.0, y), 13.0, VERMILLION),
+            None => {}
         }
         let style = NOTE.coloured(INK);
         canvas.text(x + 36.0, y + style.half_capital(), entry, style, Anchor::Start);

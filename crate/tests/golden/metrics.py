@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import sklearn
+from scipy.stats import binomtest
 from sklearn import metrics
 
 warnings.filterwarnings("ignore")
@@ -33,12 +34,18 @@ def answer(case):
         "auroc": None,
         "roc": None,
         "interval": None,
+        "wilson": None,
     }
+    right = (labels == decisions)
+    if len(set(case["patients"])) == len(labels):
+        found = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
+        out["wilson"] = [found.low, found.high]
     if len(set(labels.tolist())) == 2:
         out["auroc"] = finite(metrics.roc_auc_score(labels, scores))
         rates = metrics.roc_curve(labels, scores, drop_intermediate=False)
         out["roc"] = [[f, t, None if math.isinf(s) else s] for f, t, s in zip(*(r.tolist() for r in rates))]
-        drawn = [np.array(draw) for draw in case["draws"]]
+        patients = np.array(case["patients"])
+        drawn = [np.concatenate([np.flatnonzero(patients == patient) for patient in draw]) for draw in case["draws"]]
         values = [metrics.roc_auc_score(labels[d], scores[d]) for d in drawn if len(set(labels[d].tolist())) == 2]
         out["interval"] = np.percentile(values, [2.5, 97.5]).tolist()
     return out
