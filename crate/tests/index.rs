@@ -319,6 +319,38 @@ fn copies_stay_together_where_the_split_is_ours() {
 }
 
 #[test]
+fn an_audit_after_folds_or_a_tune_split_deals_no_study_again() {
+    let set = TestSet::new();
+    for n in 0..48 {
+        set.film(&format!("{}/film{n:03}.png", n % 2), n);
+    }
+    // A copy that is in another block, so that an audit has something to join.
+    set.film("0/film500.png", 2);
+    let index = dataset::index(set.root()).unwrap();
+    let nowhere = AuditOptions { folder: None };
+    let dealt =
+        split::k_folds(&index, 3, 0).unwrap().into_iter().chain([split::hold_out_tune(&index, 0.3, 5).unwrap()]);
+    for (at, dealt) in dealt.enumerate() {
+        let before: Vec<Split> = dealt.studies.iter().map(|study| study.split).collect();
+        let audited = dealt.audited(&nowhere, &|_, _| ()).unwrap();
+        assert!(audited.audited);
+        assert_eq!(audited.studies.iter().map(|study| study.split).collect::<Vec<_>>(), before, "dealt {at}");
+    }
+    // A copy that came to lie in two splits is then named, with what would have helped.
+    let mut torn = split::k_folds(&index, 3, 0).unwrap().remove(0);
+    let copies: Vec<usize> = (0..torn.studies.len())
+        .filter(|&at| {
+            torn.studies[at].views[0].path.ends_with("0/film500.png")
+                || torn.studies[at].views[0].path.ends_with("0/film002.png")
+        })
+        .collect();
+    torn.studies[copies[0]].split = Split::Train;
+    torn.studies[copies[1]].split = Split::Valid;
+    let error = dataset::refuse_leaks(&torn, &[]).unwrap_err().to_string();
+    assert!(error.contains("before folds are dealt"), "{error}");
+}
+
+#[test]
 fn films_of_opposite_labels_that_are_one_inverted_and_undecodable_ones_are_found() {
     let set = TestSet::new();
     for n in 0..6 {

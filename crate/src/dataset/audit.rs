@@ -41,7 +41,7 @@ impl Index {
     /// - Pictures that cannot be decoded move from the studies to [`Index::skipped`].
     /// - Films that look inverted, and films that are copies of each other although their files differ, become warnings.
     /// - Groups that share a copy are joined. A split that is ours is dealt again, so that no copy is in two splits; an
-    ///   official split stays.
+    ///   official split stays, and so do folds and a tune split that were dealt before.
     ///
     /// Each film is compared with the 24 that look most like it. Holds about 9 kB a film. `progress` hears how many films of how many are decoded, from any thread.
     ///

@@ -39,7 +39,7 @@ pub(super) fn same_content(index: &Index) -> Vec<Vec<PathBuf>> {
     copies
 }
 
-/// Joins the groups of copies, and deals the split again if it is ours.
+/// Joins the groups of copies, and deals the split again if it is ours and nobody has dealt it on purpose.
 pub(super) fn keep_together(index: &mut Index) {
     let at: HashMap<&Path, usize> = index
         .studies
@@ -52,8 +52,9 @@ pub(super) fn keep_together(index: &mut Index) {
         .iter()
         .map(|films| films.iter().filter_map(|film| at.get(film.as_path()).copied()).collect())
         .collect();
-    groups::join(&mut index.studies, &sets, index.official_split);
-    if !index.official_split {
+    let stays = index.official_split || index.fixed_split;
+    groups::join(&mut index.studies, &sets, stays);
+    if !stays {
         split::deal_valid(&mut index.studies);
     }
 }

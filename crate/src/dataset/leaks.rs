@@ -69,9 +69,9 @@ pub fn trainable(index: &Index, allow: &[Leak]) -> Result<Index> {
         index.clone()
     } else {
         // A split that the caller has looked at is not dealt again behind his back.
-        let fixed = Index { official_split: true, ..index.clone() };
+        let fixed = Index { fixed_split: true, ..index.clone() };
         let audited = fixed.audited(&AuditOptions::default(), &|_, _| ())?;
-        Index { official_split: index.official_split, ..audited }
+        Index { fixed_split: index.fixed_split, ..audited }
     };
     refuse_leaks(&index, allow)?;
     Ok(index)
@@ -91,8 +91,14 @@ pub fn refuse_leaks(index: &Index, allow: &[Leak]) -> Result<()> {
         };
         let paths: Vec<String> = first.paths.iter().take(2).map(|path| path.display().to_string()).collect();
         let more = if found.len() > 1 { format!(", and {} more such", found.len() - 1) } else { String::new() };
-        let is_mendable = leak == Leak::DuplicatesAcrossSplits && !index.official_split;
-        let mend = if is_mendable { "; `Index::audited` deals the split so that copies stay together" } else { "" };
+        let mend = match leak {
+            Leak::DuplicatesAcrossSplits if index.official_split => "",
+            Leak::DuplicatesAcrossSplits if index.fixed_split => {
+                "; `Index::audited`, before folds are dealt, keeps copies together"
+            }
+            Leak::DuplicatesAcrossSplits => "; `Index::audited` deals the split so that copies stay together",
+            _ => "",
+        };
         return Err(Error::Split(format!(
             "{} ({}){more}{mend}; to train all the same, allow {leak} (--allow {leak}, TrainOptions::allow)",
             first.message,

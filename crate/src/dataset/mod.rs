@@ -142,6 +142,8 @@ pub struct Index {
     pub warnings: Vec<Warning>,
     /// Whether the data set came with its split. If not, ours deals whole groups and may be dealt again.
     pub official_split: bool,
+    /// Whether the split was dealt on purpose, by [`split::k_folds`] or [`split::hold_out_tune`]: nothing deals it again.
+    pub fixed_split: bool,
     /// Whether every film has been decoded and compared with all others: see [`Index::audited`].
     pub audited: bool,
     /// The sets of films that are copies of each other: of the same content, and once audited nearly identical ones too.
@@ -257,6 +259,7 @@ fn settle(root: &Path, layout: Layout, found: Found) -> Index {
         companions,
         warnings,
         official_split,
+        fixed_split: false,
         audited: false,
         copies: Vec::new(),
     };

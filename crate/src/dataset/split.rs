@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{Index, duplicates};
 use crate::study::{Label, Split, Study};
-use crate::{Error, Result};
+use crate::{Error, Result, counted};
 
 /// Orders that are tried; more bring little, and 64 take milliseconds on the whole of MURA.
 const TRIES: usize = 64;
@@ -28,6 +28,7 @@ pub fn hold_out_tune(index: &Index, fraction: f64, seed: u64) -> Result<Index> {
     if !Label::ALL.iter().all(|label| tuned.iter().any(|study| study.label == *label)) {
         hold_out(&mut index.studies, Split::Train, Split::Tune, fraction, seed)?;
     }
+    index.fixed_split = true;
     Ok(index)
 }
 
@@ -46,21 +47,24 @@ pub(super) fn deal_valid(studies: &mut [Study]) {
 ///
 /// Folds are dealt as [`hold_out_tune`] deals: whole groups, both labels in proportion, the same ones for the same `seed`.
 /// Of a data set with an official split the held-out studies are left out of every fold, so that they stay unseen while
-/// folds choose between recipes.
+/// folds choose between recipes. Nothing deals them again: audit the index first ([`Index::audited`]), so that copies are in one fold.
 ///
 /// # Errors
-/// [`Error::Setting`] if `k` is below 2; [`Error::Split`] if a fold would lack a label.
+/// [`Error::Setting`] if `k` is below 2 or above the number of patients and blocks; [`Error::Split`] if a fold would lack a label.
 pub fn k_folds(index: &Index, k: usize, seed: u64) -> Result<Vec<Index>> {
     if k < 2 {
         return Err(Error::setting("folds", "2 or more", k));
     }
-    let mut all = index.clone();
+    let mut all = Index { fixed_split: true, ..index.clone() };
     if index.official_split {
         all.studies.retain(|study| study.split != Split::Valid);
     }
     let mut groups: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
     for study in &all.studies {
         groups.entry(&study.group).or_default()[study.label.index()] += 1;
+    }
+    if k > groups.len() {
+        return Err(Error::setting("folds", format!("at most {}, the number of patients or blocks", groups.len()), k));
     }
     let counts: Vec<[usize; 2]> = groups.values().copied().collect();
     let shares = deal(&counts, &vec![1.0 / k as f64; k], seed);
@@ -69,8 +73,9 @@ pub fn k_folds(index: &Index, k: usize, seed: u64) -> Result<Vec<Index>> {
     for (fold, label) in (0..k).flat_map(|fold| Label::ALL.map(|label| (fold, label))) {
         if !all.studies.iter().zip(&folds).any(|(study, at)| *at == fold && study.label == label) {
             return Err(Error::Split(format!(
-                "{} patients or blocks cannot be divided into {k} folds so that each has both labels",
-                fold_of.len()
+                "{} cannot be divided into {} so that each has both labels",
+                patients_or_blocks(fold_of.len()),
+                counted(k, "fold")
             )));
         }
     }
@@ -176,14 +181,19 @@ fn mend(groups: &[[usize; 2]], shares: &mut [usize]) -> Result<()> {
             None => {
                 let [normal, abnormal] = Label::ALL.map(|label| held(shares, 0, label) + held(shares, 1, label));
                 return Err(Error::Split(format!(
-                    "{} patients or blocks with {normal} normal and {abnormal} abnormal studies cannot be divided so that \
-                     both sides have both labels",
-                    groups.len()
+                    "{} with {normal} normal and {} cannot be divided so that both sides have both labels",
+                    patients_or_blocks(groups.len()),
+                    counted(abnormal, "abnormal study")
                 )));
             }
         }
     }
     Ok(())
+}
+
+/// `1 patient or block`, `2 patients or blocks`.
+fn patients_or_blocks(n: usize) -> String {
+    format!("{} or block{}", counted(n, "patient"), if n == 1 { "" } else { "s" })
 }
 
 /// Checks that no patient (or block of images) is in two splits, and no film or study there twice. Called by every
@@ -243,6 +253,7 @@ mod tests {
             companions: Vec::new(),
             warnings: Vec::new(),
             official_split: false,
+            fixed_split: false,
             audited: true,
             copies: Vec::new(),
         }
@@ -282,6 +293,16 @@ mod tests {
             let held = hold_out_tune(&all, 0.05, seed).unwrap();
             assert_eq!((counts(&held, Split::Train), counts(&held, Split::Tune)), ([1, 1], [1, 1]));
         }
+    }
+
+    #[test]
+    fn more_folds_than_patients_are_refused_before_anything_is_made_of_them() {
+        let all = index((0..12).map(|n| (n / 2, label(n))));
+        for k in [0, 1, 7, 4_000_000_000, usize::MAX] {
+            let error = k_folds(&all, k, 0).unwrap_err().to_string();
+            assert!(error.starts_with("folds: expected "), "{k}: {error}");
+        }
+        assert_eq!(k_folds(&all, 2, 0).unwrap().len(), 2);
     }
 
     #[test]

@@ -172,6 +172,7 @@ mod tests {
             companions: Vec::new(),
             warnings: Vec::new(),
             official_split: true,
+            fixed_split: false,
             audited: true,
             copies: Vec::new(),
         };
