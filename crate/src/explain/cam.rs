@@ -119,14 +119,14 @@ pub fn film_cam(model: &Model, path: impl AsRef<Path>, class: Label, layer: &str
     })
 }
 
-/// How much of a heat map lies where the fracture is.
+/// How much of a heat map lies where the fracture is. Only the film counts, not the bars of a letterbox beside it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Localisation {
-    /// Share of the map's sum inside the dilated mask, `0.0..=1.0`; 0 for a map without evidence.
+    /// Share of the map's sum over the film that is inside the dilated mask, `0.0..=1.0`; 0 for a map without evidence there.
     pub energy_share: f64,
-    /// Share of the film's area that the dilated mask covers.
+    /// Share of the film's area that the dilated mask covers, `0.0..=1.0`.
     pub area_share: f64,
-    /// Whether the map's peak lies inside the dilated mask: the pointing game (Zhang et al., arXiv:1608.00507).
+    /// Whether the map's peak over the film lies inside the dilated mask: the pointing game (Zhang et al., arXiv:1608.00507).
     pub peak_inside: bool,
 }
 
@@ -138,18 +138,18 @@ impl Localisation {
 }
 
 /// Compares a heat map with the fracture's mask, laid over the network's square by [`crate::preprocess::Preprocess::mask`] and dilated
-/// by one cell of the map in every direction, since a map cannot be sharper than its cells.
+/// by one cell of the map in every direction, since a map cannot be sharper than its cells. `film` says which part of the square
+/// the film fills; the rest, where no fracture can be, counts neither as energy nor as area.
 ///
 /// # Errors
-/// [`Error::Shape`] if the mask is smaller than the map.
-pub fn localisation(map: &Map, mask: &GrayImage) -> Result<Localisation> {
+/// [`Error::Shape`] if the mask is smaller than the map or than the square that the film lies in.
+pub fn localisation(map: &Map, mask: &GrayImage, film: &Placement) -> Result<Localisation> {
     let (w, h) = (mask.width() as usize, mask.height() as usize);
-    if w < map.width || h < map.height {
-        return Err(Error::Shape {
-            what: "mask",
-            expected: format!("at least the map's {} x {}", map.width, map.height),
-            got: vec![w as i64, h as i64],
-        });
+    let (left, top, width, height) = (film.left as usize, film.top as usize, film.width as usize, film.height as usize);
+    let (least_w, least_h) = (map.width.max(left + width), map.height.max(top + height));
+    if w < least_w || h < least_h {
+        let expected = format!("at least {least_w} x {least_h}, as the map and the film in it");
+        return Err(Error::Shape { what: "mask", expected, got: vec![w as i64, h as i64] });
     }
     let bytes = Tensor::from_slice(mask.as_raw()).view([1, 1, h as i64, w as i64]);
     let inside = bytes.ge(128).to_kind(Kind::Float);
@@ -158,14 +158,21 @@ pub fn localisation(map: &Map, mask: &GrayImage) -> Result<Localisation> {
     let inside = inside.max_pool2d([2 * rows + 1, 2 * columns + 1], [1, 1], [rows, columns], [1, 1], false).view([-1]);
     let inside = Vec::<f32>::try_from(inside.to_device(Device::Cpu))?;
     let full = map.resized(w, h);
-    let total: f64 = full.values.iter().map(|&v| f64::from(v)).sum();
-    let energy: f64 = full.values.iter().zip(&inside).map(|(&v, &i)| f64::from(v * i)).sum();
-    let area: f64 = inside.iter().map(|&i| f64::from(i)).sum();
-    let peak = full.values.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(at, _)| at);
+    let pixels = (top..top + height).flat_map(|y| (left..left + width).map(move |x| y * w + x));
+    let (mut total, mut energy, mut area, mut peak) = (0.0, 0.0, 0.0, None);
+    for at in pixels {
+        let (value, inside) = (f64::from(full.values[at]), f64::from(inside[at]));
+        total += value;
+        energy += value * inside;
+        area += inside;
+        if peak.is_none_or(|(highest, _)| value > highest) {
+            peak = Some((value, inside > 0.5));
+        }
+    }
     Ok(Localisation {
         energy_share: if total > 0.0 { energy / total } else { 0.0 },
-        area_share: area / (w * h) as f64,
-        peak_inside: total > 0.0 && peak.is_some_and(|at| inside[at] > 0.5),
+        area_share: area / (width * height) as f64,
+        peak_inside: total > 0.0 && peak.is_some_and(|(_, inside)| inside),
     })
 }
 
@@ -175,6 +182,7 @@ mod tests {
 
     use super::*;
     use crate::model::{Architecture, Head};
+    use crate::preprocess::{Fit, Preprocess};
 
     fn network(head: Head) -> Classifier {
         Classifier::new(Architecture::DenseNet121, head, 3, Device::Cpu)
@@ -257,18 +265,48 @@ mod tests {
     #[test]
     fn energy_on_the_mask_counts_and_energy_far_from_it_does_not() {
         let mask = GrayImage::from_fn(32, 32, |x, y| Luma([if x < 4 && y < 4 { 255 } else { 0 }]));
+        let whole = Placement { image: (32, 32), left: 0, top: 0, width: 32, height: 32 };
         let map = |at: usize| {
             let mut values = vec![0.0; 64];
             values[at] = 1.0;
             Map::new(8, 8, values).unwrap()
         };
-        let on = localisation(&map(0), &mask).unwrap();
+        let on = localisation(&map(0), &mask, &whole).unwrap();
         assert!(on.peak_inside && on.energy_share > 0.9, "{on:?}");
         assert_eq!(on.area_share, 64.0 / 1024.0);
         assert!(on.concentration().unwrap() > 10.0);
-        let off = localisation(&map(63), &mask).unwrap();
+        let off = localisation(&map(63), &mask, &whole).unwrap();
         assert_eq!((off.peak_inside, off.energy_share), (false, 0.0));
-        let none = localisation(&Map::new(8, 8, vec![0.0; 64]).unwrap(), &mask).unwrap();
+        let none = localisation(&Map::new(8, 8, vec![0.0; 64]).unwrap(), &mask, &whole).unwrap();
         assert_eq!((none.peak_inside, none.energy_share), (false, 0.0));
+        let too_large = Placement { left: 8, ..whole };
+        assert!(matches!(localisation(&map(0), &mask, &too_large), Err(Error::Shape { .. })));
+    }
+
+    #[test]
+    fn a_uniform_map_is_chance_on_a_film_of_any_shape() {
+        for (width, height) in [(373, 454), (454, 373), (512, 89), (96, 400), (224, 224)] {
+            for fit in [Fit::Letterbox, Fit::Stretch] {
+                let preprocess = Preprocess { fit, ..Preprocess::default() };
+                let place = preprocess.placement(width, height);
+                let (x, y, w, h) = (width / 3, height / 4, width / 5 + 1, height / 6 + 1);
+                let on_film = |i, j| if (x..x + w).contains(&i) && (y..y + h).contains(&j) { 255 } else { 0 };
+                let mask = preprocess.mask(&GrayImage::from_fn(width, height, |i, j| Luma([on_film(i, j)])));
+                // Even over the whole square, and even over the film with nothing in the bars.
+                let even = Map::new(28, 28, vec![1.0; 28 * 28]).unwrap();
+                let film_only = (0..224 * 224u32).map(|at| {
+                    let (x, y) = (at % 224, at / 224);
+                    let on = (place.left..place.left + place.width).contains(&x)
+                        && (place.top..place.top + place.height).contains(&y);
+                    f32::from(u8::from(on))
+                });
+                let film_only = Map::new(224, 224, film_only.collect()).unwrap();
+                for map in [even, film_only] {
+                    let found = localisation(&map, &mask, &place).unwrap();
+                    let times = found.concentration().unwrap();
+                    assert!((times - 1.0).abs() < 1e-6, "{width} x {height}, {fit:?}: {times}");
+                }
+            }
+        }
     }
 }

@@ -12,13 +12,13 @@ use crate::model::Model;
 /// How patterns are found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FilterOptions {
-    /// Side of the patterns in pixels, at least 64. Default 96.
+    /// Side of the patterns in pixels, 64 to 1024. Default 96.
     pub size: u32,
-    /// Steps of ascent. Default 30.
+    /// Steps of ascent, 1 to 10,000. Default 30.
     pub steps: usize,
-    /// Step length, as a fraction of the grey range, for a gradient of unit RMS. Default 0.03.
+    /// Step length, as a fraction of the grey range, for a gradient of unit RMS; above 0, at most 1. Default 0.03.
     pub rate: f64,
-    /// Largest random shift in pixels before each step, against checkerboards. Default 4.
+    /// Largest random shift in pixels before each step, against checkerboards; 0, which is none, to half the size. Default 4.
     pub jitter: i64,
     /// Seeds noise and jitter. Default 0.
     pub seed: u64,
@@ -27,6 +27,29 @@ pub struct FilterOptions {
 impl Default for FilterOptions {
     fn default() -> Self {
         FilterOptions { size: 96, steps: 30, rate: 0.03, jitter: 4, seed: 0 }
+    }
+}
+
+impl FilterOptions {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// [`Error::Setting`].
+    pub fn validate(&self) -> Result<()> {
+        if !(64..=1024).contains(&self.size) {
+            return Err(Error::setting("size", "64 to 1024 pixels", self.size));
+        }
+        if !(1..=10_000).contains(&self.steps) {
+            return Err(Error::setting("steps", "1 to 10000", self.steps));
+        }
+        if !(self.rate > 0.0 && self.rate <= 1.0) {
+            return Err(Error::setting("rate", "above 0, at most 1", self.rate));
+        }
+        let most = i64::from(self.size / 2);
+        if !(0..=most).contains(&self.jitter) {
+            return Err(Error::setting("jitter", format!("0 to {most} pixels, half the size"), self.jitter));
+        }
+        Ok(())
     }
 }
 
@@ -45,9 +68,7 @@ pub fn filter_patterns(
     if channels.is_empty() {
         return Err(Error::setting("channels", "at least one", 0));
     }
-    if !(64..=1024).contains(&options.size) {
-        return Err(Error::setting("size", "64 to 1024 pixels", options.size));
-    }
+    options.validate()?;
     let excited = ascend(model, layer, channels, options)?;
     let side = i64::from(options.size);
     let films = excited.view([-1, side * side]);
@@ -144,5 +165,26 @@ mod tests {
         let options = FilterOptions { size: 64, steps: 1, ..FilterOptions::default() };
         let error = filter_patterns(&model, "features.conv0", &[64], &options).unwrap_err().to_string();
         assert_eq!(error, "channel: expected 0 to 63, got 64");
+    }
+
+    #[test]
+    fn options_out_of_their_range_are_refused_and_no_jitter_is_none() {
+        let model = untrained(Head::Linear { classes: 2 }, 64);
+        let usual = FilterOptions { size: 64, steps: 1, ..FilterOptions::default() };
+        let with = |options: &FilterOptions| filter_patterns(&model, "features.conv0", &[0], options);
+        for (options, what) in [
+            (FilterOptions { jitter: -1, ..usual.clone() }, "jitter: expected 0 to 32 pixels, half the size, got -1"),
+            (FilterOptions { jitter: i64::MAX, ..usual.clone() }, "jitter: expected 0 to 32"),
+            (FilterOptions { steps: 0, ..usual.clone() }, "steps: expected 1 to 10000, got 0"),
+            (FilterOptions { steps: usize::MAX, ..usual.clone() }, "steps: expected 1 to 10000"),
+            (FilterOptions { size: 0, ..usual.clone() }, "size: expected 64 to 1024 pixels, got 0"),
+            (FilterOptions { size: u32::MAX, ..usual.clone() }, "size: expected 64 to 1024 pixels"),
+            (FilterOptions { rate: f64::NAN, ..usual.clone() }, "rate: expected above 0, at most 1, got NaN"),
+            (FilterOptions { rate: -0.1, ..usual.clone() }, "rate: expected above 0"),
+        ] {
+            let error = with(&options).unwrap_err().to_string();
+            assert!(error.starts_with(what), "{error}");
+        }
+        assert_eq!(with(&FilterOptions { jitter: 0, ..usual }).unwrap().len(), 1);
     }
 }

@@ -18,40 +18,45 @@ pub struct Localised {
     pub films: Vec<(std::path::PathBuf, Localisation)>,
 }
 
-/// Means over the films; all are NaN where there is no film.
+/// Means over the films; `None` where there is no film.
 impl Localised {
     /// Mean share of the maps' energy inside the dilated masks.
-    pub fn energy_share(&self) -> f64 {
+    pub fn energy_share(&self) -> Option<f64> {
         self.mean(|l| l.energy_share)
     }
 
     /// Mean share of the films' area that the dilated masks cover: the energy share that chance would reach.
-    pub fn area_share(&self) -> f64 {
+    pub fn area_share(&self) -> Option<f64> {
         self.mean(|l| l.area_share)
     }
 
-    /// Mean energy share over mean area share: 1 is chance.
-    pub fn concentration(&self) -> f64 {
-        self.energy_share() / self.area_share()
+    /// Mean energy share over mean area share: 1 is chance. `None` also where all masks are empty.
+    pub fn concentration(&self) -> Option<f64> {
+        let (energy, area) = (self.energy_share()?, self.area_share()?);
+        (area > 0.0).then(|| energy / area)
     }
 
     /// Share of films whose peak lies inside the dilated mask: the pointing game.
-    pub fn pointing(&self) -> f64 {
+    pub fn pointing(&self) -> Option<f64> {
         self.mean(|l| f64::from(u8::from(l.peak_inside)))
     }
 
-    fn mean(&self, of: impl Fn(&Localisation) -> f64) -> f64 {
-        self.films.iter().map(|(_, l)| of(l)).sum::<f64>() / self.films.len() as f64
+    fn mean(&self, of: impl Fn(&Localisation) -> f64) -> Option<f64> {
+        let sum: f64 = self.films.iter().map(|(_, l)| of(l)).sum();
+        (!self.films.is_empty()).then(|| sum / self.films.len() as f64)
     }
 }
 
 impl fmt::Display for Localised {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.films.is_empty() {
+        let (Some(energy), Some(area)) = (self.energy_share(), self.area_share()) else {
             return f.write_str("no true positive with a known fracture");
+        };
+        write!(f, "energy {energy:.3}, area {area:.3}: ")?;
+        match self.concentration() {
+            Some(times) => write!(f, "energy over area {times:.2} times"),
+            None => f.write_str("the fractures cover no pixel of the films"),
         }
-        let (energy, area, times) = (self.energy_share(), self.area_share(), self.concentration());
-        write!(f, "energy {energy:.3}, area {area:.3}: energy over area {times:.2} times")
     }
 }
 
@@ -73,7 +78,23 @@ pub fn localise(model: &Model, films: &[ViewScore], layer: &str) -> Result<Local
         let mask = mask
             .map(|mask| model.card.preprocess.mask(&mask))
             .ok_or_else(|| Error::setting("film", "a known fracture", score.path.display()))?;
-        Ok((score.path.clone(), localisation(&cam.map, &mask)?))
+        Ok((score.path.clone(), localisation(&cam.map, &mask, &cam.placement)?))
     });
     Ok(Localised { layer: layer.to_owned(), films: films.collect::<Result<_>>()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn means_over_no_film_are_none_and_said_in_words() {
+        let mut found = Localised { layer: "features.denseblock2".to_owned(), films: Vec::new() };
+        assert_eq!([found.energy_share(), found.area_share(), found.concentration(), found.pointing()], [None; 4]);
+        assert_eq!(found.to_string(), "no true positive with a known fracture");
+        let empty = Localisation { energy_share: 0.0, area_share: 0.0, peak_inside: false };
+        found.films.push(("film.png".into(), empty));
+        assert_eq!((found.concentration(), found.pointing()), (None, Some(0.0)));
+        assert_eq!(found.to_string(), "energy 0.000, area 0.000: the fractures cover no pixel of the films");
+    }
 }
