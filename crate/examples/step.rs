@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let loss = |logits: &Tensor| logits.cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, 0.0);
         let mut step = || {
             let (_, gradients) = network.gradients(&films, loss).expect("the batch fits the network");
-            update.step(&gradients, 1e-4);
+            update.step(&gradients, 1e-4).expect("each weight has its gradient");
         };
         say(case, median(steps, device, &mut step)?);
     }

@@ -64,6 +64,22 @@ pub enum Error {
         /// The shape that came.
         got: Vec<i64>,
     },
+    /// A number that is not finite where a model gave one: its weights are damaged, or training ran away.
+    #[error("{what} is {got}, not a number from 0 to 1; are the model's weights finite?")]
+    NotFinite {
+        /// What the number is.
+        what: &'static str,
+        /// The number.
+        got: f64,
+    },
+    /// A weight without a gradient, or with one of another shape: a step would move the wrong weights.
+    #[error("gradient of {of}: {reason}")]
+    Gradient {
+        /// The weight.
+        of: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A layer name that the network does not have.
     #[error("no layer named {layer:?}; `model.layers()` lists them, for example {example:?}")]
     NoSuchLayer {

@@ -7,10 +7,10 @@ use std::path::Path;
 
 use humerus::dataset::{Films, Index, epoch_order, split};
 use humerus::device::Precision;
-use humerus::model::{Classifier, Mode, Unfreeze, VariableKind};
+use humerus::model::{Classifier, Mode, Model, Unfreeze, VariableKind};
 use humerus::train::{self, Event, Optimizer, Recipe, Schedule, SelectBy, Stage, TrainOptions, TrainReport};
 use humerus::weights::Weights;
-use humerus::{Label, Split};
+use humerus::{Label, Split, metrics, score};
 use tch::{Device, Kind, Tensor};
 
 fn read(path: &Path) -> HashMap<String, Tensor> {
@@ -286,6 +286,53 @@ fn logs_hold_a_line_an_epoch_and_tensorboard_reads_them() {
     }
     assert_eq!(read["images"], serde_json::json!(["training films"]));
     assert_eq!(read["tensors"], serde_json::json!(["tune"]));
+}
+
+#[test]
+fn tune_and_held_out_figures_of_a_bf16_run_are_those_of_whoever_opens_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = plain_films(folder.path());
+    let options = TrainOptions { precision: Precision::Bf16, ..support::options(folder.path(), "half") };
+    let recipe = Recipe { batch_size: 16, ..support::small(1) };
+    let report = train::run(&index, &recipe, &options, &mut |_| ()).unwrap();
+    let model = Model::open(&report.model, options.device).unwrap();
+    let index = split::hold_out_tune(&index, recipe.tune_fraction, recipe.seed).unwrap();
+    let loss_of = |split| {
+        let scores = score::studies(&model, &index.split(split)).unwrap();
+        let labels: Vec<Label> = scores.views.iter().filter_map(|view| view.label).collect();
+        let probabilities: Vec<f64> = scores.views.iter().map(|view| view.probability.get()).collect();
+        metrics::log_loss(&labels, &probabilities).unwrap()
+    };
+    let (said, found) = (report.epochs.0[0].tune_loss, loss_of(Split::Tune));
+    assert!((said - found).abs() < 1e-5, "tune: {said} said, {found} found");
+    let (labels, probabilities) = report.scores.labelled();
+    let (said, found) = (metrics::log_loss(&labels, &probabilities).unwrap(), loss_of(Split::Valid));
+    assert!((said - found).abs() < 1e-5, "held out: {said} said, {found} found");
+}
+
+#[test]
+fn a_sweep_averages_as_many_batches_as_a_step_of_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = plain_films(folder.path());
+    let options = support::options(folder.path(), "run");
+    // Steps too small to move a weight, so that every batch meets the same network.
+    let sweep = train::Sweep { from: 1e-30, to: 1e-29, steps: 40 };
+    let optimizer = Optimizer::Sgd { learning_rate: 1e-4, momentum: 0.0, nesterov: false };
+    let losses = |accumulate, sweep: &train::Sweep| {
+        let recipe = Recipe { optimizer, accumulate, batch_size: 8, tune_fraction: 0.5, ..support::small(1) };
+        let found = train::find_learning_rate(&index, &recipe, &options, sweep, &mut |_| ()).unwrap();
+        // The losses before they were smoothed.
+        let sum = |at: usize| found.losses[at] * (1.0 - 0.98f64.powi(at as i32 + 1));
+        (0..found.losses.len()).map(|at| (sum(at) - if at > 0 { 0.98 * sum(at - 1) } else { 0.0 }) / 0.02).collect()
+    };
+    let single: Vec<f64> = losses(1, &sweep);
+    let double: Vec<f64> = losses(2, &train::Sweep { steps: 20, ..sweep });
+    assert_eq!((single.len(), double.len()), (40, 20));
+    // An epoch has four batches or two steps.
+    for (at, loss) in double.iter().enumerate() {
+        let expected = (single[2 * at] + single[2 * at + 1]) / 2.0;
+        assert!((loss - expected).abs() < 1e-4, "step {at}: {loss} for {expected}");
+    }
 }
 
 #[test]

@@ -131,7 +131,7 @@ fn optimisers_clipping_averaging_and_schedules_equal_pytorchs_over_20_steps() {
     ] {
         let mut update = Update::new(rule, start().map(|t| t.set_requires_grad(true)).into());
         for step in 0..20 {
-            update.step(&gradients(step), rule.learning_rate());
+            update.step(&gradients(step), rule.learning_rate()).unwrap();
         }
         for (key, weight) in ["weight", "bias"].iter().zip(update.weights()) {
             let off = difference(weight, &expected[&format!("{name}.{key}")]);
@@ -144,9 +144,9 @@ fn optimisers_clipping_averaging_and_schedules_equal_pytorchs_over_20_steps() {
         let mut ema = Ema::new(update.weights().iter().map(Tensor::detach).collect());
         let mut norms = Vec::new();
         for step in 0..20 {
-            let mut gathered = update.gather(&gradients(step * accumulate));
+            let mut gathered = update.gather(&gradients(step * accumulate)).unwrap();
             for part in 1..accumulate {
-                gathered.add(&update.gather(&gradients(step * accumulate + part)));
+                gathered.add(&update.gather(&gradients(step * accumulate + part)).unwrap());
             }
             gathered.scale(1.0 / accumulate as f64);
             if let Some(most) = most {

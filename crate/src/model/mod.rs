@@ -278,14 +278,14 @@ impl Classifier {
     /// all that does, has no way back anywhere.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the batch has another shape.
+    /// [`Error::Shape`] if the batch has another shape, [`Error::Gradient`] if `loss` does not depend on one of these weights.
     pub fn gradients(&self, batch: &Tensor, loss: impl FnOnce(&Tensor) -> Tensor) -> Result<(Tensor, Vec<Tensor>)> {
         self.check_input(batch)?;
         let wanted: Vec<&Tensor> = self.trainable().iter().map(|variable| &variable.tensor).collect();
         if self.device != Device::Cpu {
             let loss = loss(&self.forward(batch, Mode::Train)?);
             let found = Tensor::f_run_backward(&[&loss], &wanted, false, false)?;
-            return Ok((loss.detach(), found));
+            return Ok((loss.detach(), self.in_order(found.into_iter().map(Some))?));
         }
         crate::device::keep_freed_memory();
         let (features, tape) = self.features.fused(&channels_last(batch).to_kind(self.kind), true);
@@ -295,13 +295,41 @@ impl Classifier {
         let mut of = in_head.clone();
         of.extend(tape.is_some().then_some(&features));
         let mut found = Tensor::f_run_backward(&[&loss], &of, false, false)?;
-        let mut gradients = match (tape, found.len() > in_head.len()) {
-            (Some(tape), true) => self.features.back(tape, &found.remove(in_head.len())),
+        let below = (found.len() > in_head.len()).then(|| found.remove(in_head.len())).filter(Tensor::defined);
+        let mut gradients = match (tape, below) {
+            (Some(tape), Some(below)) => self.features.back(tape, &below),
             _ => Gradients::new(),
         };
         gradients.extend(in_head.iter().map(|weight| weight.data_ptr() as usize).zip(found));
-        let found = wanted.iter().filter_map(|weight| gradients.remove(&(weight.data_ptr() as usize))).collect();
-        Ok((loss.detach(), found))
+        let found = wanted.iter().map(|weight| gradients.remove(&(weight.data_ptr() as usize)));
+        Ok((loss.detach(), self.in_order(found)?))
+    }
+
+    /// One gradient for each of [`trainable`](Self::trainable), or which of them has none: never those of others in its place.
+    fn in_order(&self, found: impl Iterator<Item = Option<Tensor>>) -> Result<Vec<Tensor>> {
+        let trainable = self.trainable();
+        let found: Vec<Option<Tensor>> = found.collect();
+        if found.len() != trainable.len() {
+            return Err(Error::Gradient {
+                of: format!("{} weights", trainable.len()),
+                reason: format!("{} came", found.len()),
+            });
+        }
+        let one = |(weight, gradient): (&Variable, Option<Tensor>)| match gradient.filter(Tensor::defined) {
+            None => Err(Error::Gradient {
+                of: weight.name.clone(),
+                reason: "there is none; the loss does not depend on it".to_owned(),
+            }),
+            Some(gradient) if gradient.size() != weight.tensor.size() => {
+                let (expected, got) = (weight.tensor.size(), gradient.size());
+                Err(Error::Gradient {
+                    of: weight.name.clone(),
+                    reason: format!("expected shape {expected:?}, got {got:?}"),
+                })
+            }
+            Some(gradient) => Ok(gradient),
+        };
+        trainable.into_iter().zip(found).map(one).collect()
     }
 
     /// Logits of the last feature map.
@@ -319,7 +347,8 @@ impl Classifier {
         self.head_layers.forward(&features.to_kind(Kind::Float), visit)
     }
 
-    /// The output of one layer, `[N, C, h, w]` (`[N, C]` in the head), computing nothing behind it. Eval mode.
+    /// The output of one layer, `[N, C, h, w]` (`[N, C]` in the head), `f32` whatever the network computes in, computing nothing
+    /// behind it. Eval mode.
     ///
     /// # Errors
     /// [`Error::NoSuchLayer`], [`Error::Shape`].
@@ -333,7 +362,7 @@ impl Classifier {
             }
             ControlFlow::Continue(())
         });
-        kept.ok_or_else(|| self.no_such_layer(layer))
+        kept.map(|xs| xs.to_kind(Kind::Float)).ok_or_else(|| self.no_such_layer(layer))
     }
 
     pub(crate) fn no_such_layer(&self, layer: &str) -> Error {
@@ -510,6 +539,32 @@ mod tests {
             println!("{} {what:?}: gradients within {off:.1e}", architecture.name());
             assert!(off < 5e-2, "{} {what:?}: {off:.1e}", architecture.name());
         }
+    }
+
+    #[test]
+    fn a_weight_without_a_gradient_is_named_and_no_other_gradient_takes_its_place() {
+        let model = densenet(Architecture::DenseNet121, Head::Linear { classes: 2 });
+        let batch = (Tensor::arange(2 * 3 * 64 * 64, (Kind::Float, Device::Cpu)) * 0.37).sin().view([2, 3, 64, 64]);
+        let loss = |logits: &Tensor| logits.cross_entropy_for_logits(&Tensor::from_slice(&[0i64, 1]));
+        let (_, found) = model.gradients(&batch, loss).unwrap();
+        let complete = || found.iter().map(|gradient| Some(gradient.shallow_clone())).collect::<Vec<_>>();
+        assert_eq!(model.in_order(complete().into_iter()).unwrap().len(), model.trainable().len());
+        let mut one_missing = complete();
+        one_missing[1] = None;
+        let error = model.in_order(one_missing.into_iter()).unwrap_err().to_string();
+        assert!(error.starts_with("gradient of features.norm0.weight: there is none"), "{error}");
+        let mut shifted = complete();
+        shifted.remove(1);
+        assert!(matches!(model.in_order(shifted.into_iter()), Err(Error::Gradient { .. })));
+        let mut exchanged = complete();
+        exchanged.swap(0, 1);
+        let error = model.in_order(exchanged.into_iter()).unwrap_err().to_string();
+        assert!(error.contains("features.conv0.weight: expected shape [64, 3, 7, 7], got [64]"), "{error}");
+        // A loss that asks nothing of the network.
+        let nothing = |logits: &Tensor| {
+            Tensor::zeros([], (Kind::Float, Device::Cpu)).set_requires_grad(true) + logits.detach().sum(Kind::Float)
+        };
+        assert!(model.gradients(&batch, nothing).is_err());
     }
 
     #[test]

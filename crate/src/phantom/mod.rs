@@ -370,6 +370,11 @@ fn patient(number: usize) -> (usize, usize) {
     if place == 9 { (block * 9 + 9, 2) } else { (block * 9 + place + 1, 1) }
 }
 
+/// Whether the study is the first of its patient.
+pub(crate) fn begins_a_patient(number: usize) -> bool {
+    patient(number).1 == 1
+}
+
 /// Exactly the asked share of every ten studies is abnormal; of each two, the first or the second is first to become so,
 /// at random, which keeps small sets balanced.
 fn label(config: &PhantomConfig, number: usize) -> Label {

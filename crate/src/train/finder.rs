@@ -11,11 +11,12 @@ use tch::{Device, Kind, Reduction, Tensor};
 
 use super::data::{batches, class_weights, scaled, training};
 use super::meter;
-use super::optimizer::Update;
+use super::optimizer::{Gradients, Update};
 use super::recipe::Recipe;
 use super::report::Event;
 use super::stage::spans;
 use super::{TrainOptions, chosen, initial};
+use crate::counted;
 use crate::dataset::{Index, epoch_order};
 use crate::device;
 use crate::error::{Error, Result};
@@ -103,20 +104,33 @@ pub fn find_learning_rate(
             let order = epoch_order(films.len(), recipe.seed, epoch as u64);
             waiting = batches(order.len(), recipe.batch_size).into_iter().map(|r| order[r].to_vec()).rev().collect();
         }
-        let Some(views) = waiting.pop() else { return Ok(f64::NAN) };
-        let batch = films.feed(vec![views], device, 1).next().transpose()?;
-        let Some(batch) = batch else { return Ok(f64::NAN) };
-        let xs = recipe.augment.apply(&batch.films(), &batch.indices, recipe.seed, epoch);
-        let (weights, smoothing) = (class_weights.as_ref(), recipe.label_smoothing);
-        let (loss, gradients) = network.gradients(&recipe.preprocess.standardise(&xs), |logits| {
-            logits.cross_entropy_loss(&batch.labels, weights, Reduction::Mean, -100, smoothing)
-        })?;
-        let mut gradients = update.gather(&gradients);
+        // As in training, the last step of an epoch takes what is left.
+        let together = waiting.split_off(waiting.len().saturating_sub(recipe.accumulate));
+        let many = together.len() as f64;
+        let (mut loss, mut gathered): (f64, Option<Gradients>) = (0.0, None);
+        for batch in films.feed(together.into_iter().rev().collect(), device, 1) {
+            let batch = batch?;
+            let xs = recipe.augment.apply(&batch.films(), &batch.indices, recipe.seed, epoch);
+            let (weights, smoothing) = (class_weights.as_ref(), recipe.label_smoothing);
+            let (of_batch, gradients) = network.gradients(&recipe.preprocess.standardise(&xs), |logits| {
+                logits.cross_entropy_loss(&batch.labels, weights, Reduction::Mean, -100, smoothing)
+            })?;
+            loss += of_batch.double_value(&[]) / many;
+            let gradients = update.gather(&gradients)?;
+            match &mut gathered {
+                Some(sum) => sum.add(&gradients),
+                None => gathered = Some(gradients),
+            }
+        }
+        let Some(mut gradients) = gathered else { return Ok(f64::NAN) };
+        if many > 1.0 {
+            gradients.scale(1.0 / many);
+        }
         if let Some(most) = recipe.clip_norm {
             let _ = gradients.clip(most);
         }
         update.apply(gradients, rate);
-        Ok(loss.double_value(&[]))
+        Ok(loss)
     })
 }
 
@@ -243,7 +257,7 @@ pub fn find_batch_size(recipe: &Recipe, options: &TrainOptions) -> Result<BatchS
                 let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
                 if !is_memory(&text) {
                     let line = text.lines().next().unwrap_or("a step panicked");
-                    return Err(Error::Training(format!("a step with {n} films: {line}")));
+                    return Err(Error::Training(format!("a step with {}: {line}", counted(n, "film"))));
                 }
                 found.reason = format!("{n} did not fit");
                 break;
@@ -267,7 +281,7 @@ fn trial(network: &Classifier, update: &mut Update, n: i64, side: i64) -> Result
     let labels = Tensor::f_zeros([n], (Kind::Int64, device))?;
     let (loss, gradients) = network
         .gradients(&films, |logits| logits.cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, 0.0))?;
-    let gathered = update.gather(&gradients);
+    let gathered = update.gather(&gradients)?;
     update.apply(gathered, 0.0);
     // A GPU works behind our back: only reading waits for it.
     loss.f_double_value(&[])?;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use super::recipe::{Optimizer, Schedule};
+use crate::error::{Error, Result};
 
 /// Elements that one round of the update touches on a CPU: six vectors of them stay in two cores' caches.
 const CHUNK: i64 = 1 << 16;
@@ -72,16 +73,36 @@ impl Update {
     }
 
     /// Moves every weight along its gradient, at this step size.
-    pub fn step(&mut self, gradients: &[Tensor], learning_rate: f64) {
-        let gradients = self.gather(gradients);
+    ///
+    /// # Errors
+    /// As [`gather`](Self::gather); no weight has then moved.
+    pub fn step(&mut self, gradients: &[Tensor], learning_rate: f64) -> Result<()> {
+        let gradients = self.gather(gradients)?;
         self.apply(gradients, learning_rate);
+        Ok(())
     }
 
-    /// Gradients of [`weights`](Self::weights), in their order, as the long vectors that [`apply`](Self::apply) takes.
-    pub fn gather(&self, gradients: &[Tensor]) -> Gradients {
+    /// Gradients of [`weights`](Self::weights), one for each and in their order, as the long vectors that [`apply`](Self::apply) takes.
+    ///
+    /// # Errors
+    /// [`Error::Gradient`] if they are not as many as the weights, or one is missing or not of its weight's shape.
+    pub fn gather(&self, gradients: &[Tensor]) -> Result<Gradients> {
         let _guard = tch::no_grad_guard();
+        let wrong = |of: String, reason: String| Error::Gradient { of, reason };
+        if gradients.len() != self.weights.len() {
+            return Err(wrong(format!("{} weights", self.weights.len()), format!("{} came", gradients.len())));
+        }
+        for (at, (weight, gradient)) in self.weights.iter().zip(gradients).enumerate() {
+            if !gradient.defined() {
+                return Err(wrong(format!("weight {at}"), "there is none".to_owned()));
+            }
+            if gradient.size() != weight.size() {
+                let reason = format!("expected shape {:?}, got {:?}", weight.size(), gradient.size());
+                return Err(wrong(format!("weight {at}"), reason));
+            }
+        }
         let vector = |group: &Group| end_to_end(group.members.iter().map(|&at| gradients[at].shallow_clone()));
-        Gradients(self.groups.iter().map(vector).collect())
+        Ok(Gradients(self.groups.iter().map(vector).collect()))
     }
 
     /// Moves every weight along its gradient, at this step size.
@@ -354,6 +375,25 @@ mod tests {
     }
 
     #[test]
+    fn gradients_that_do_not_fit_their_weights_move_nothing() {
+        let weights =
+            || vec![Tensor::ones([2, 3], (Kind::Float, Device::Cpu)), Tensor::ones([3], (Kind::Float, Device::Cpu))];
+        let mut update = Update::new(Optimizer::AdamW { learning_rate: 0.1, weight_decay: 0.1 }, weights());
+        for (gradients, expected) in [
+            (weights().split_off(1), "gradient of 2 weights: 1 came"),
+            (weights().into_iter().rev().collect(), "gradient of weight 0: expected shape [2, 3], got [3]"),
+            (vec![Tensor::new(), weights().remove(1)], "gradient of weight 0: there is none"),
+            (Vec::new(), "gradient of 2 weights: 0 came"),
+        ] {
+            assert_eq!(update.step(&gradients, 0.1).unwrap_err().to_string(), expected);
+        }
+        assert!(update.weights().iter().zip(weights()).all(|(now, before)| now.equal(&before)));
+        assert_eq!(update.steps(), 0);
+        update.step(&weights(), 0.1).unwrap();
+        assert!(update.weights().iter().zip(weights()).all(|(now, before)| !now.equal(&before)));
+    }
+
+    #[test]
     fn both_rules_find_the_bottom_of_a_bowl() {
         for rule in [
             Optimizer::Sgd { learning_rate: 0.1, momentum: 0.9, nesterov: true },
@@ -364,7 +404,7 @@ mod tests {
             for _ in 0..300 {
                 let loss = (&update.weights()[0] - 2.0).square().sum(Kind::Float);
                 let gradients = Tensor::run_backward(&[loss], update.weights(), false, false);
-                update.step(&gradients, rule.learning_rate());
+                update.step(&gradients, rule.learning_rate()).unwrap();
             }
             let off = (&update.weights()[0] - 2.0).abs().max().double_value(&[]);
             assert!(off < 1e-2, "{rule:?} ended {off} away");

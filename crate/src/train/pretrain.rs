@@ -18,6 +18,7 @@ use super::data::batches;
 use super::optimizer::{Pace, Update};
 use super::recipe::Recipe;
 use super::stop::StopHandle;
+use crate::counted;
 use crate::dataset::epoch_order;
 use crate::device::{self, DeviceChoice, Precision, computing};
 use crate::error::{Error, Result};
@@ -140,7 +141,8 @@ pub struct PretrainReport {
 
 impl fmt::Display for PretrainReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} films in {:.0} s; of {} held out, right: ", self.films, self.seconds, self.held_out)?;
+        let films = counted(self.films, "film");
+        write!(f, "{films} in {:.0} s; of {} held out, right: ", self.seconds, self.held_out)?;
         for (at, Answered { task, accuracy, majority }) in self.answered.iter().enumerate() {
             let comma = if at > 0 { ", " } else { "" };
             write!(f, "{comma}{task} {accuracy:.3} (guessing {majority:.3})")?;
@@ -183,8 +185,8 @@ pub enum Pretraining {
 impl fmt::Display for Pretraining {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Pretraining::Drawn { studies, of } => write!(f, "{studies} of {of} studies drawn"),
-            Pretraining::Started { films, device } => write!(f, "{films} films to learn from; {device}"),
+            Pretraining::Drawn { studies, of } => write!(f, "{studies} of {} drawn", counted(*of, "study")),
+            Pretraining::Started { films, device } => write!(f, "{} to learn from; {device}", counted(*films, "film")),
             Pretraining::Epoch { epoch, epochs, loss, images_per_second } => {
                 write!(f, "epoch {epoch:>3} of {epochs}  loss {loss:.3}  {images_per_second:.0} images/s")
             }
@@ -223,8 +225,7 @@ pub fn pretrain(
     }
     let began = Instant::now();
     let device = device::resolve(options.device)?;
-    // Ten studies in a row are of nine patients who have no others.
-    let learnt = phantoms.studies / 10 * 9 / 10 * 10;
+    let learnt = learnt_from(phantoms.studies);
     let mut draw = |studies| drawing(phantoms, tasks, recipe, options, studies, device, progress);
     let (train, held_out) = (draw(0..learnt)?, draw(learnt..phantoms.studies)?);
     let classes = tasks.iter().map(|task| task.classes()).sum();
@@ -246,7 +247,7 @@ pub fn pretrain(
             let (xs, answers) = train.batch(indices);
             let xs = recipe.preprocess.standardise(&recipe.augment.apply(&xs, indices, recipe.seed, epoch));
             let (loss, gradients) = network.gradients(&xs, |logits| loss(logits, &answers, tasks))?;
-            let mut gradients = update.gather(&gradients);
+            let mut gradients = update.gather(&gradients)?;
             if let Some(most) = recipe.clip_norm {
                 let _ = gradients.clip(most);
             }
@@ -269,6 +270,12 @@ pub fn pretrain(
     };
     save(&network, phantoms, tasks, recipe, &report)?;
     Ok(report)
+}
+
+/// How many of the first studies are learnt from: nine tenths, and one less where that would tear a patient's two studies apart.
+fn learnt_from(studies: usize) -> usize {
+    let learnt = studies - (studies + 5) / 10;
+    if phantom::begins_a_patient(learnt) { learnt } else { learnt - 1 }
 }
 
 fn stop_if_asked(options: &PretrainOptions) -> Result<()> {
@@ -416,6 +423,19 @@ mod tests {
         let softmax = |values: &[f64], at: usize| values[at].exp() / values.iter().map(|v| v.exp()).sum::<f64>();
         let expected = (-softmax(&[0.5, -0.5], 1).ln() - softmax(&[1.0, 2.0, 3.0, 4.0, 5.0], 2).ln()) / 2.0;
         assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+    }
+
+    #[test]
+    fn a_tenth_is_held_out_at_any_size_and_no_patient_is_on_both_sides() {
+        for studies in (20..400).chain([1500, 99_999]) {
+            let learnt = learnt_from(studies);
+            let off = (studies - learnt) as f64 - studies as f64 / 10.0;
+            assert!((-0.5..=1.5).contains(&off), "{learnt} of {studies}");
+            assert!(phantom::begins_a_patient(learnt), "{learnt} of {studies}");
+        }
+        let config = PhantomConfig { longest_side: 64, ..PhantomConfig::default() };
+        let learnt = learnt_from(89);
+        assert_ne!(phantom::study(&config, learnt - 1).patient, phantom::study(&config, learnt).patient);
     }
 
     #[test]

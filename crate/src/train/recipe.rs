@@ -63,7 +63,7 @@ pub enum Schedule {
     ReduceOnPlateau {
         /// Factor, 0 to 1.
         factor: f64,
-        /// Epochs without improvement.
+        /// Epochs without improvement, at least 1.
         patience: usize,
     },
 }
@@ -153,7 +153,7 @@ pub struct Recipe {
     pub label_smoothing: f64,
     /// Weigh the classes by the inverse of their share of training films.
     pub class_weights: bool,
-    /// Stop after so many epochs without a lower tune loss; `None` never stops early.
+    /// Stop after so many epochs without a lower tune loss, at least 1; `None` never stops early.
     pub early_stopping: Option<usize>,
     /// How the best epoch is chosen.
     pub select_by: SelectBy,
@@ -334,9 +334,15 @@ impl Recipe {
         match self.schedule {
             Schedule::Constant => {}
             Schedule::OneCycle { warm_up } | Schedule::Cosine { warm_up } => check("warm_up", warm_up, 0.0, 0.99)?,
-            Schedule::ReduceOnPlateau { factor, .. } => check("factor", factor, 1e-6, 1.0)?,
+            Schedule::ReduceOnPlateau { factor, patience } => {
+                check("factor", factor, 1e-6, 1.0)?;
+                check("patience", patience, 1, 100_000)?;
+            }
         }
-        Ok(())
+        match self.early_stopping {
+            None => Ok(()),
+            Some(patience) => check("early_stopping", patience, 1, 100_000),
+        }
     }
 }
 
@@ -373,6 +379,11 @@ mod tests {
             (Recipe { ema: Some(1.0), ..Recipe::default() }, "ema: expected 0 to 0.999999, got 1"),
             (Recipe { clip_norm: Some(0.0), ..Recipe::default() }, "clip_norm: expected 0.000001 to 1000000, got 0"),
             (Recipe { accumulate: 0, ..Recipe::default() }, "accumulate: expected 1 to 4096, got 0"),
+            (Recipe { early_stopping: Some(0), ..Recipe::default() }, "early_stopping: expected 1 to 100000, got 0"),
+            (
+                Recipe { schedule: Schedule::ReduceOnPlateau { factor: 0.1, patience: 0 }, ..Recipe::default() },
+                "patience: expected 1 to 100000, got 0",
+            ),
         ] {
             assert_eq!(recipe.validate().unwrap_err().to_string(), expected);
         }

@@ -203,7 +203,7 @@ pub(super) fn result(
     let studies = index.split(Split::Valid);
     let films = open(&studies, &model.card.preprocess, options, progress)?;
     let held_out: Report = score::loaded(&model, &films, &studies)?;
-    let metrics = held_out.metrics(&model.card.operating_point, Some(Split::Valid))?;
+    let metrics = held_out.metrics(Some(Split::Valid))?;
     model.card.held_out = Some(metrics.clone());
     model.save(&path)?;
     // Only now is there nothing left to continue.
@@ -357,7 +357,7 @@ impl Session<'_> {
         let (loss, gradients) = self.model.classifier.gradients(&films, |logits| {
             logits.cross_entropy_loss(&batch.labels, weights, Reduction::Mean, -100, smoothing)
         })?;
-        Ok((loss, self.update.gather(&gradients)))
+        Ok((loss, self.update.gather(&gradients)?))
     }
 
     fn step(&mut self, (mut gradients, batches): (Gradients, usize)) {
@@ -436,9 +436,14 @@ impl Session<'_> {
     /// Scores the tune split.
     fn look(&mut self) -> Result<Tuned> {
         self.model.card.epoch = self.at.epoch;
-        let report = score::loaded(&self.model, &self.tune, &self.tune_studies).map_err(|error| match error {
+        // In 32 bits, as whoever opens the file computes, and as the held-out studies are scored.
+        let kind = self.model.classifier.kind();
+        self.model.classifier.compute_in(Kind::Float)?;
+        let report = score::loaded(&self.model, &self.tune, &self.tune_studies);
+        self.model.classifier.compute_in(kind)?;
+        let report = report.map_err(|error| match error {
             // Finite weights can still give infinite activations where BatchNorm's statistics do not fit them.
-            Error::Setting { what: "probability", .. } => {
+            Error::NotFinite { .. } => {
                 self.diverged(&format!("after epoch {} the tune films' probabilities are not finite", self.at.epoch))
             }
             other => other,
@@ -449,7 +454,7 @@ impl Session<'_> {
         Ok(Tuned {
             loss: log_loss(&labels, &probabilities)?,
             view_accuracy: right as f64 / labels.len() as f64,
-            metrics: report.metrics(&self.model.card.operating_point, Some(Split::Tune))?,
+            metrics: report.metrics(Some(Split::Tune))?,
             studies: report.labelled(),
         })
     }
