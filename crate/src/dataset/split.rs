@@ -52,9 +52,7 @@ pub(super) fn deal_valid(studies: &mut [Study]) {
 /// # Errors
 /// [`Error::Setting`] if `k` is below 2 or above the number of patients and blocks; [`Error::Split`] if a fold would lack a label.
 pub fn k_folds(index: &Index, k: usize, seed: u64) -> Result<Vec<Index>> {
-    if k < 2 {
-        return Err(Error::setting("folds", "2 or more", k));
-    }
+    two_or_more(k)?;
     let mut all = Index { fixed_split: true, ..index.clone() };
     if index.official_split {
         all.studies.retain(|study| study.split != Split::Valid);
@@ -90,11 +88,16 @@ pub fn k_folds(index: &Index, k: usize, seed: u64) -> Result<Vec<Index>> {
     Ok((0..k).map(fold).collect())
 }
 
+fn two_or_more(folds: usize) -> Result<()> {
+    if folds < 2 { Err(Error::setting("folds", "2 or more", folds)) } else { Ok(()) }
+}
+
 /// One of [`k_folds`], counted from 1.
 ///
 /// # Errors
 /// As [`k_folds`]; [`Error::Setting`] if `fold` is not 1 to `k`.
 pub fn fold(index: &Index, fold: usize, k: usize, seed: u64) -> Result<Index> {
+    two_or_more(k)?;
     if !(1..=k).contains(&fold) {
         return Err(Error::setting("fold", format!("1 to {k}"), fold));
     }

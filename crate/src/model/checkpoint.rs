@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::{Architecture, Classifier, Head, ParameterCount, bytes};
+use crate::counted;
 use crate::dataset::{Index, SplitSummary};
 use crate::device::{self, DeviceChoice};
 use crate::error::{Error, Result};
@@ -111,6 +112,23 @@ impl ModelCard {
     }
 }
 
+impl ModelCard {
+    /// Checks what a network is built and films are decided by. The recipe is only told of, and stays as it was written.
+    ///
+    /// # Errors
+    /// [`Error::Setting`].
+    pub fn validate(&self) -> Result<()> {
+        if self.head.classes() != 2 {
+            return Err(Error::setting("head.classes", "2 (normal, abnormal)", self.head.classes()));
+        }
+        let threshold = self.operating_point.threshold;
+        if !(0.0..=1.0).contains(&threshold) {
+            return Err(Error::setting("operating_point.threshold", "0 to 1", threshold));
+        }
+        self.preprocess.validate()
+    }
+}
+
 impl fmt::Display for ModelCard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, value) in self.rows() {
@@ -136,16 +154,34 @@ impl ModelCard {
             ("input", self.preprocess.to_string()),
             (
                 "recipe",
-                format!("{}, {} epochs at most, seed {}", self.recipe.name, self.recipe.epochs, self.recipe.seed),
+                format!(
+                    "{}, {} at most, seed {}",
+                    self.recipe.name,
+                    counted(self.recipe.epochs, "epoch"),
+                    self.recipe.seed
+                ),
             ),
             ("began with", self.weights.as_ref().map_or("random weights".to_owned(), Origin::to_string)),
             ("epoch", self.epoch.to_string()),
-            ("data", format!("{} ({} layout), {} files skipped", self.data.name, self.data.layout, self.data.skipped)),
+            (
+                "data",
+                format!(
+                    "{} ({} layout), {} skipped",
+                    self.data.name,
+                    self.data.layout,
+                    counted(self.data.skipped, "file")
+                ),
+            ),
         ];
         for (split, counts) in &self.data.splits {
             rows.push((
                 split.name(),
-                format!("{} studies ({} abnormal), {} views", counts.studies, counts.positive_studies, counts.views),
+                format!(
+                    "{} ({} abnormal), {}",
+                    counted(counts.studies, "study"),
+                    counts.positive_studies,
+                    counted(counts.views, "view")
+                ),
             ));
         }
         rows.push(("operating point", self.operating_point.to_string()));
@@ -190,7 +226,7 @@ impl Model {
         if card.classes != Label::ALL {
             return Err(wrong(format!("classes normal, abnormal were expected, got {:?}", card.classes)));
         }
-        card.preprocess.validate().map_err(|e| wrong(e.to_string()))?;
+        card.validate().map_err(|e| wrong(format!("its card cannot be used: {e}")))?;
         let classifier = Classifier::with_channels(card.architecture, card.preprocess.channels, card.head, 0, device);
         load_weights(&classifier, path, &file)?;
         Ok(Model { classifier, card })
@@ -202,6 +238,11 @@ impl Model {
     /// [`Error::Io`]; the file that was there before, if any, is then still there.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         save(&self.classifier, &self.card, path.as_ref())
+    }
+
+    /// Every layer that can be looked at, by torchvision's name, from the input to the logits: [`Classifier::layers`].
+    pub fn layers(&self) -> Vec<String> {
+        self.classifier.layers()
     }
 
     /// Logits `[N, 2]` of a prepared batch `[N, 3, H, W]`, eval mode, no gradients.
@@ -345,6 +386,38 @@ mod tests {
             let error = Model::open(&path, DeviceChoice::Cpu).unwrap_err().to_string();
             assert!(error.contains(name) && !error.contains('\n'), "{error}");
         }
+    }
+
+    #[test]
+    fn a_card_with_a_number_out_of_range_is_refused_in_one_line_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let mut model = untrained(Head::Linear { classes: 2 }, 64);
+        let usual = model.card.clone();
+        let with_head = |classes| ModelCard { head: Head::Linear { classes }, ..usual.clone() };
+        let with_threshold = |threshold| {
+            let operating_point = OperatingPoint { threshold, ..OperatingPoint::default() };
+            ModelCard { operating_point, ..usual.clone() }
+        };
+        let with_size = |size| ModelCard { preprocess: Preprocess { size, ..Preprocess::default() }, ..usual.clone() };
+        for (card, expected) in [
+            (with_head(-5), "head.classes: expected 2"),
+            (with_head(0), "head.classes: expected 2"),
+            (with_head(1_000_000_000_000_000), "head.classes: expected 2"),
+            (with_threshold(-0.1), "operating_point.threshold: expected 0 to 1, got -0.1"),
+            (with_threshold(1e15), "operating_point.threshold: expected 0 to 1"),
+            (with_threshold(f64::NAN), "its card cannot be read"),
+            (with_size(u32::MAX), "preprocess.size: expected 64 to 4096"),
+        ] {
+            model.card = card;
+            model.save(&path).unwrap();
+            let error = Model::open(&path, DeviceChoice::Cpu).unwrap_err().to_string();
+            assert!(error.contains(expected) && error.contains("model.safetensors"), "{error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+        model.card = with_threshold(1.0);
+        model.save(&path).unwrap();
+        assert_eq!(Model::open(&path, DeviceChoice::Cpu).unwrap().layers().len(), model.layers().len());
     }
 
     #[test]

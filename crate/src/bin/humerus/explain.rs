@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use humerus::device::DeviceChoice;
 use humerus::model::Model;
 use humerus::render::{self, CamPanel, OverlayOptions, Tone};
-use humerus::{Label, Result, explain};
+use humerus::{Error, Label, Result, explain};
 use serde::Serialize;
 
 use crate::output;
@@ -16,7 +16,7 @@ pub struct Args {
     model: PathBuf,
     /// A film
     image: PathBuf,
-    /// The layer to look through, by torchvision's name
+    /// The layer to look through, by torchvision's name; `humerus layers` lists them
     #[arg(long, default_value = explain::DEFAULT_LAYER)]
     layer: String,
     /// The picture to write: the heat map for *abnormal* over the film
@@ -44,7 +44,14 @@ struct Explained {
 impl Args {
     pub fn run(self) -> Result<()> {
         let model = Model::open(&self.model, self.device)?;
-        let cam = explain::film_cam(&model, &self.image, Label::Abnormal, &self.layer)?;
+        let cam =
+            explain::film_cam(&model, &self.image, Label::Abnormal, &self.layer).map_err(|error| match error {
+                Error::NoSuchLayer { layer, example } => {
+                    let lists = format!("humerus layers {}", self.model.display());
+                    Error::setting("--layer", format!("one that `{lists}` prints, such as {example}"), layer)
+                }
+                other => other,
+            })?;
         let panel = CamPanel {
             map: cam.over_film(model.card.preprocess.size)?,
             film: cam.film,

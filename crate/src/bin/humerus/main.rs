@@ -5,7 +5,9 @@
 
 mod explain;
 mod export;
+mod flags;
 mod index;
+mod layers;
 mod output;
 mod phantom;
 mod pretrain;
@@ -43,6 +45,8 @@ enum Command {
     Score(score::Args),
     /// Draw where a saved model sees evidence on a film
     Explain(explain::Args),
+    /// List the layers of a saved model that `explain` can look through
+    Layers(layers::Args),
     /// Write a saved model as ONNX or TorchScript, or as a folder for the Hugging Face hub
     Export(export::Args),
     /// Fetch or read a weight file, and show what of it a network takes
@@ -58,6 +62,7 @@ impl Command {
             Command::Train(args) => args.run(),
             Command::Score(args) => args.run(),
             Command::Explain(args) => args.run(),
+            Command::Layers(args) => args.run(),
             Command::Export(args) => args.run(),
             Command::Weights(args) => args.run(),
         }

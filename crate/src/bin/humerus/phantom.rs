@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use humerus::Result;
 use humerus::phantom::{self, Difficulty, Format, PhantomConfig};
+use humerus::{Result, counted};
 
-use crate::output;
+use crate::{flags, output};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -55,16 +55,21 @@ impl Args {
             },
             ..PhantomConfig::default()
         };
-        let set = phantom::write(&config, &self.out, &|_| ())?;
+        let flags = [
+            ("studies", "--studies"),
+            ("hardware_fraction", "--hardware"),
+            ("hardware_correlation", "--hardware-correlation"),
+        ];
+        let set = phantom::write(&config, &self.out, &|_| ()).map_err(|error| flags::named(error, &flags))?;
         if self.json {
             return output::json(&set);
         }
         output::text(format_args!(
-            "{} studies ({} abnormal), {} views of {} patients in {}{}",
-            set.studies,
+            "{} ({} abnormal), {} of {} in {}{}",
+            counted(set.studies, "study"),
             set.abnormal,
-            set.views,
-            set.patients,
+            counted(set.views, "view"),
+            counted(set.patients, "patient"),
             set.root.display(),
             if set.reused { ", there already" } else { "" }
         ))

@@ -7,7 +7,7 @@ use humerus::phantom::{Difficulty, PhantomConfig};
 use humerus::train::{self, PretrainOptions, Recipe, Task};
 use humerus::{Error, Result};
 
-use crate::output;
+use crate::{flags, output};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -49,7 +49,7 @@ pub struct Args {
 impl Args {
     pub fn run(self) -> Result<()> {
         if self.out.is_dir() {
-            return Err(Error::setting("out", "a file to write", format!("the folder {}", self.out.display())));
+            return Err(Error::setting("--out", "a file to write", format!("the folder {}", self.out.display())));
         }
         let mut recipe = Recipe { epochs: self.epochs, seed: self.seed, ..Recipe::default() };
         recipe.preprocess.size = self.size;
@@ -59,7 +59,7 @@ impl Args {
             seed: self.seed,
             difficulty: self.difficulty,
             // Twice what the network sees is enough for its small lines, and quicker to draw.
-            longest_side: (2 * self.size).clamp(64, 512),
+            longest_side: self.size.saturating_mul(2).clamp(64, 512),
             ..PhantomConfig::default()
         };
         let (device, precision) = (self.device, self.precision);
@@ -69,7 +69,15 @@ impl Args {
             if !self.json && broken.is_ok() {
                 broken = output::text(event);
             }
-        })?;
+        });
+        let flags = [
+            ("studies", "--studies"),
+            ("tasks", "--tasks"),
+            ("epochs", "--epochs"),
+            ("preprocess.size", "--size"),
+            ("batch_size", "--batch"),
+        ];
+        let report = report.map_err(|error| flags::named(error, &flags))?;
         if self.json { output::json(&report) } else { output::text(&report) }
     }
 }

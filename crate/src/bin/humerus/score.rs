@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use humerus::Result;
 use humerus::device::DeviceChoice;
 use humerus::model::Model;
 use humerus::score;
+use humerus::{Result, counted};
 
 use crate::output;
 
@@ -36,8 +36,11 @@ impl Args {
         }
         for study in report.studies.iter().filter(|study| study.views > 1) {
             output::text(format_args!(
-                "{}  {:<8}  study {}, mean of {} views",
-                study.probability, study.decision, study.study, study.views
+                "{}  {:<8}  study {}, mean of {}",
+                study.probability,
+                study.decision,
+                study.study,
+                counted(study.views, "view")
             ))?;
         }
         for why in &report.unlabelled {

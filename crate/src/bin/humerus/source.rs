@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use humerus::dataset::{self, AuditOptions, Index, IndexOptions, Layout};
 use humerus::{Result, dataset::labels};
 
+use crate::flags;
+
 #[derive(Debug, clap::Args)]
 pub struct Source {
     /// Folder of a data set, or a part of one, or the table of a manifest
@@ -29,7 +31,8 @@ impl Source {
     /// Reads the folder without decoding films.
     pub fn index(self) -> Result<Index> {
         let Source { data, layout, part: parts, positive, negative, labels } = self;
-        dataset::index_with(data, &IndexOptions { layout, parts, positive, negative, labels })
+        let options = IndexOptions { layout, parts, positive, negative, labels };
+        dataset::index_with(data, &options).map_err(|error| flags::named(error, &[("part", "--part")]))
     }
 
     /// Reads the folder, decodes every film and compares it with the others; shows how far it is on a terminal.

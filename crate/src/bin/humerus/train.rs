@@ -10,9 +10,9 @@ use humerus::train::{self, Recipe, Sweep, TrainOptions};
 use humerus::weights::Weights;
 use humerus::{Error, Result};
 
-use crate::output;
 use crate::signal::Signal;
 use crate::source::Source;
+use crate::{flags, output};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -76,17 +76,28 @@ pub struct Args {
 
 impl Args {
     pub fn run(self) -> Result<()> {
-        let mut recipe = Recipe::named(&self.recipe)?;
+        let named = |error| flags::named(error, &[("recipe", "--recipe"), ("recipe file", "--recipe")]);
+        let mut recipe = Recipe::named(&self.recipe).map_err(named)?;
         recipe.epochs = self.epochs.unwrap_or(recipe.epochs);
         recipe.batch_size = self.batch.unwrap_or(recipe.batch_size);
         recipe.seed = self.seed.unwrap_or(recipe.seed);
         recipe.preprocess.size = self.size.unwrap_or(recipe.preprocess.size);
-        recipe.validate()?;
+        // A value of the recipe's own keeps its name in it.
+        let typed: Vec<(&str, &'static str)> = [
+            ("epochs", "--epochs", self.epochs.is_some()),
+            ("batch_size", "--batch", self.batch.is_some()),
+            ("preprocess.size", "--size", self.size.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(setting, flag, is_typed)| is_typed.then_some((setting, flag)))
+        .collect();
+        recipe.validate().map_err(|error| flags::named(error, &typed))?;
         let checkpoint_every = Duration::try_from_secs_f64(60.0 * self.checkpoint_minutes)
-            .map_err(|_| Error::setting("checkpoint-minutes", "a positive number", self.checkpoint_minutes))?;
+            .map_err(|_| Error::setting("--checkpoint-minutes", "a number from 0", self.checkpoint_minutes))?;
         let mut index = self.source.audited()?;
         if let (Some(k), Some(fold)) = (self.folds, self.fold) {
-            index = split::fold(&index, fold, k, recipe.seed)?;
+            let flags = [("folds", "--folds"), ("fold", "--fold")];
+            index = split::fold(&index, fold, k, recipe.seed).map_err(|error| flags::named(error, &flags))?;
         }
         let cache = match self.cache {
             None => CacheFolder::PerUser,

@@ -7,7 +7,7 @@ use humerus::{Error, Result, tables};
 use serde_json::json;
 use tch::Device;
 
-use crate::output;
+use crate::{flags, output};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -29,7 +29,7 @@ impl Args {
         let mut recipe =
             Recipe { architecture: self.architecture, head: Head::Linear { classes: 2 }, ..Recipe::default() };
         recipe.preprocess.channels = self.channels;
-        recipe.validate()?;
+        recipe.validate().map_err(|error| flags::named(error, &[("preprocess.channels", "--channels")]))?;
         let found = self.weights.find(self.architecture, false, &mut |fetching| eprintln!("{fetching}"))?;
         let found =
             found.ok_or_else(|| Error::setting("weights", "imagenet, one of the hub, or a file", &self.weights))?;
