@@ -41,6 +41,14 @@ pub enum Error {
         /// What was met, and how to choose.
         reason: String,
     },
+    /// A table of labels that cannot be used.
+    #[error("table of labels {}: {reason}", .table.display())]
+    Labels {
+        /// The table.
+        table: PathBuf,
+        /// What was looked for, what was met instead, and an example of each.
+        reason: String,
+    },
     /// A split that would let the model see what it is tested on, or a set too small to be split.
     #[error("split: {0}")]
     Split(String),

@@ -1,9 +1,9 @@
 //! A study is one examination of one patient; a view is one film of it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// What the data set claims about a study. MURA's positive label means *abnormal*, which is wider than *fracture*:
 /// hardware, degenerative disease and lesions count as well.
@@ -87,9 +87,10 @@ pub struct Finding {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct View {
     /// The image file.
+    #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
     /// White where the fracture is, when the data set knows: same size as the image. Phantoms have it.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "lossy_if_any", default)]
     pub mask: Option<PathBuf>,
     /// What the data set points out on this film. FracAtlas has it for every fractured film.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
@@ -132,4 +133,18 @@ pub struct Study {
     pub label: Label,
     /// The films, ordered by path; at least one.
     pub views: Vec<View>,
+}
+
+/// A path as JSON: also one that is no Unicode, whose other letters are kept. JSON has no way to write the rest.
+pub(crate) fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
+/// Paths as [`lossy`] writes them.
+pub(crate) fn lossy_all<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
+}
+
+fn lossy_if_any<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_ref().map(|path| path.display().to_string()).serialize(serializer)
 }

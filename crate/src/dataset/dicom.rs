@@ -3,15 +3,17 @@
 //! The table has a column `label`, may have `split`, and says which film, study or patient a row is about by the first of
 //! these columns that it has, whatever their case and with or without `_`: a file (`path`, `file`, `filename`, `image`: the
 //! path below the folder, the file's name, or that without its extension), `SOPInstanceUID`, `StudyInstanceUID`,
-//! `AccessionNumber`, `PatientID`. A row about a study or a patient labels all its films.
+//! `AccessionNumber`, `PatientID`. A row about a study or a patient labels all its films; a row about a file means one, and is
+//! refused where several bear the name.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::labels::{SplitWord, Words};
-use super::manifest::{self, Claim};
+use super::labels::{LabelColumn, SplitWord, Words};
+use super::manifest::{self, Claim, FILE};
+use super::names::{self, Meaning, Names, Told};
 use super::table::{Row, Table};
 use super::tree::{self, Film, Tree};
 use super::{Found, IndexOptions, SkipReason, Warning, WarningKind, parallel};
@@ -36,39 +38,42 @@ enum Key {
 
 /// The names of the columns of each key, the first that is there counts.
 const KEYS: [(Key, &[&str]); 5] = [
-    (Key::File, &["path", "file", "filename", "file_name", "image"]),
-    (Key::Instance, &["sopinstanceuid", "sop_instance_uid"]),
-    (Key::Study, &["studyinstanceuid", "study_instance_uid"]),
-    (Key::Accession, &["accessionnumber", "accession_number", "accession"]),
-    (Key::Patient, &["patientid", "patient_id"]),
+    (Key::File, &FILE),
+    (Key::Instance, &["sopinstanceuid"]),
+    (Key::Study, &["studyinstanceuid"]),
+    (Key::Accession, &["accessionnumber", "accession"]),
+    (Key::Patient, &["patientid"]),
 ];
 
 impl Key {
     fn of(table: &Table) -> Option<(Key, usize)> {
-        table.column(&["label"])?;
         KEYS.iter().find_map(|(key, names)| Some((*key, table.column(names)?)))
     }
 
-    /// The words by which rows may name a film.
-    fn names(self, below: &Path, header: Option<&DicomHeader>) -> Vec<String> {
-        let of_header = |name: fn(&DicomHeader) -> &Option<String>| header.and_then(|it| name(it).clone());
+    /// What a film is known by: the path below the folder, or an identifier in its header.
+    fn name(self, below: &Path, header: Option<&DicomHeader>) -> Option<String> {
         match self {
-            Key::File => {
-                let name = |part: Option<&std::ffi::OsStr>| part.map(|it| it.to_string_lossy().into_owned());
-                let path = below.to_string_lossy().replace('\\', "/");
-                [Some(path), name(below.file_name()), name(below.file_stem())].into_iter().flatten().collect()
-            }
-            Key::Instance => of_header(|it| &it.instance).into_iter().collect(),
-            Key::Study => of_header(|it| &it.study).into_iter().collect(),
-            Key::Accession => of_header(|it| &it.accession).into_iter().collect(),
-            Key::Patient => of_header(|it| &it.patient).into_iter().collect(),
+            Key::File => Some(below.to_string_lossy().replace('\\', "/")),
+            Key::Instance => header?.instance.clone(),
+            Key::Study => header?.study.clone(),
+            Key::Accession => header?.accession.clone(),
+            Key::Patient => header?.patient.clone(),
         }
+    }
+
+    fn names(self, names: &[String]) -> Names {
+        if self == Key::File { Names::of_files(names) } else { Names::of_identifiers(names) }
     }
 }
 
 /// Whether a table has the columns of this layout.
 pub(super) fn has_key(table: &Table) -> bool {
-    Key::of(table).is_some()
+    Key::of(table).is_some() && LabelColumn::of(table).is_some()
+}
+
+/// The column by which a table names films, studies or patients, as the table writes it.
+pub(super) fn key_column(table: &Table) -> Option<&str> {
+    Key::of(table).map(|(_, column)| table.name(column))
 }
 
 /// Whether a file begins as PS3.10 says.
@@ -80,21 +85,28 @@ pub(super) fn is_dicom(path: &Path) -> bool {
 /// A row that can be used.
 struct Labelled {
     line: u64,
+    /// What it is about, in its words.
+    cell: String,
     label: Label,
     split: Option<SplitWord>,
-    is_met: bool,
 }
 
 /// Reads the folder by the table `file`.
 ///
 /// # Errors
-/// [`Error::Layout`] if the table cannot be read or lacks a column.
+/// [`Error::Labels`] if the table cannot be read or lacks a column, if a row could mean several films, studies or patients, or
+/// if none means one.
 pub(super) fn read(tree: &Tree, file: &Path, options: &IndexOptions) -> Result<Found> {
-    let fault = |why: String| Error::Layout { root: file.to_owned(), reason: why };
-    let table = Table::read(file).map_err(|why| fault(format!("not a table of labels: {why}")))?;
-    let (key, column) = Key::of(&table).ok_or_else(|| fault(format!("looked for {PATTERN}; met {}", table.names())))?;
+    let fault = |why: String| Error::Labels { table: file.to_owned(), reason: why };
+    let table = Table::read(file).map_err(fault)?;
+    let keyed = Key::of(&table).zip(LabelColumn::of(&table));
+    let ((key, column), label) = keyed.ok_or_else(|| fault(format!("looked for {PATTERN}; met {}", table.names())))?;
+    let split = table.column(&["split"]);
+    if let Some(name) = table.twice(&[Some(column), Some(label.at), split]) {
+        return Err(fault(format!("more than one column is called {name}")));
+    }
     let mut found = Found { companions: vec![file.to_owned()], ..Found::default() };
-    let mut rows = rows(&mut found, file, &table, column, &options.words());
+    let rows = rows(&mut found, file, &table, (column, label, split), &options.words());
     let candidates: Vec<_> = tree.entries.iter().filter(|entry| entry.path != file).collect();
     let pictures = parallel::map(&candidates, |entry| {
         let picture = tree::check(&entry.path)?;
@@ -104,25 +116,89 @@ pub(super) fn read(tree: &Tree, file: &Path, options: &IndexOptions) -> Result<F
     });
     let mut films = Vec::new();
     for (entry, picture) in candidates.into_iter().zip(pictures) {
-        let (film, header) = match picture {
-            Ok(found) => found,
-            Err(flaw) => {
-                found.skip(entry.path.clone(), flaw);
-                continue;
-            }
-        };
-        let names = key.names(tree.below(entry), header.as_ref());
-        let Some(row) = names.iter().find(|name| rows.contains_key(*name)).and_then(|name| rows.get_mut(name)) else {
-            found.skip(film.path, SkipReason::Unlisted);
-            continue;
-        };
-        row.is_met = true;
-        films.push((claim(row, &film, header), film));
+        match picture {
+            Ok((film, header)) => films.push((key.name(tree.below(entry), header.as_ref()), film, header)),
+            Err(flaw) => found.skip(entry.path.clone(), flaw),
+        }
     }
-    missing(&mut found, file, &rows);
-    found.warnings.extend(tree::turned(&films.iter().map(|(_, film)| film.clone()).collect::<Vec<_>>()));
-    manifest::studies(&mut found, tree, films);
+    // Each name once, in the order of films.
+    let mut at: HashMap<&str, usize> = HashMap::new();
+    let mut names: Vec<String> = Vec::new();
+    for name in films.iter().filter_map(|(name, ..)| name.as_deref()) {
+        at.entry(name).or_insert_with(|| {
+            names.push(name.to_owned());
+            names.len() - 1
+        });
+    }
+    let row_of = assign(&mut found, file, &rows, &key.names(&names), &names)?;
+    let example = films.iter().find_map(|(name, film, _)| {
+        let path = film.path.strip_prefix(&tree.root).unwrap_or(&film.path).display();
+        Some(match (key, name) {
+            (Key::File, _) => format!("the folder has {path}"),
+            (_, Some(name)) => format!("{path} has {} {name}", table.name(column)),
+            (_, None) => return None,
+        })
+    });
+    let known: Vec<Option<usize>> = films.iter().map(|(name, ..)| at.get(name.as_deref()?).copied()).collect();
+    let mut listed = Vec::new();
+    for ((_, film, header), name) in films.into_iter().zip(known) {
+        match name.and_then(|name| row_of[name]) {
+            Some(row) => listed.push((claim(&rows[row], &film, header), film)),
+            None => found.skip(film.path, SkipReason::Unlisted),
+        }
+    }
+    if let (Some(first), true) = (rows.first(), listed.is_empty()) {
+        let example = example.unwrap_or_else(|| format!("no film here says a {}", table.name(column)));
+        let Labelled { line, cell, .. } = first;
+        return Err(fault(format!("no row finds a film: line {line} says {cell}, {example}")));
+    }
+    missing(&mut found, file, &rows, &row_of);
+    found.warnings.extend(tree::turned(&listed.iter().map(|(_, film)| film.clone()).collect::<Vec<_>>()));
+    manifest::studies(&mut found, tree, listed);
     Ok(found)
+}
+
+/// For each name the row that is about it. The first of several counts.
+fn assign(
+    found: &mut Found,
+    file: &Path,
+    rows: &[Labelled],
+    known: &Names,
+    names: &[String],
+) -> Result<Vec<Option<usize>>> {
+    let mut row_of: Vec<Option<usize>> = vec![None; names.len()];
+    let (mut loose, mut ambiguous) = (Vec::new(), Vec::new());
+    let meanings = known.meanings(rows.iter().map(|row| row.cell.as_str()));
+    for (at, (row, meaning)) in rows.iter().zip(meanings).enumerate() {
+        let Labelled { line, cell, label, .. } = row;
+        let told = |of: &[usize]| {
+            let names = of.iter().map(|at| names[*at].clone()).collect();
+            Told { line: *line, cell: cell.clone(), names }
+        };
+        match meaning {
+            Meaning::Nothing => {}
+            Meaning::Many(many) => ambiguous.push(told(&many)),
+            Meaning::One { at: name, is_loose } => match row_of[name] {
+                None => {
+                    row_of[name] = Some(at);
+                    if is_loose {
+                        loose.push(told(&[name]));
+                    }
+                }
+                Some(before) => {
+                    let first = &rows[before];
+                    let why = format!("{cell} is listed before, on line {}", first.line);
+                    found.skip(file.to_owned(), SkipReason::Row { line: *line, why });
+                    if first.label != *label {
+                        let message = format!("lines {} and {line} give {cell} two labels", first.line);
+                        found.warnings.push(Warning::new(WarningKind::StudyWithTwoLabels, [file.to_owned()], message));
+                    }
+                }
+            },
+        }
+    }
+    found.warnings.extend(names::loose(vec![file.to_owned()], &loose));
+    names::ambiguous(file, &ambiguous).map_or(Ok(row_of), Err)
 }
 
 fn claim(row: &Labelled, film: &Film, header: Option<DicomHeader>) -> Claim {
@@ -132,51 +208,48 @@ fn claim(row: &Labelled, film: &Film, header: Option<DicomHeader>) -> Claim {
     Claim { line: row.line, path, label: row.label, study, patient, projection, part, split: row.split }
 }
 
-/// The rows by what they are about; others are skipped.
-fn rows(found: &mut Found, file: &Path, table: &Table, key: usize, words: &Words) -> HashMap<String, Labelled> {
-    let (label, split) = (table.column(&["label"]), table.column(&["split"]));
-    let of = |row: &Row| -> std::result::Result<(String, Label, Option<SplitWord>), String> {
+/// The rows that can be used; others are skipped.
+fn rows(
+    found: &mut Found,
+    file: &Path,
+    table: &Table,
+    (key, label, split): (usize, LabelColumn, Option<usize>),
+    words: &Words,
+) -> Vec<Labelled> {
+    let of = |line: u64, row: &Row| -> std::result::Result<Labelled, String> {
         let name = row.get(Some(key)).ok_or("it names no film, study or patient")?;
-        let word = row.get(label).ok_or("the label is empty")?;
-        let label = words.label(word).ok_or_else(|| format!("unknown label {word:?}"))?;
+        let label = label.read(row, words)?;
         let split = match row.get(split) {
             Some(word) => Some(SplitWord::of(word).ok_or_else(|| format!("unknown split {word:?}"))?),
             None => None,
         };
-        Ok((name.replace('\\', "/"), label, split))
+        Ok(Labelled { line, cell: name.replace('\\', "/"), label, split })
     };
-    let mut rows: HashMap<String, Labelled> = HashMap::new();
+    let mut rows = Vec::new();
     for (line, row) in &table.rows {
-        let mut skip = |why: String| found.skip(file.to_owned(), SkipReason::Row { line: *line, why });
-        match row.as_ref().map_err(String::clone).and_then(of) {
-            Err(why) => skip(why),
-            Ok((name, label, split)) => match rows.get(&name) {
-                Some(first) => {
-                    skip(format!("{name} is listed before, on line {}", first.line));
-                    if first.label != label {
-                        let message = format!("lines {} and {line} give {name} two labels", first.line);
-                        found.warnings.push(Warning::new(WarningKind::StudyWithTwoLabels, [file.to_owned()], message));
-                    }
-                }
-                None => drop(rows.insert(name, Labelled { line: *line, label, split, is_met: false })),
-            },
+        match row.as_ref().map_err(String::clone).and_then(|row| of(*line, row)) {
+            Ok(row) => rows.push(row),
+            Err(why) => found.skip(file.to_owned(), SkipReason::Row { line: *line, why }),
         }
     }
     rows
 }
 
 /// Rows of which there is no film.
-fn missing(found: &mut Found, file: &Path, rows: &HashMap<String, Labelled>) {
-    let mut names: Vec<(u64, &str)> =
-        rows.iter().filter(|(_, row)| !row.is_met).map(|(name, row)| (row.line, name.as_str())).collect();
-    names.sort_unstable();
-    for (line, name) in &names {
-        let why = format!("no film of {name}");
+fn missing(found: &mut Found, file: &Path, rows: &[Labelled], row_of: &[Option<usize>]) {
+    let met: HashSet<usize> = row_of.iter().flatten().copied().collect();
+    let again: HashSet<u64> = found.skipped.iter().filter_map(|it| it.reason.line()).collect();
+    let is_missing = |(at, row): &(usize, &Labelled)| !met.contains(at) && !again.contains(&row.line);
+    let missing: Vec<&Labelled> = rows.iter().enumerate().filter(is_missing).map(|(_, row)| row).collect();
+    for Labelled { line, cell, .. } in &missing {
+        let why = format!("no film of {cell}");
         found.skip(file.to_owned(), SkipReason::Row { line: *line, why });
     }
-    if let [(_, first), ..] = names[..] {
-        let paths: Vec<PathBuf> = vec![file.to_owned()];
-        let message = format!("{} of which there is no film, the first about {first}", counted(names.len(), "row"));
-        found.warnings.push(Warning::new(WarningKind::MissingFile, paths, message));
+    if let [first, ..] = missing[..] {
+        let unlisted = found.skipped.iter().find(|it| it.reason == SkipReason::Unlisted);
+        let other = unlisted.map_or(String::new(), |it| format!("; {} is in no row", it.path.display()));
+        let rows = counted(missing.len(), "row");
+        let message = format!("{rows} of which there is no film, the first about {}{other}", first.cell);
+        found.warnings.push(Warning::new(WarningKind::MissingFile, [file.to_owned()], message));
     }
 }

@@ -1,17 +1,19 @@
-//! A table of films: `path,label[,study,patient,view,part,split]`.
+//! A table of films: `path,label[,study,patient,view,part,split]`, or by other usual names of these columns.
 //!
-//! The header is required, its order is free and other columns are left alone. Paths are relative to the table. Labels and
-//! splits are words of [`super::labels`]. A study is the rows of one `study` of one `patient`; without that column each
+//! The header is required, its order is free and other columns are left alone. Paths are relative to the table; where nothing
+//! lies there, the film is looked for in the folder by what the cell says, which may be its bare name. Labels and splits are
+//! words of [`super::labels`]. A study is the rows of one `study` of one `patient`; without that column each
 //! film is a study of its own. Without a `split` we make one: by patient, else by study, else by neighbouring numbers. Where
 //! the table says nothing about a DICOM file's patient, study, part or view, its header does.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
 
-use super::labels::{SplitWord, Words};
+use super::labels::{LabelColumn, SplitWord, Words};
+use super::names::{self, Meaning, Names, Told};
 use super::summary::that_are;
 use super::table::{Row, Table};
-use super::tree::{self, Film, Tree};
+use super::tree::{self, Entry, Film, Tree};
 use super::{Found, IndexOptions, SkipReason, Warning, WarningKind, groups, parallel};
 use crate::study::{Label, Split, Study, View};
 use crate::{Error, Result};
@@ -19,9 +21,29 @@ use crate::{Error, Result};
 /// What the layout looks like, for messages.
 pub(super) const PATTERN: &str = "a table path,label[,study,patient,view,part,split]";
 
+/// The columns that name a film's file; the first that is there counts.
+pub(super) const FILE: [&str; 11] = [
+    "path",
+    "imagepath",
+    "filepath",
+    "imgpath",
+    "file",
+    "filename",
+    "imagefile",
+    "imagename",
+    "image",
+    "imageindex",
+    "imageid",
+];
+
 /// Whether a table's header makes it a manifest.
 pub(super) fn is_manifest(table: &Table) -> bool {
-    table.column(&["path"]).is_some() && table.column(&["label"]).is_some()
+    table.column(&FILE).is_some() && LabelColumn::of(table).is_some()
+}
+
+/// Whether a manifest speaks of paths, whatever kind of films they are of.
+pub(super) fn has_paths(table: &Table) -> bool {
+    is_manifest(table) && table.column(&["path"]).is_some()
 }
 
 /// What a row claims about a film.
@@ -41,7 +63,7 @@ pub(super) struct Claim {
 /// The positions of the known columns.
 struct Columns {
     path: Option<usize>,
-    label: Option<usize>,
+    label: LabelColumn,
     study: Option<usize>,
     patient: Option<usize>,
     view: Option<usize>,
@@ -50,24 +72,34 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(table: &Table) -> Columns {
-        let at = |name: &str| table.column(&[name]);
-        Columns {
-            path: at("path"),
-            label: at("label"),
-            study: at("study"),
-            patient: at("patient"),
-            view: at("view"),
-            part: at("part"),
-            split: at("split"),
+    /// The columns of a manifest.
+    ///
+    /// # Errors
+    /// One line, if one is not there, or there twice.
+    fn of(table: &Table) -> std::result::Result<Columns, String> {
+        let path = table.column(&FILE);
+        let label = LabelColumn::of(table).filter(|_| path.is_some());
+        let label = label.ok_or_else(|| format!("looked for the columns path and label, met {}", table.names()))?;
+        let columns = Columns {
+            path,
+            label,
+            study: table.column(&["study", "studyid", "studyinstanceuid"]),
+            patient: table.column(&["patient", "patientid", "subject", "subjectid"]),
+            view: table.column(&["view", "viewposition", "projection"]),
+            part: table.column(&["part", "bodypart", "bodypartexamined"]),
+            split: table.column(&["split"]),
+        };
+        let Columns { path, label, study, patient, view, part, split } = &columns;
+        match table.twice(&[*path, Some(label.at), *study, *patient, *view, *part, *split]) {
+            Some(name) => Err(format!("more than one column is called {name}")),
+            None => Ok(columns),
         }
     }
 
     /// The row's claim, or why there is none.
     fn claim(&self, line: u64, row: &Row, folder: &Path, words: &Words) -> std::result::Result<Claim, String> {
         let path = resolve(folder, row.get(self.path).ok_or("the path is empty")?);
-        let word = row.get(self.label).ok_or("the label is empty")?;
-        let label = words.label(word).ok_or_else(|| format!("unknown label {word:?}"))?;
+        let label = self.label.read(row, words)?;
         let split = match row.get(self.split) {
             Some(word) => Some(SplitWord::of(word).ok_or_else(|| format!("unknown split {word:?}"))?),
             None => None,
@@ -81,44 +113,137 @@ impl Columns {
 /// Reads the films that `table`, in the folder `home` of the tree, lists.
 ///
 /// # Errors
-/// [`Error::Layout`] if the table cannot be read or lacks a column.
+/// [`Error::Labels`] if the table cannot be read or lacks a column, if a row could mean several films, or if none means one.
 pub(super) fn read(tree: &Tree, file: &Path, options: &IndexOptions) -> Result<Found> {
-    let fault = |why: String| Error::Layout { root: file.to_owned(), reason: why };
-    let table = Table::read(file).map_err(|why| fault(format!("not a manifest: {why}")))?;
-    if !is_manifest(&table) {
-        return Err(fault(format!("looked for the columns path and label, met {}", table.names())));
-    }
+    let fault = |why: String| Error::Labels { table: file.to_owned(), reason: why };
+    let table = Table::read(file).map_err(fault)?;
+    let columns = Columns::of(&table).map_err(fault)?;
     let mut found = Found { companions: vec![file.to_owned()], ..Found::default() };
-    let folder = tree::absolute(file)?.parent().map(Path::to_owned).unwrap_or_default();
-    let (columns, words) = (Columns::of(&table), options.words());
-    let mut claims: Vec<Claim> = Vec::new();
-    let mut first: HashMap<PathBuf, usize> = HashMap::new();
+    let home = tree::absolute(file)?;
+    let folder = home.parent().map(Path::to_owned).unwrap_or_default();
+    let words = options.words();
+    let mut rows: Vec<(Claim, &str)> = Vec::new();
+    let mut useless = None;
     for (line, row) in &table.rows {
-        let row = match row {
-            Ok(row) => row,
+        let cell = row.as_ref().ok().and_then(|row| row.get(columns.path));
+        match row.as_ref().map_err(String::clone).and_then(|row| columns.claim(*line, row, &folder, &words)) {
+            Ok(claim) => rows.push((claim, cell.unwrap_or_default())),
             Err(why) => {
-                found.skip(file.to_owned(), SkipReason::Row { line: *line, why: why.clone() });
-                continue;
-            }
-        };
-        match columns.claim(*line, row, &folder, &words) {
-            Err(why) => {
-                let named = row.get(columns.path).map(|cell| tree.as_given(&resolve(&folder, cell)));
+                useless.get_or_insert_with(|| format!("line {line}: {why}"));
+                let named = cell.map(|cell| tree.as_given(&resolve(&folder, cell)));
                 found.skip(named.unwrap_or_else(|| file.to_owned()), SkipReason::Row { line: *line, why });
             }
-            Ok(claim) => match first.get(&claim.path) {
-                None => {
-                    first.insert(claim.path.clone(), claims.len());
-                    claims.push(claim);
-                }
-                Some(&before) => again(&mut found, tree, &claims[before], &claim),
-            },
+        }
+    }
+    let around = Around::new(tree, &home, &rows)?;
+    around.look(&mut found, tree, file, &mut rows)?;
+    let told: Option<(u64, String)> = rows.first().map(|(claim, cell)| (claim.line, (*cell).to_owned()));
+    let is_lost = rows.iter().all(|(claim, _)| !claim.path.exists());
+    let mut claims: Vec<Claim> = Vec::new();
+    let mut first: HashMap<PathBuf, usize> = HashMap::new();
+    for (claim, _) in rows {
+        match first.get(&claim.path) {
+            None => {
+                first.insert(claim.path.clone(), claims.len());
+                claims.push(claim);
+            }
+            Some(&before) => again(&mut found, tree, &claims[before], &claim),
         }
     }
     let films = with_headers(films(&mut found, tree, claims));
     skip_unlisted(&mut found, tree, &first);
     studies(&mut found, tree, films);
-    Ok(found)
+    match (told, useless) {
+        _ if !found.studies.is_empty() => Ok(found),
+        (None, None) => Err(fault("it has no row below its header".to_owned())),
+        (None, Some(why)) => {
+            let hint = "; --positive WORD and --negative WORD say what a label means";
+            let hint = if why.contains("unknown label") { hint } else { "" };
+            Err(fault(format!("no row can be used: {why}{hint}")))
+        }
+        (Some((line, cell)), _) if is_lost => {
+            let film = around.film().map_or("no film is there".to_owned(), |film| format!("the folder has {film}"));
+            Err(fault(format!("no row finds its film: line {line} says {cell}, {film}")))
+        }
+        _ => Ok(found),
+    }
+}
+
+/// The files that rows may mean which do not lie where they say.
+struct Around<'a> {
+    /// The table's folder, where only the table was named and not all films lie where it says.
+    walked: Option<Tree>,
+    tree: &'a Tree,
+    table: &'a Path,
+}
+
+impl<'a> Around<'a> {
+    fn new(tree: &'a Tree, table: &'a Path, rows: &[(Claim, &str)]) -> Result<Around<'a>> {
+        let here = if tree.root.as_os_str().is_empty() { Path::new(".") } else { &tree.root };
+        let is_unknown = tree.entries.is_empty() && rows.iter().any(|(claim, _)| !claim.path.exists());
+        let walked = if is_unknown { Some(Tree::walk(here)?) } else { None };
+        Ok(Around { walked, tree, table })
+    }
+
+    /// The files but the table, with their paths below the folder.
+    fn files(&self) -> (Vec<&Entry>, Vec<String>) {
+        let tree = self.walked.as_ref().unwrap_or(self.tree);
+        let others = tree.entries.iter().filter(|entry| entry.absolute != self.table);
+        others.map(|entry| (entry, tree.below(entry).to_string_lossy().into_owned())).unzip()
+    }
+
+    /// The first film, for messages.
+    fn film(&self) -> Option<String> {
+        let (files, names) = self.files();
+        files.iter().zip(names).find(|(entry, _)| tree::check(&entry.path).is_ok()).map(|(_, name)| name)
+    }
+
+    /// Gives the rows whose film does not lie where they say the one that they mean.
+    fn look(&self, found: &mut Found, tree: &Tree, file: &Path, rows: &mut [(Claim, &str)]) -> Result<()> {
+        let (lost, there): (Vec<usize>, Vec<usize>) = (0..rows.len()).partition(|at| !rows[*at].0.path.exists());
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let direct: HashSet<PathBuf> = there.iter().map(|at| rows[*at].0.path.clone()).collect();
+        let (files, paths) = self.files();
+        let cells: Vec<String> = lost.iter().map(|at| rows[*at].1.replace('\\', "/")).collect();
+        let meanings = Names::of_files(&paths).meanings(cells.iter().map(String::as_str));
+        let (mut loose, mut films, mut ambiguous) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, meaning) in lost.into_iter().zip(meanings) {
+            let (claim, cell) = &mut rows[at];
+            let told = |names: Vec<usize>| Told {
+                line: claim.line,
+                cell: (*cell).to_owned(),
+                names: names.into_iter().map(|at| paths[at].clone()).collect(),
+            };
+            let (at, is_loose) = match meaning {
+                Meaning::Nothing => continue,
+                Meaning::One { at, is_loose } => (at, is_loose),
+                // A film and what is stored beside it under its name.
+                Meaning::Many(many) => {
+                    let is_film = |at: &usize| tree::check(&files[*at].path).is_ok();
+                    match &many.into_iter().filter(is_film).collect::<Vec<_>>()[..] {
+                        [] => continue,
+                        [at] => (*at, false),
+                        films => {
+                            ambiguous.push(told(films.to_vec()));
+                            continue;
+                        }
+                    }
+                }
+            };
+            if is_loose {
+                if direct.contains(&files[at].absolute) {
+                    continue;
+                }
+                loose.push(told(vec![at]));
+                films.push(tree.as_given(&files[at].absolute));
+            }
+            claim.path.clone_from(&files[at].absolute);
+        }
+        found.warnings.extend(names::loose(films, &loose));
+        names::ambiguous(file, &ambiguous).map_or(Ok(()), Err)
+    }
 }
 
 /// A film that two rows list; the first counts.

@@ -22,8 +22,9 @@ mod leaks;
 mod manifest;
 mod mura;
 mod mura_tables;
+mod names;
 mod neighbours;
-mod parallel;
+pub(crate) mod parallel;
 mod prints;
 mod recognise;
 mod region;
@@ -49,7 +50,7 @@ pub use skipped::{SkipReason, Skipped};
 pub use summary::{LabelSummary, SizeSummary, SplitSummary, Summary};
 pub use warning::{Warning, WarningKind};
 
-use crate::study::{Split, Study};
+use crate::study::{Split, Study, lossy, lossy_all};
 use crate::{Error, Result};
 use labels::Words;
 use recognise::{Reading, no_films, recognise};
@@ -129,6 +130,7 @@ impl IndexOptions {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Index {
     /// The folder that was indexed.
+    #[serde(serialize_with = "lossy")]
     pub root: PathBuf,
     /// How it is laid out.
     pub layout: Layout,
@@ -137,6 +139,7 @@ pub struct Index {
     /// The files that are no view, with the reason, ordered by path.
     pub skipped: Vec<Skipped>,
     /// The files that belong to the layout without being films: label lists, annotations, masks. Ordered by path.
+    #[serde(serialize_with = "lossy_all")]
     pub companions: Vec<PathBuf>,
     /// What is doubtful, ordered by kind.
     pub warnings: Vec<Warning>,
@@ -147,7 +150,12 @@ pub struct Index {
     /// Whether every film has been decoded and compared with all others: see [`Index::audited`].
     pub audited: bool,
     /// The sets of films that are copies of each other: of the same content, and once audited nearly identical ones too.
+    #[serde(serialize_with = "lossy_sets")]
     pub copies: Vec<Vec<PathBuf>>,
+}
+
+fn lossy_sets<S: serde::Serializer>(sets: &[Vec<PathBuf>], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(sets.iter().map(|set| set.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>()))
 }
 
 impl Index {
@@ -198,7 +206,8 @@ pub fn index(root: impl AsRef<Path>) -> Result<Index> {
 ///
 /// # Errors
 /// [`Error::Io`] if `root` does not exist, [`Error::NoFilms`] if it holds no film of a known layout, [`Error::Layout`] if
-/// it could be read in more than one way. Damaged and foreign files are no errors: see [`Index::skipped`].
+/// it could be read in more than one way, [`Error::Labels`] if a table of labels cannot be used or means more than one film
+/// by a row. Damaged and foreign files are no errors: see [`Index::skipped`].
 pub fn index_with(root: impl AsRef<Path>, options: &IndexOptions) -> Result<Index> {
     let root = root.as_ref();
     let is_folder = std::fs::metadata(root).map_err(Error::io(root))?.is_dir();
@@ -268,6 +277,11 @@ fn settle(root: &Path, layout: Layout, found: Found) -> Index {
     duplicates::keep_together(&mut index);
     duplicates::warn(&mut index);
     index
+}
+
+/// Whether a file is a whole picture; the reason if not.
+pub(crate) fn check(path: &Path) -> Result<(), SkipReason> {
+    tree::check(path).map(|_| ())
 }
 
 /// The films of a folder that is laid out like no data set, ordered by path, and the files that are none.

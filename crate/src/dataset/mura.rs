@@ -30,7 +30,8 @@ const COMPANIONS: [&str; 5] = [
 pub(super) struct Names<'a> {
     /// Holds `train` and `valid`.
     pub above: &'a Path,
-    split: &'a str,
+    /// The folder of the split, as it is written.
+    pub split_folder: &'a str,
     part: &'a str,
     patient: &'a str,
     study: &'a str,
@@ -42,11 +43,12 @@ impl<'a> Names<'a> {
         let mut folders = path.ancestors().skip(1);
         let mut name = || folders.next()?.file_name()?.to_str();
         let (study, patient, part, split) = (name()?, name()?, name()?, name()?);
-        Some(Names { above: folders.next()?, split, part, patient, study })
+        Some(Names { above: folders.next()?, split_folder: split, part, patient, study })
     }
 
-    fn split(&self) -> Option<Split> {
-        [Split::Train, Split::Valid].into_iter().find(|split| split.name() == self.split)
+    /// `train` or `valid`, in whatever case: copies of MURA have `Train`.
+    pub fn split(&self) -> Option<Split> {
+        [Split::Train, Split::Valid].into_iter().find(|split| self.split_folder.eq_ignore_ascii_case(split.name()))
     }
 
     /// `study1` and its label.

@@ -1,9 +1,10 @@
 //! MURA's tables: every film and every study with its label, to be compared with the folders.
 //!
 //! `{train,valid}_image_paths.csv` lists films, `{train,valid}_labeled_studies.csv` lists `study folder/,label`. Neither
-//! has a header; paths begin with the name of the root folder.
+//! has a header. Paths begin with the name of the root folder where they are Stanford's; tables that were made anew begin with
+//! anything: only the names from the split on are looked at, `\` parts them as `/` does, and the split's case does not matter.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::mura::{Names, Parts};
@@ -23,11 +24,17 @@ pub(super) fn compare(tree: &Tree, studies: &[Study], parts: &Parts) -> Vec<Warn
             films.insert(tree.base.join(below), study);
         }
     }
-    let roots: BTreeSet<&Path> = films.keys().filter_map(|film| Names::of(film)).map(|names| names.above).collect();
+    // The folders of splits, as they are written.
+    let mut roots: BTreeMap<&Path, BTreeMap<Split, &str>> = BTreeMap::new();
+    for names in films.keys().filter_map(|film| Names::of(film)) {
+        if let Some(split) = names.split() {
+            roots.entry(names.above).or_default().insert(split, names.split_folder);
+        }
+    }
     let mut warnings = Vec::new();
-    for above in roots {
+    for (above, folders) in roots {
         for split in [Split::Train, Split::Valid] {
-            let scope = Scope { tree, parts, above, split, films: &films, present: &present };
+            let scope = Scope { tree, parts, above, split, folders: &folders, films: &films, present: &present };
             scope.films(&mut warnings);
             scope.studies(&mut warnings);
         }
@@ -44,6 +51,7 @@ struct Scope<'a> {
     parts: &'a Parts,
     above: &'a Path,
     split: Split,
+    folders: &'a BTreeMap<Split, &'a str>,
     films: &'a HashMap<PathBuf, &'a Study>,
     present: &'a HashSet<&'a Path>,
 }
@@ -104,8 +112,13 @@ impl Scope<'_> {
 
     /// The films of this split.
     fn own(&self) -> impl Iterator<Item = &Path> {
-        let folder = self.above.join(self.split.name());
+        let folder = self.above.join(self.folder(self.split));
         self.films.keys().map(PathBuf::as_path).filter(move |film| film.starts_with(&folder))
+    }
+
+    /// The folder of a split, as it is written here.
+    fn folder(&self, split: Split) -> &str {
+        self.folders.get(&split).copied().unwrap_or(split.name())
     }
 
     /// The table's name and its rows. None if there is no
@@ -122,28 +135,49 @@ impl Scope<'_> {
         };
         let rows = Table::read_headless(&path).map_err(&mut complain).ok()?;
         let mut read = Vec::new();
+        let mut foreign = Vec::new();
+        // A film has a name below its study's folder.
+        let names = if kind == "image_paths" { 4 } else { 3 };
         for (line, row) in rows {
             match row {
                 Ok(row) => {
                     let cell = |at| row.get(Some(at)).map(str::to_owned);
-                    if let Some(listed) = cell(0).as_deref().and_then(|cell| self.reach(cell)) {
-                        read.push((listed, cell(1)));
+                    // A first row that names no path is a header.
+                    let Some(listed) = cell(0).filter(|it| line > 1 || it.contains(['/', '\\'])) else { continue };
+                    match self.place(&listed, names) {
+                        Some(path) if self.is_in_reach(&path) => read.push((path, cell(1))),
+                        Some(_) => {}
+                        None => foreign.push((line, listed)),
                     }
                 }
                 Err(why) => complain(format!("line {line}: {why}")),
             }
         }
+        if let [(line, listed), ..] = &foreign[..] {
+            let n = count(foreign.len(), "row names", "rows name");
+            let own = self.own().min().map(|film| if names == 4 { film } else { film.parent().unwrap_or(film) });
+            let own =
+                own.map_or(String::new(), |own| format!(", the folder has {}", self.tree.as_given(own).display()));
+            complain(format!("{n} nothing that could lie here: line {line} says {listed}{own}"));
+        }
         Some((name, read))
     }
 
-    /// Where a listed path lies, if that is below the root and of a part that was asked for.
-    fn reach(&self, listed: &str) -> Option<PathBuf> {
-        // The first name is the root folder's, whatever it is called here.
-        let below: PathBuf = Path::new(listed).components().skip(1).collect();
-        let part = below.components().nth(1)?;
-        let path = self.above.join(&below);
-        let is_wanted = self.parts.is_wanted(&part.as_os_str().to_string_lossy());
-        (is_wanted && path.starts_with(&self.tree.base)).then_some(path)
+    /// Where a listed path would lie, by the split in it and the `names` below that.
+    fn place(&self, listed: &str, names: usize) -> Option<PathBuf> {
+        let parts: Vec<&str> = listed.split(['/', '\\']).filter(|part| !matches!(*part, "" | ".")).collect();
+        let (split, below) = parts[parts.len().checked_sub(names + 1)?..].split_first()?;
+        let split = [Split::Train, Split::Valid].into_iter().find(|it| split.eq_ignore_ascii_case(it.name()))?;
+        let folder = self.above.join(self.folder(split));
+        (!below.contains(&"..")).then(|| folder.join(below.iter().collect::<PathBuf>()))
+    }
+
+    /// Whether a path is below the root and of a part that was asked for.
+    fn is_in_reach(&self, path: &Path) -> bool {
+        let below = path.strip_prefix(self.above).unwrap_or(path);
+        let is_wanted =
+            below.components().nth(1).is_some_and(|part| self.parts.is_wanted(&part.as_os_str().to_string_lossy()));
+        is_wanted && path.starts_with(&self.tree.base)
     }
 
     fn missing<'a>(&self, name: &str, paths: impl IntoIterator<Item = &'a PathBuf>, warnings: &mut Vec<Warning>) {

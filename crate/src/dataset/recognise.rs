@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::labels::LabelColumn;
 use super::table::Table;
 use super::tree::{Place, Tree, check};
 use super::{IndexOptions, Layout, SkipReason, Skipped, classes, dicom, fracatlas, manifest, mura, parallel, summary};
@@ -62,7 +63,7 @@ pub(super) fn recognise(tree: &Tree, options: &IndexOptions) -> Result<Reading> 
     if in_classes > 0 {
         meet(Reading::Classes, format!("{} in folders of classes", summary::files(in_classes)));
     }
-    let tables = tables(tree, options, |table| manifest::is_manifest(table) || dicom::has_key(table));
+    let tables = tables(tree, options, dicom::has_key);
     if let Some((first, table)) = tables.first() {
         let names: Vec<String> = tables.iter().map(|(path, _)| file_name(path)).collect();
         let names = names.join(", ");
@@ -72,14 +73,17 @@ pub(super) fn recognise(tree: &Tree, options: &IndexOptions) -> Result<Reading> 
                 &format!("several tables of labels ({names}): name one of them with --labels"),
             ));
         }
-        if manifest::is_manifest(table) {
+        if manifest::has_paths(table) {
             meet(Reading::Manifest(first.clone()), format!("{names} is a manifest"));
         } else if tree.entries.iter().any(|entry| dicom::is_dicom(&entry.path)) {
             meet(Reading::Dicom(first.clone()), format!("{names} has the labels of DICOM files"));
+        } else if manifest::is_manifest(table) && in_mura + in_fracatlas + in_classes == 0 {
+            // Beside films whose folders say everything it may be anything.
+            meet(Reading::Manifest(first.clone()), format!("{names} is a manifest"));
         }
     }
     match &readings[..] {
-        [] => Err(nothing(tree)),
+        [] => Err(useless(tree, options).unwrap_or_else(|| nothing(tree))),
         [reading] => Ok(reading.clone()),
         _ => {
             let names: Vec<String> = readings.iter().map(|it| it.layout().name().to_lowercase()).collect();
@@ -113,18 +117,60 @@ fn table(tree: &Tree, options: &IndexOptions, layout: Layout, fits: fn(&Table) -
 
 /// The tables that lie in the folder itself and have a header that fits.
 fn tables(tree: &Tree, options: &IndexOptions, fits: impl Fn(&Table) -> bool) -> Vec<(PathBuf, Table)> {
-    let paths: Vec<PathBuf> = match &options.labels {
+    let read = |path: PathBuf| Table::read(&path).ok().map(|table| (path, table));
+    table_paths(tree, options).into_iter().filter_map(read).filter(|(_, table)| fits(table)).collect()
+}
+
+/// The table that was named, or those that lie in the folder itself.
+fn table_paths(tree: &Tree, options: &IndexOptions) -> Vec<PathBuf> {
+    match &options.labels {
         Some(path) => vec![path.clone()],
         None => tree
             .entries
             .iter()
             .filter(|entry| is_table(&entry.path) && tree.below(entry).components().count() == 1)
+            // MURA's own repeat what its folders say, also where somebody gave them a header.
+            .filter(|entry| !matches!(mura::place(tree, entry), Place::Companion))
             .map(|entry| entry.path.clone())
             .collect(),
-    };
-    let read = |path: PathBuf| Table::read(&path).ok().map(|table| (path, table));
-    paths.into_iter().filter_map(read).filter(|(_, table)| fits(table)).collect()
+    }
 }
+
+/// The error for a folder in which no layout is recognised and a table lies that would be one of labels if it could be used.
+fn useless(tree: &Tree, options: &IndexOptions) -> Option<Error> {
+    let why = |path: &Path| -> Option<String> {
+        let table = match Table::read(path) {
+            Ok(table) => table,
+            Err(why) => return Some(why),
+        };
+        match (dicom::key_column(&table), LabelColumn::of(&table)) {
+            (None, None) => None,
+            (Some(_), None) => Some(format!("looked for a column label, met {}", table.names())),
+            (None, Some(_)) => {
+                Some(format!("looked for a column that names films (path, filename, image), met {}", table.names()))
+            }
+            // Else this would be a manifest.
+            (Some(key), Some(_)) => {
+                let film = tree.entries.iter().find(|entry| check(&entry.path).is_ok());
+                let film = film.map_or("none is there".to_owned(), |entry| {
+                    format!("the first, {}, is none", tree.below(entry).display())
+                });
+                Some(format!("it names films by {key}, which only DICOM files say, and {film}; add a column path"))
+            }
+        }
+    };
+    let told = table_paths(tree, options).into_iter().find_map(|path| Some((why(&path)?, path)));
+    let foreign = || {
+        let is_foreign =
+            |path: &Path| FOREIGN.iter().any(|it| path.extension().is_some_and(|end| end.eq_ignore_ascii_case(it)));
+        let found = tree.entries.iter().find(|it| is_foreign(&it.path) && tree.below(it).components().count() == 1);
+        found.map(|it| ("a spreadsheet's own format is not read: save it as CSV".to_owned(), it.path.clone()))
+    };
+    told.or_else(foreign).map(|(reason, table)| Error::Labels { table, reason })
+}
+
+/// What programs for spreadsheets save in, and nothing else.
+const FOREIGN: [&str; 4] = ["xlsx", "xls", "ods", "numbers"];
 
 /// Whether the name ends in `.csv` or `.tsv`.
 pub(super) fn is_table(path: &Path) -> bool {

@@ -1,11 +1,12 @@
 //! The files that are no view, and why.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
 
 use crate::preprocess::Flaw;
+use crate::study::lossy;
 
 /// A file that did not become a view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -18,15 +19,10 @@ pub struct Skipped {
 }
 
 impl Skipped {
-    pub(super) fn new(path: PathBuf, reason: impl Into<SkipReason>) -> Skipped {
+    pub(crate) fn new(path: PathBuf, reason: impl Into<SkipReason>) -> Skipped {
         let reason = reason.into();
         Skipped { path, reason }
     }
-}
-
-/// Any path can be reported, also one that is not valid Unicode.
-fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&path.display())
 }
 
 /// Why a file is no view. Serialised as the sentence that [`fmt::Display`] writes.
@@ -37,6 +33,8 @@ pub enum SkipReason {
     ResourceFork,
     /// The name of the file or of a folder above it begins with a dot.
     Hidden,
+    /// A named pipe, a socket or a device; says which. Never opened, since reading it may wait for ever.
+    NoRegularFile(&'static str),
     /// Empty, truncated, damaged, of a kind that is not decoded, or no image at all.
     Picture(Flaw),
     /// The operating system could not read or list it; says why.
@@ -58,18 +56,37 @@ pub enum SkipReason {
         /// Why.
         why: String,
     },
-    /// The container is whole, but the picture inside cannot be decoded; says why. Found by the audit, not by indexing.
+    /// The container is whole, but the picture inside cannot be decoded; says why. Found by the audit and in scoring, not by
+    /// indexing.
     Undecodable(String),
     /// Annotations that cannot be read; says why. The films stay, without their findings.
     Annotations(String),
 }
 
 impl SkipReason {
+    /// Whether the file is a picture, or was one, that cannot be read.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            SkipReason::Picture(flaw) => *flaw != Flaw::NotAnImage,
+            SkipReason::Unreadable(_) | SkipReason::Undecodable(_) => true,
+            _ => false,
+        }
+    }
+
+    /// The line of the table that this is about.
+    pub(super) fn line(&self) -> Option<u64> {
+        match self {
+            SkipReason::Row { line, .. } => Some(*line),
+            _ => None,
+        }
+    }
+
     /// The kind of reason, without what differs from file to file: for counting.
     pub fn kind(&self) -> &'static str {
         match self {
             SkipReason::ResourceFork => "resource fork",
             SkipReason::Hidden => "hidden",
+            SkipReason::NoRegularFile(what) => what,
             SkipReason::Picture(Flaw::Empty) => "empty",
             SkipReason::Picture(Flaw::NotAnImage) => "not an image",
             SkipReason::Picture(Flaw::Truncated(_)) => "truncated",
@@ -93,6 +110,7 @@ impl fmt::Display for SkipReason {
         match self {
             SkipReason::ResourceFork => f.write_str("resource fork of macOS, not an image"),
             SkipReason::Hidden => f.write_str("hidden file"),
+            SkipReason::NoRegularFile(what) => write!(f, "{what}, not a regular file"),
             SkipReason::Picture(flaw) => write!(f, "{flaw}"),
             SkipReason::Unreadable(why) => write!(f, "unreadable: {why}"),
             SkipReason::Unlabeled => f.write_str("unlabeled: its study folder ends in neither _positive nor _negative"),

@@ -20,16 +20,28 @@ const TRIES: usize = 64;
 /// same ones for the same `seed`. Studies of other splits stay. A data set that brings its own tune split keeps it.
 ///
 /// # Errors
-/// [`Error::Setting`] if `fraction` is not between 0 and 1; [`Error::Split`] if train and tune cannot both have a study of
-/// each label.
+/// [`Error::Setting`] if `fraction` is not between 0 and 1; [`Error::Split`] if there is no train split, or train and tune
+/// cannot both have a study of each label.
 pub fn hold_out_tune(index: &Index, fraction: f64, seed: u64) -> Result<Index> {
     let mut index = index.clone();
+    require_train(&index)?;
     let tuned = index.split(Split::Tune);
     if !Label::ALL.iter().all(|label| tuned.iter().any(|study| study.label == *label)) {
         hold_out(&mut index.studies, Split::Train, Split::Tune, fraction, seed)?;
     }
     index.fixed_split = true;
     Ok(index)
+}
+
+/// Says of a data set without a study to train on that this is what it lacks.
+fn require_train(index: &Index) -> Result<()> {
+    if index.studies.iter().any(|study| study.split == Split::Train) {
+        return Ok(());
+    }
+    let there = Split::ALL.into_iter().map(|split| (split, index.split(split).len())).filter(|(_, n)| *n > 0);
+    let there: Vec<String> = there.map(|(split, n)| format!("{n} in {split}")).collect();
+    let root = index.root.display();
+    Err(Error::Split(format!("no train split in {root}, whose studies are {}", there.join(" and "))))
 }
 
 /// The share of studies that are held out where the data set brings no split. MURA holds out 18 % of its humerus films, which
@@ -50,11 +62,15 @@ pub(super) fn deal_valid(studies: &mut [Study]) {
 /// folds choose between recipes. Nothing deals them again: audit the index first ([`Index::audited`]), so that copies are in one fold.
 ///
 /// # Errors
-/// [`Error::Setting`] if `k` is below 2 or above the number of patients and blocks; [`Error::Split`] if a fold would lack a label.
+/// [`Error::Setting`] if `k` is below 2 or above the number of patients and blocks; [`Error::Split`] if there is nothing but
+/// held-out studies, or a fold would lack a label.
 pub fn k_folds(index: &Index, k: usize, seed: u64) -> Result<Vec<Index>> {
     two_or_more(k)?;
     let mut all = Index { fixed_split: true, ..index.clone() };
     if index.official_split {
+        if all.studies.iter().all(|study| study.split == Split::Valid) {
+            require_train(index)?;
+        }
         all.studies.retain(|study| study.split != Split::Valid);
     }
     let mut groups: BTreeMap<&str, [usize; 2]> = BTreeMap::new();

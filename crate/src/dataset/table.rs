@@ -1,13 +1,22 @@
-//! Tables of labels: comma, semicolon or tab between the cells, with or without a byte-order mark, quotes or CRLF.
+//! Tables of labels as spreadsheets write them: comma, semicolon, tab or bar between the cells, with or without quotes, CRLF,
+//! Excel's first line `sep=;`, in UTF-8 or UTF-16.
 
+use std::borrow::Cow;
+use std::io::Read;
 use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord};
 
+use crate::preprocess::regular;
+
 /// A row with its line number, or why it cannot be read.
 pub type Numbered = (u64, Result<Row, String>);
 
-/// A table with a header, whose column names are matched whatever their case.
+/// The largest table that is read, in bytes: 256 MiB, a hundred times NIH's list of 112,120 films.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// A table with a header. Column names are matched whatever their case, and by their letters and digits alone: `Image Index`
+/// is `image_index`.
 #[derive(Debug)]
 pub(super) struct Table {
     columns: Vec<String>,
@@ -32,11 +41,11 @@ impl Table {
     /// # Errors
     /// One line, if the file cannot be read or has no header.
     pub fn read(path: &Path) -> Result<Table, String> {
-        let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-        let text = plain(&bytes);
-        let mut reader = reader(delimiter(text)).has_headers(true).from_reader(text);
+        let bytes = bytes(path)?;
+        let (text, delimiter) = text(&bytes);
+        let mut reader = reader(delimiter).has_headers(true).from_reader(&text[..]);
         let header = reader.headers().map_err(|error| one_line(&error))?;
-        let columns: Vec<String> = header.iter().map(|name| name.to_lowercase()).collect();
+        let columns: Vec<String> = header.iter().map(str::to_owned).collect();
         if columns.iter().all(String::is_empty) {
             return Err("no header".to_owned());
         }
@@ -48,33 +57,120 @@ impl Table {
     /// # Errors
     /// One line, if the file cannot be read.
     pub fn read_headless(path: &Path) -> Result<Vec<Numbered>, String> {
-        let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-        let text = plain(&bytes);
-        Ok(rows(&mut reader(delimiter(text)).has_headers(false).from_reader(text)))
+        let bytes = bytes(path)?;
+        let (text, delimiter) = text(&bytes);
+        Ok(rows(&mut reader(delimiter).has_headers(false).from_reader(&text[..])))
     }
 
     /// The position of the first column that bears one of these names.
     pub fn column(&self, names: &[&str]) -> Option<usize> {
-        names.iter().find_map(|name| self.columns.iter().position(|column| column == name))
+        names.iter().find_map(|name| self.columns.iter().position(|column| plain(column) == plain(name)))
     }
 
-    /// The columns' names in lower case, for messages.
+    /// The column's name as the table writes it.
+    pub fn name(&self, column: usize) -> &str {
+        &self.columns[column]
+    }
+
+    /// One of these columns, if another one bears its name too.
+    pub fn twice(&self, columns: &[Option<usize>]) -> Option<&str> {
+        let is_twice = |at: &usize| {
+            let name = plain(&self.columns[*at]);
+            self.columns.iter().filter(|column| plain(column) == name).count() > 1
+        };
+        columns.iter().flatten().find(|at| is_twice(at)).map(|at| self.name(*at))
+    }
+
+    /// The columns' names, for messages.
     pub fn names(&self) -> String {
         self.columns.join(", ")
     }
 }
 
-/// The bytes after a byte-order mark of UTF-8.
-fn plain(bytes: &[u8]) -> &[u8] {
-    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+/// Small letters and digits.
+fn plain(name: &str) -> String {
+    name.chars().filter(|sign| sign.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// The sign that separates the cells of the first line.
+fn bytes(path: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let file = regular::open(path).map_err(|error| error.to_string())?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err("larger than 256 MiB, too large for a table of labels".to_owned());
+    }
+    Ok(bytes)
+}
+
+/// The table in UTF-8 without byte-order mark and `sep=` line, whose line break stays so that lines keep their numbers; and the
+/// sign between its cells.
+fn text(bytes: &[u8]) -> (Cow<'_, [u8]>, u8) {
+    let text: Cow<[u8]> = match bytes {
+        [0xef, 0xbb, 0xbf, rest @ ..] => rest.into(),
+        [0xff, 0xfe, rest @ ..] => from_utf16(rest, u16::from_le_bytes).into(),
+        [0xfe, 0xff, rest @ ..] => from_utf16(rest, u16::from_be_bytes).into(),
+        // Without the mark: a header of plain letters has a zero in every other place.
+        [1..=255, 0, _, 0, ..] => from_utf16(bytes, u16::from_le_bytes).into(),
+        [0, 1..=255, 0, _, ..] => from_utf16(bytes, u16::from_be_bytes).into(),
+        _ => bytes.into(),
+    };
+    let end = text.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(text.len());
+    match named_delimiter(&text[..end]) {
+        Some(delimiter) => match text {
+            Cow::Borrowed(text) => ((&text[end..]).into(), delimiter),
+            Cow::Owned(text) => (text[end..].to_vec().into(), delimiter),
+        },
+        None => {
+            let delimiter = delimiter(&text);
+            (text, delimiter)
+        }
+    }
+}
+
+/// Units of 16 bits as UTF-8. What is none stays none, so that the row it stands in is refused and no other.
+fn from_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Vec<u8> {
+    let (units, rest) = bytes.as_chunks();
+    let mut text = Vec::with_capacity(bytes.len());
+    for decoded in char::decode_utf16(units.iter().map(|pair| unit(*pair))) {
+        match decoded {
+            Ok(sign) => text.extend_from_slice(sign.encode_utf8(&mut [0; 4]).as_bytes()),
+            Err(_) => text.push(0xff),
+        }
+    }
+    if !rest.is_empty() {
+        text.push(0xff);
+    }
+    text
+}
+
+/// The sign that a first line `sep=;` names, in quotes or not, as Excel reads and writes it.
+fn named_delimiter(line: &[u8]) -> Option<u8> {
+    let bare: Vec<u8> = line.iter().copied().filter(|byte| !matches!(byte, b'"' | b' ')).collect();
+    match bare.split_at_checked(4) {
+        // What follows are empty cells that a spreadsheet added.
+        Some((word, [sign, rest @ ..])) if word.eq_ignore_ascii_case(b"sep=") => {
+            let is_sign = !sign.is_ascii_alphanumeric() && sign.is_ascii();
+            (is_sign && rest.iter().all(|byte| byte == sign || *byte == b',')).then_some(*sign)
+        }
+        _ => None,
+    }
+}
+
+/// The sign that separates the cells of the first line that is not empty; what stands in quotes does not count.
 fn delimiter(text: &[u8]) -> u8 {
-    let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let count = |sign: u8| line.iter().filter(|byte| **byte == sign).count();
-    // The first of the most frequent, so that a comma wins where nothing is found.
-    [b'\t', b';', b','].into_iter().max_by_key(|sign| count(*sign)).unwrap_or(b',')
+    let line = text.split(|byte| matches!(byte, b'\n' | b'\r')).find(|line| !line.is_empty()).unwrap_or_default();
+    let mut is_quoted = false;
+    let bare: Vec<u8> = line
+        .iter()
+        .copied()
+        .filter(|byte| {
+            is_quoted ^= *byte == b'"';
+            !is_quoted
+        })
+        .collect();
+    let count = |sign: u8| bare.iter().filter(|byte| **byte == sign).count();
+    // The last of the most frequent, so that a comma wins where nothing is found.
+    [b'|', b'\t', b';', b','].into_iter().max_by_key(|sign| count(*sign)).unwrap_or(b',')
 }
 
 fn reader(delimiter: u8) -> ReaderBuilder {
@@ -108,7 +204,7 @@ fn rows(reader: &mut csv::Reader<&[u8]>) -> Vec<Numbered> {
 
 fn one_line(error: &csv::Error) -> String {
     match error.kind() {
-        csv::ErrorKind::Utf8 { .. } => "not UTF-8".to_owned(),
+        csv::ErrorKind::Utf8 { .. } => "not Unicode (UTF-8, or UTF-16 with its byte-order mark)".to_owned(),
         _ => error.to_string().split_whitespace().collect::<Vec<_>>().join(" "),
     }
 }
@@ -129,6 +225,8 @@ mod tests {
             &b"Path,Label\na b.png,1\n\"c,;d.png\",0\n"[..],
             b"\xef\xbb\xbfpath;label\r\na b.png;1\r\n\"c,;d.png\";0\r\n",
             b"path\tlabel\n\n a b.png \t1\nc,;d.png\t0",
+            b"path|label\na b.png|1\nc,;d.png|0",
+            b"\"path\",\"label;;;\"\na b.png,1\n\"c,;d.png\",0\n",
         ] {
             let table = table(bytes);
             let [path, label] = [&["path"], &["label"]].map(|names| table.column(names));
@@ -139,11 +237,58 @@ mod tests {
         }
     }
 
+    /// A text in each encoding that spreadsheets write.
+    fn encodings(text: &str) -> Vec<Vec<u8>> {
+        let units = |bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+        let (little, big) = (units(u16::to_le_bytes), units(u16::to_be_bytes));
+        let marked = |mark: &[u8], bytes: &[u8]| [mark, bytes].concat();
+        vec![
+            text.as_bytes().to_vec(),
+            marked(b"\xef\xbb\xbf", text.as_bytes()),
+            marked(b"\xff\xfe", &little),
+            marked(b"\xfe\xff", &big),
+            little,
+            big,
+        ]
+    }
+
+    #[test]
+    fn each_encoding_and_each_way_to_name_the_sign_between_cells_gives_the_same_rows() {
+        for sep in ["", "sep=;\r\n", "\"sep=;\"\r\n", "SEP=;\n", "sep=;;;\n", "\"sep=\";\n"] {
+            for bytes in encodings(&format!("{sep}path;label;note\r\nRöntgen 𝄞.png;1;a,b,c,d\r\nb.png;0;\r\n")) {
+                let table = table(&bytes);
+                let [path, label] = [&["path"], &["label"]].map(|names| table.column(names));
+                let rows: Vec<_> = table.rows.iter().map(|(_, row)| row.as_ref().unwrap()).collect();
+                assert_eq!((rows[0].get(path), rows[0].get(label)), (Some("Röntgen 𝄞.png"), Some("1")), "{sep:?}");
+                assert_eq!((rows[1].get(path), rows[1].get(label), rows.len()), (Some("b.png"), Some("0"), 2));
+                let lines: Vec<u64> = table.rows.iter().map(|(line, _)| *line).collect();
+                assert_eq!(lines, if sep.is_empty() { [2, 3] } else { [3, 4] }, "{sep:?}");
+            }
+        }
+        assert_eq!(table(b"sep=\t\npath\tlabel\na\t1").column(&["label"]), Some(1));
+        // A column may be called so.
+        assert_eq!(table(b"sep=x,label\na,1").names(), "sep=x, label");
+    }
+
+    #[test]
+    fn columns_are_known_by_their_letters() {
+        let table = table(b"Image Index,Finding Labels,Patient-ID,\xc3\x84rzt:in\n");
+        let [image, findings, patient] = ["imageindex", "findinglabels", "patientid"].map(|name| table.column(&[name]));
+        assert_eq!((image, findings, patient, table.column(&["\u{e4}rztin"])), (Some(0), Some(1), Some(2), Some(3)));
+        assert_eq!(table.twice(&[image, findings]), None);
+        assert_eq!(self::table(b"Path,label,LABEL\n").twice(&[Some(0), Some(1)]), Some("label"));
+    }
+
     #[test]
     fn a_row_that_is_no_text_is_reported_by_its_line_and_the_others_stay() {
         let table = table(b"path,label\na.png,1\n\xff\xfe,1\nb.png\n");
         let lines: Vec<(u64, bool)> = table.rows.iter().map(|(line, row)| (*line, row.is_ok())).collect();
         assert_eq!(lines, [(2, true), (3, false), (4, true)]);
         assert_eq!(table.rows[2].1.as_ref().unwrap().get(table.column(&["label"])), None);
+        // Half a surrogate pair in the second row, half a letter at the end.
+        let mut bytes = encodings("path,label\na.png,1\n").swap_remove(2);
+        bytes.extend_from_slice(&[0x34, 0xd8, b'\n', 0, b'b', 0, b',', 0, b'1', 0, b'\n', 0, b'c']);
+        let broken = self::table(&bytes);
+        assert_eq!(broken.rows.iter().map(|(_, row)| row.is_ok()).collect::<Vec<_>>(), [true, false, true, false]);
     }
 }

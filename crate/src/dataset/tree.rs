@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::summary::files;
 use super::{SkipReason, Skipped, Warning, WarningKind, parallel};
+use crate::preprocess::regular::special;
 use crate::preprocess::{self, DicomHeader, Format, dicom_header};
 use crate::study::View;
 use crate::{Error, Result};
@@ -32,7 +33,7 @@ pub(super) struct Tree {
     pub base: PathBuf,
     /// In the order of paths.
     pub entries: Vec<Entry>,
-    /// Hidden files, and what cannot be listed.
+    /// Hidden files, what is no regular file, and what cannot be listed.
     pub skipped: Vec<Skipped>,
 }
 
@@ -181,14 +182,21 @@ pub(super) fn absolute(root: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Every file below `root` in the order of paths; hidden ones and what cannot be listed are skipped at once.
+/// Every file below `root` in the order of paths; hidden ones, those that are no regular files and what cannot be listed are
+/// skipped at once.
 fn walk(root: &Path, base: &Path) -> (Vec<Entry>, Vec<Skipped>) {
     let mut entries = Vec::new();
     let mut skipped = Vec::new();
     for entry in WalkDir::new(root).follow_links(true).sort_by_file_name() {
         let entry = match entry {
             Ok(entry) if entry.file_type().is_dir() => continue,
-            Ok(entry) => entry,
+            Ok(entry) => match special(&entry.file_type()) {
+                Some(what) => {
+                    skipped.push(Skipped::new(entry.into_path(), SkipReason::NoRegularFile(what)));
+                    continue;
+                }
+                None => entry,
+            },
             Err(error) => {
                 let path = error.path().unwrap_or(root).to_owned();
                 skipped.push(Skipped::new(path, SkipReason::Unreadable(error.to_string())));

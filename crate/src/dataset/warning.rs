@@ -1,9 +1,11 @@
 //! What is doubtful about a data set without making a file unusable.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
+
+use crate::study::lossy_all;
 
 /// Something that a reader should look at before trusting figures made from these films.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -11,7 +13,7 @@ pub struct Warning {
     /// What kind of doubt.
     pub kind: WarningKind,
     /// The files it is about, beginning with the root as it was given; a listed file that is missing is named too.
-    #[serde(serialize_with = "lossy")]
+    #[serde(serialize_with = "lossy_all")]
     pub paths: Vec<PathBuf>,
     /// One sentence with the evidence.
     pub message: String,
@@ -21,11 +23,6 @@ impl Warning {
     pub(super) fn new(kind: WarningKind, paths: impl Into<Vec<PathBuf>>, message: impl Into<String>) -> Warning {
         Warning { kind, paths: paths.into(), message: message.into() }
     }
-}
-
-/// Any path can be reported, also one that is not valid Unicode.
-fn lossy<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(paths.iter().map(|path: &PathBuf| Path::to_string_lossy(path)))
 }
 
 /// The kinds of [`Warning`]. Serialised in kebab case, as [`WarningKind::name`] says.
@@ -59,6 +56,9 @@ pub enum WarningKind {
     UnlistedFile,
     /// A table or a row of it that cannot be read.
     Annotations,
+    /// Rows of a table that were matched although their names are written otherwise: without leading zeros, with `.0`, in
+    /// other case.
+    LooseMatch,
 }
 
 impl WarningKind {
@@ -78,6 +78,7 @@ impl WarningKind {
             WarningKind::MissingFile => "missing-file",
             WarningKind::UnlistedFile => "unlisted-file",
             WarningKind::Annotations => "annotations",
+            WarningKind::LooseMatch => "loose-match",
         }
     }
 }

@@ -3,7 +3,6 @@
 //! PNG goes through `image`. JPEG goes to zune-jpeg, the decoder inside `image`, directly: `image` sets it to be lenient,
 //! and then a damaged film ends in flat grey without an error.
 
-use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
@@ -11,7 +10,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::container::{Flaw, Format, MAX_PIXELS, inspect, png_exif};
-use super::{dicom, jpeg};
+use super::{dicom, jpeg, regular};
 use crate::{Error, Result};
 
 /// The largest file that is read, in bytes: 256 MiB.
@@ -23,7 +22,7 @@ pub(super) const MAX_BYTES: u64 = 256 << 20;
 /// As the operating system says; [`std::io::ErrorKind::FileTooLarge`] above the limit.
 pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    regular::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, "larger than 256 MiB, too large for a film"));
     }

@@ -9,6 +9,7 @@ mod dicom;
 mod jpeg;
 mod placement;
 mod polarity;
+pub(crate) mod regular;
 mod resize;
 mod window;
 

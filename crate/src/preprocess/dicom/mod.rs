@@ -9,7 +9,6 @@ mod jpeg2000;
 mod tags;
 mod window;
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -64,7 +63,7 @@ pub fn dicom_header(path: impl AsRef<Path>) -> Result<DicomHeader> {
     /// Headers are shorter than this but for private data and embedded thumbnails.
     const FIRST: u64 = 256 << 10;
     let path = path.as_ref();
-    let mut file = File::open(path).map_err(Error::io(path))?;
+    let mut file = super::regular::open(path).map_err(Error::io(path))?;
     let mut bytes = Vec::new();
     loop {
         let more = FIRST.max(3 * bytes.len() as u64);

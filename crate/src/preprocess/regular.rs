@@ -1,0 +1,37 @@
+//! Regular files and no others: to open a named pipe waits for a writer, and a device may never end.
+
+use std::fs::{File, FileType};
+use std::io;
+use std::path::Path;
+
+/// Opens a file for reading.
+///
+/// # Errors
+/// As the operating system says; [`io::ErrorKind::InvalidInput`] for a named pipe, a socket or a device, which is not opened.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    match special(&std::fs::metadata(path)?.file_type()) {
+        Some(what) => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{what}, not a regular file"))),
+        None => File::open(path),
+    }
+}
+
+/// What a file is that is neither regular nor a folder.
+#[cfg(unix)]
+pub(crate) fn special(kind: &FileType) -> Option<&'static str> {
+    use std::os::unix::fs::FileTypeExt;
+    if kind.is_fifo() {
+        Some("named pipe")
+    } else if kind.is_socket() {
+        Some("socket")
+    } else if kind.is_char_device() || kind.is_block_device() {
+        Some("device")
+    } else {
+        None
+    }
+}
+
+/// What a file is that is neither regular nor a folder.
+#[cfg(not(unix))]
+pub(crate) fn special(kind: &FileType) -> Option<&'static str> {
+    (!kind.is_file() && !kind.is_dir()).then_some("device")
+}
