@@ -4,8 +4,8 @@
 //! above 0.5; the headline figure is Cohen's kappa over studies.
 
 mod estimate;
+mod paths;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -13,13 +13,14 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 pub use estimate::{Estimate, Metrics};
+pub use paths::{paths, studies};
 
 use crate::dataset::films::LOOK_AHEAD;
-use crate::dataset::{self, Films, Skipped};
+use crate::dataset::{Films, Skipped};
 use crate::error::{Error, Result};
 use crate::metrics::Roc;
 use crate::model::Model;
-use crate::study::{Label, Split, Study, View};
+use crate::study::{Label, Split, Study, View, lossy};
 
 /// Films per forward pass when only looking.
 const BATCH: usize = 32;
@@ -129,7 +130,8 @@ impl fmt::Display for OperatingPoint {
 /// One film's score.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ViewScore {
-    /// The image file.
+    /// The image file. In JSON a name that is no Unicode stands with a replacement sign for what is none.
+    #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
     /// The study it belongs to.
     pub study: String,
@@ -145,7 +147,7 @@ pub struct ViewScore {
     pub view: View,
 }
 
-/// One study's score: the mean of its views.
+/// One study's score: the mean of those of its views that could be read.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StudyScore {
     /// The study.
@@ -157,11 +159,18 @@ pub struct StudyScore {
     /// What the data set claims, where it claims anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,
-    /// How many views it has.
+    /// Views that the mean is of.
     pub views: usize,
+    /// Views that could not be read, which [`Report::skipped`] names.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unread: usize,
     /// The patient, or the block of neighbouring images where none is named: [`Study::group`]. Intervals draw these.
     #[serde(skip)]
     pub group: String,
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 impl StudyScore {
@@ -288,26 +297,10 @@ pub fn film(model: &Model, path: impl AsRef<Path>) -> Result<ViewScore> {
     })
 }
 
-/// Scores indexed studies: every view, then their means.
-///
-/// # Errors
-/// [`Error::Io`] or [`Error::Decode`] naming the file.
-pub fn studies(model: &Model, studies: &[&Study]) -> Result<Report> {
-    score(model, studies, true)
-}
-
 /// Scores films that were opened before, as training does; `studies` are those that `films` were opened from.
 pub(crate) fn loaded(model: &Model, films: &Films, studies: &[&Study]) -> Result<Report> {
-    Ok(report(model, studies, &probabilities_of(model, films)?, true))
-}
-
-fn score(model: &Model, studies: &[&Study], labelled: bool) -> Result<Report> {
-    if studies.is_empty() {
-        return Ok(report(model, studies, &[], labelled));
-    }
-    // Decoded a batch at a time, ahead of the network, so that a folder larger than memory can be scored.
-    let films = Films::undecoded(studies, &model.card.preprocess)?;
-    Ok(report(model, studies, &probabilities_of(model, &films)?, labelled))
+    let found: Vec<_> = probabilities_of(model, films)?.into_iter().map(Some).collect();
+    Ok(report(model, studies, &found, true))
 }
 
 /// Every film's probability, in order.
@@ -321,14 +314,16 @@ fn probabilities_of(model: &Model, films: &Films) -> Result<Vec<Probability>> {
     Ok(found)
 }
 
-fn report(model: &Model, studies: &[&Study], found: &[Probability], labelled: bool) -> Report {
+/// Views and studies of which `found` gives the probabilities in order; `None` for a view that could not be read.
+fn report(model: &Model, studies: &[&Study], found: &[Option<Probability>], labelled: bool) -> Report {
     let point = &model.card.operating_point;
     let mut report = Report::empty(point.clone());
     let mut next = found.iter();
     for study in studies {
         let label = labelled.then_some(study.label);
-        let probabilities: Vec<Probability> = next.by_ref().take(study.views.len()).copied().collect();
-        for (view, &probability) in study.views.iter().zip(&probabilities) {
+        let of_views: Vec<Option<Probability>> = next.by_ref().take(study.views.len()).copied().collect();
+        for (view, probability) in study.views.iter().zip(&of_views) {
+            let Some(probability) = *probability else { continue };
             report.views.push(ViewScore {
                 path: view.path.clone(),
                 study: study.id.clone(),
@@ -338,83 +333,20 @@ fn report(model: &Model, studies: &[&Study], found: &[Probability], labelled: bo
                 view: (*view).clone(),
             });
         }
-        if let Some(probability) = Probability::mean(probabilities) {
+        let views = of_views.iter().flatten().count();
+        if let Some(probability) = Probability::mean(of_views.into_iter().flatten()) {
             report.studies.push(StudyScore {
                 study: study.id.clone(),
                 probability,
                 decision: point.decide(probability),
                 label,
-                views: study.views.len(),
+                views,
+                unread: study.views.len() - views,
                 group: study.group.clone(),
             });
         }
     }
     report
-}
-
-/// Scores files and folders. A folder that is laid out like a data set keeps its studies and labels; the images of any other folder,
-/// one whose labels cannot be read among them, and files named one by one, form a study for each folder named `study…` and
-/// stand alone elsewhere.
-///
-/// # Errors
-/// [`Error::Io`] for a path that is not there, [`Error::NoFilms`] for a folder without images, [`Error::Decode`] for a file named one
-/// by one that cannot be decoded. Inside a folder, such files are reported as skipped.
-pub fn paths(model: &Model, paths: &[PathBuf]) -> Result<Report> {
-    let mut all = Report::empty(model.card.operating_point.clone());
-    let mut loose = Vec::new();
-    for path in paths {
-        let kind = std::fs::metadata(path).map_err(Error::io(path))?;
-        if !kind.is_dir() {
-            loose.push(path.clone());
-            continue;
-        }
-        match dataset::index(path) {
-            Ok(index) => {
-                let studies: Vec<&Study> = index.studies.iter().collect();
-                let part = score(model, &studies, true)?;
-                all.views.extend(part.views);
-                all.studies.extend(part.studies);
-                all.skipped.extend(index.skipped);
-            }
-            Err(why @ (Error::NoFilms { .. } | Error::Layout { .. })) => {
-                let (films, skipped) = dataset::loose_films(path)?;
-                if matches!(why, Error::Layout { .. }) {
-                    all.unlabelled.push(why.to_string());
-                }
-                loose.extend(films);
-                all.skipped.extend(skipped);
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    let unlabelled = group(&loose);
-    let studies: Vec<&Study> = unlabelled.iter().collect();
-    let part = score(model, &studies, false)?;
-    all.views.extend(part.views);
-    all.studies.extend(part.studies);
-    Ok(all)
-}
-
-/// Puts files of one `study…` folder together; the label is a placeholder that nobody reads.
-fn group(files: &[PathBuf]) -> Vec<Study> {
-    let mut studies: BTreeMap<String, Vec<View>> = BTreeMap::new();
-    for path in files {
-        let folder = path.parent().filter(|f| f.file_name().is_some_and(|n| n.to_string_lossy().starts_with("study")));
-        let id = folder.map_or_else(|| path.display().to_string(), |f| f.display().to_string());
-        studies.entry(id).or_default().push(View::new(path.clone()));
-    }
-    studies
-        .into_iter()
-        .map(|(id, views)| Study {
-            group: id.clone(),
-            id,
-            patient: None,
-            part: None,
-            split: Split::Valid,
-            label: Label::Normal,
-            views,
-        })
-        .collect()
 }
 
 fn file_stem(path: &Path) -> String {
@@ -435,7 +367,15 @@ mod tests {
             let view = View::new(&path);
             report.views.push(ViewScore { path, study: id.clone(), probability, decision, label: Some(label), view });
             let group = id.clone();
-            report.studies.push(StudyScore { study: id, probability, decision, label: Some(label), views: 1, group });
+            report.studies.push(StudyScore {
+                study: id,
+                probability,
+                decision,
+                label: Some(label),
+                views: 1,
+                unread: 0,
+                group,
+            });
         }
         report
     }

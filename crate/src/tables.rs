@@ -178,8 +178,9 @@ pub fn metrics(metrics: &Metrics) -> Table {
 pub fn study(report: &Report) -> Table {
     let mut table = Table::new("", ["", "probability of abnormal", "decision", "label"]);
     let label = |label: Option<crate::Label>| label.map_or("unknown".to_owned(), |l| l.to_string());
-    for StudyScore { study, probability, decision, label: claimed, views, .. } in &report.studies {
-        let name = format!("study {study}, mean of {views}");
+    for StudyScore { study, probability, decision, label: claimed, views, unread, .. } in &report.studies {
+        let of = if *unread > 0 { format!(" of {} views", views + unread) } else { String::new() };
+        let name = format!("study {study}, mean of {views}{of}");
         table.row([name, probability.to_string(), decision.to_string(), label(*claimed)]);
         for view in report.views.iter().filter(|v| v.study == *study) {
             let ViewScore { path, probability, decision, label: claimed, .. } = view;

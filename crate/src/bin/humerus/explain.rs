@@ -32,12 +32,14 @@ pub struct Args {
 
 #[derive(Serialize)]
 struct Explained {
+    #[serde(serialize_with = "output::lossy")]
     path: PathBuf,
     layer: String,
     class: Label,
     probability: f64,
     decision: humerus::score::Decision,
     map: [usize; 2],
+    #[serde(serialize_with = "output::lossy")]
     picture: PathBuf,
 }
 
@@ -69,7 +71,7 @@ impl Args {
                 cam.decision,
                 cam.class,
                 cam.layer,
-                self.out.display()
+                output::path(&self.out)
             ));
         }
         output::json(&Explained {

@@ -29,12 +29,12 @@ impl Args {
         }
         output::text(&summary)?;
         for skipped in &summary.skipped {
-            output::text(format_args!("  {}: {}", skipped.path.display(), skipped.reason))?;
+            output::text(format_args!("  {}: {}", output::path(&skipped.path), skipped.reason))?;
         }
         for warning in &summary.warnings {
             output::text(format_args!("  {warning}"))?;
             for path in warning.paths.iter().take(NAMED) {
-                output::text(format_args!("    {}", path.display()))?;
+                output::text(format_args!("    {}", output::path(path)))?;
             }
             if warning.paths.len() > NAMED {
                 output::text(format_args!("    and {} more", warning.paths.len() - NAMED))?;

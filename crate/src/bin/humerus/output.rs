@@ -2,16 +2,28 @@
 
 use std::fmt::Display;
 use std::io::Write;
+use std::path::Path;
 
 use humerus::dataset::{self, Feeding, Index, Preparing};
 use humerus::{Error, Preprocess, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// Prints one text, and a newline.
 pub fn text(text: impl Display) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{text}").and_then(|()| stdout.flush()).map_err(Error::io("standard output"))
+}
+
+/// A path in one line: control signs in names, such as a line break, are written as escapes.
+pub fn path(path: &Path) -> String {
+    let escaped = |sign: char| if sign.is_control() { sign.escape_default().to_string() } else { sign.to_string() };
+    path.to_string_lossy().chars().map(escaped).collect()
+}
+
+/// A path in JSON: also one that is no Unicode, whose other letters are kept.
+pub fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 /// Prints one JSON object, and a newline.

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use humerus::device::DeviceChoice;
 use humerus::model::Model;
-use humerus::score;
-use humerus::{Result, counted};
+use humerus::score::{self, Report};
+use humerus::{Error, Result, counted};
 
 use crate::output;
 
@@ -29,26 +29,38 @@ impl Args {
         let model = Model::open(&self.model, self.device)?;
         let report = score::paths(&model, &self.paths)?;
         if self.json {
-            return output::json(&report);
+            output::json(&report)?;
+            return self.all_named(&report);
         }
         for view in &report.views {
-            output::text(format_args!("{}  {:<8}  {}", view.probability, view.decision, view.path.display()))?;
+            let path = output::path(&view.path);
+            output::text(format_args!("{}  {:<8}  {path}", view.probability, view.decision))?;
         }
-        for study in report.studies.iter().filter(|study| study.views > 1) {
-            output::text(format_args!(
-                "{}  {:<8}  study {}, mean of {}",
-                study.probability,
-                study.decision,
-                study.study,
-                counted(study.views, "view")
-            ))?;
+        for study in report.studies.iter().filter(|study| study.views + study.unread > 1) {
+            let all = counted(study.views + study.unread, "view");
+            let of = if study.unread > 0 { format!("{} of {all}", study.views) } else { all };
+            let name = output::path(study.study.as_ref());
+            output::text(format_args!("{}  {:<8}  study {name}, mean of {of}", study.probability, study.decision))?;
         }
         for why in &report.unlabelled {
             output::text(format_args!("scored without labels: {why}"))?;
         }
         for skipped in &report.skipped {
-            output::text(format_args!("skipped {}: {}", skipped.path.display(), skipped.reason))?;
+            output::text(format_args!("skipped {}: {}", output::path(&skipped.path), skipped.reason))?;
         }
-        Ok(())
+        self.all_named(&report)
+    }
+
+    /// Whoever names a film wants to know by the exit code that it has no score; files in folders are only listed.
+    fn all_named(&self, report: &Report) -> Result<()> {
+        let named = |path: &PathBuf| report.skipped.iter().find(|skipped| skipped.path == *path);
+        match &self.paths.iter().filter_map(named).collect::<Vec<_>>()[..] {
+            [] => Ok(()),
+            [first, more @ ..] => {
+                let path = output::path(&first.path);
+                let others = if more.is_empty() { String::new() } else { format!(", and {} more", more.len()) };
+                Err(Error::setting("films", "ones that can be read", format!("{path}, {}{others}", first.reason)))
+            }
+        }
     }
 }

@@ -74,6 +74,9 @@ pub struct Args {
     json: bool,
 }
 
+/// Skipped files that are named.
+const NAMED: usize = 8;
+
 impl Args {
     pub fn run(self) -> Result<()> {
         let named = |error| flags::named(error, &[("recipe", "--recipe"), ("recipe file", "--recipe")]);
@@ -119,6 +122,12 @@ impl Args {
         let mut broken = Ok(());
         if !self.json {
             output::text(format_args!("{}", index.summary()))?;
+            for skipped in index.skipped.iter().take(NAMED) {
+                output::text(format_args!("  {}: {}", output::path(&skipped.path), skipped.reason))?;
+            }
+            if index.skipped.len() > NAMED {
+                output::text(format_args!("  and {} more, which `humerus index` lists", index.skipped.len() - NAMED))?;
+            }
         }
         if self.find_batch {
             return found(self.json, &train::find_batch_size(&recipe, &options)?);

@@ -1,0 +1,215 @@
+//! Films and folders as they come: what can be read is scored, the rest is named.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use image::GrayImage;
+use tch::{Kind, Tensor};
+
+use super::{Probability, Report, probabilities, report};
+use crate::dataset::films::LOOK_AHEAD;
+use crate::dataset::{self, Batch, SkipReason, Skipped, parallel};
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::preprocess::{Preprocess, decode};
+use crate::study::{Label, Split, Study, View};
+
+/// Films per forward pass.
+const BATCH: usize = 32;
+
+/// Scores indexed studies: every view, then their means. A film that cannot be read is named in [`Report::skipped`].
+///
+/// # Errors
+/// [`Error::Io`] or [`Error::Decode`] naming the first film, if none at all can be read.
+pub fn studies(model: &Model, studies: &[&Study]) -> Result<Report> {
+    let mut all = Report::empty(model.card.operating_point.clone());
+    let unread = score(model, studies, true, &mut all)?;
+    whole(all, 0, unread)
+}
+
+/// Scores files and folders. A folder that is laid out like a data set keeps its studies and labels; the images of any other folder,
+/// one whose labels cannot be read among them, and files named one by one, form a study for each folder named `study…` and
+/// stand alone elsewhere. Whatever cannot be read is named in [`Report::skipped`] and costs no other score.
+///
+/// # Errors
+/// [`Error::Io`] for a path that is not there, [`Error::NoFilms`] for a folder without images, before anything is scored;
+/// [`Error::Io`] or [`Error::Decode`] naming the first film, if none at all can be read.
+pub fn paths(model: &Model, paths: &[PathBuf]) -> Result<Report> {
+    let mut all = Report::empty(model.card.operating_point.clone());
+    let mut labelled = Vec::new();
+    let mut loose = Vec::new();
+    for path in paths {
+        let kind = std::fs::metadata(path).map_err(Error::io(path))?;
+        if !kind.is_dir() {
+            loose.push(path.clone());
+            continue;
+        }
+        match dataset::index(path) {
+            Ok(index) => {
+                labelled.extend(index.studies);
+                all.skipped.extend(index.skipped);
+            }
+            Err(why @ (Error::NoFilms { .. } | Error::Layout { .. } | Error::Labels { .. })) => {
+                let (films, skipped) = dataset::loose_films(path)?;
+                if !matches!(why, Error::NoFilms { .. }) {
+                    all.unlabelled.push(why.to_string());
+                }
+                loose.extend(films);
+                all.skipped.extend(skipped);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let at_once = all.skipped.len();
+    let mut unread = None;
+    for (studies, is_labelled) in [(labelled, true), (group(&loose), false)] {
+        let studies: Vec<&Study> = studies.iter().collect();
+        let failed = score(model, &studies, is_labelled, &mut all)?;
+        unread = unread.or(failed);
+    }
+    whole(all, at_once, unread)
+}
+
+/// The report, unless it holds no score although there were films; the first `at_once` files were skipped by indexing.
+fn whole(mut report: Report, at_once: usize, unread: Option<Error>) -> Result<Report> {
+    match unread {
+        Some(error) if report.views.is_empty() => Err(error),
+        _ => {
+            count_unread(&mut report, at_once);
+            report.skipped.sort_by(|a, b| a.path.cmp(&b.path));
+            Ok(report)
+        }
+    }
+}
+
+/// Adds the scores of some studies to a report, and returns why the first film could not be read, if any could not.
+fn score(model: &Model, studies: &[&Study], labelled: bool, all: &mut Report) -> Result<Option<Error>> {
+    if studies.is_empty() {
+        return Ok(None);
+    }
+    let preprocess = &model.card.preprocess;
+    preprocess.validate()?;
+    let views: Vec<&View> = studies.iter().flat_map(|study| &study.views).collect();
+    let mut found: Vec<Option<Probability>> = Vec::with_capacity(views.len());
+    let mut first = None;
+    // Decoded a batch at a time, ahead of the network, so that a folder larger than memory can be scored.
+    std::thread::scope(|scope| -> Result<()> {
+        let (sender, ready) = sync_channel(LOOK_AHEAD - 1);
+        let views = &views;
+        scope.spawn(move || {
+            for views in views.chunks(BATCH) {
+                if sender.send(parallel::map(views, |view| film(view, preprocess))).is_err() {
+                    break;
+                }
+            }
+        });
+        let ready: Receiver<Vec<Result<GrayImage>>> = ready;
+        for films in ready {
+            let mut read = Vec::with_capacity(films.len());
+            let start = found.len();
+            found.resize(start + films.len(), None);
+            for (at, film) in (start..).zip(films) {
+                match film {
+                    Ok(film) => read.push((at, film)),
+                    Err(error) => {
+                        all.skipped.push(Skipped::new(views[at].path.clone(), unreadable(&views[at].path, &error)));
+                        first.get_or_insert(error);
+                    }
+                }
+            }
+            if !read.is_empty() {
+                let probabilities = probabilities(model, &batch(model, &read))?;
+                read.iter().zip(probabilities).for_each(|((at, _), probability)| found[*at] = Some(probability));
+            }
+        }
+        Ok(())
+    })?;
+    let part = report(model, studies, &found, labelled);
+    all.views.extend(part.views);
+    all.studies.extend(part.studies);
+    Ok(first)
+}
+
+fn film(view: &View, preprocess: &Preprocess) -> Result<GrayImage> {
+    Ok(preprocess.film(&decode(&view.path)?))
+}
+
+/// Fitted films as the network sees them, on its device.
+fn batch(model: &Model, films: &[(usize, GrayImage)]) -> Tensor {
+    let preprocess = &model.card.preprocess;
+    let side = i64::from(preprocess.size);
+    let bytes: Vec<u8> = films.iter().flat_map(|(_, film)| film.as_raw()).copied().collect();
+    let pixels = Tensor::from_slice(&bytes).view([films.len() as i64, side, side]);
+    let device = model.classifier.device();
+    let labels = Tensor::zeros([films.len() as i64], (Kind::Int64, device));
+    Batch { indices: Vec::new(), pixels: pixels.to_device(device), labels }.standardised(preprocess)
+}
+
+/// Why a film is skipped, in the words of indexing where the container tells.
+fn unreadable(path: &Path, error: &Error) -> SkipReason {
+    match error {
+        Error::Io { source, .. } => SkipReason::Unreadable(source.to_string()),
+        Error::Decode { source, .. } => match dataset::check(path) {
+            Err(flaw) => flaw,
+            Ok(()) => SkipReason::Undecodable(source.to_string()),
+        },
+        other => SkipReason::Undecodable(other.to_string()),
+    }
+}
+
+/// Adds to each study the views that indexing skipped: the damaged films in a `study…` folder that holds views of no other
+/// study. Those that decoding skipped are counted already.
+fn count_unread(report: &mut Report, at_once: usize) {
+    let mut owners: HashMap<&Path, BTreeSet<&str>> = HashMap::new();
+    for view in &report.views {
+        if let Some(folder) = study_folder(&view.path) {
+            owners.entry(folder).or_default().insert(&view.study);
+        }
+    }
+    let mut unread: BTreeMap<String, usize> = BTreeMap::new();
+    for skipped in report.skipped[..at_once].iter().filter(|it| it.reason.is_damage()) {
+        let owners = study_folder(&skipped.path).and_then(|folder| owners.get(folder)).into_iter().flatten();
+        if let [owner] = owners.collect::<Vec<_>>()[..] {
+            *unread.entry((*owner).to_owned()).or_default() += 1;
+        }
+    }
+    for study in &mut report.studies {
+        study.unread += unread.get(&study.study).copied().unwrap_or(0);
+    }
+}
+
+/// The folder of a film, if it is named as studies are.
+fn study_folder(film: &Path) -> Option<&Path> {
+    film.parent().filter(|folder| folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("study")))
+}
+
+/// Puts files of one `study…` folder together; the label is a placeholder that nobody reads.
+fn group(files: &[PathBuf]) -> Vec<Study> {
+    // By path: the text of two names that are no UTF-8 may be equal.
+    let mut studies: BTreeMap<&Path, Vec<View>> = BTreeMap::new();
+    for path in files {
+        studies.entry(study_folder(path).unwrap_or(path)).or_default().push(View::new(path.clone()));
+    }
+    let study = |(id, views): (&Path, Vec<View>)| {
+        let id = id.display().to_string();
+        Study { group: id.clone(), id, patient: None, part: None, split: Split::Valid, label: Label::Normal, views }
+    };
+    studies.into_iter().map(study).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_are_no_text_and_look_alike_stay_two_studies() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+        let name = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
+        let files = [name(b"films/\xfe.png"), name(b"films/\xff.png"), name(b"study1/a.png"), name(b"study1/b.png")];
+        let studies = group(&files);
+        assert_eq!(studies.iter().map(|study| study.views.len()).collect::<Vec<_>>(), [1, 1, 2]);
+    }
+}
