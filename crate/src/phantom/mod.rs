@@ -29,6 +29,7 @@ mod metal;
 mod partial;
 mod plaster;
 mod setup;
+mod whole;
 mod write;
 
 use image::{GrayImage, ImageBuffer, Luma};

@@ -310,6 +310,46 @@ fn a_set_that_is_there_is_used_again_and_nothing_foreign_is_touched() {
 }
 
 #[test]
+fn a_set_that_has_lost_files_gets_the_same_ones_back_and_a_changed_one_stays_as_it_is() {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path().join("set");
+    let config = PhantomConfig { hardware_fraction: Some(1.0), ..small(4, 0) };
+    let first = write(&config, &root, &|_| {}).unwrap();
+    assert_eq!(first.completed, 0);
+    let whole = files(&root);
+    let (films, masks): (Vec<&String>, Vec<&String>) =
+        whole.keys().filter(|path| path.ends_with(".png")).partition(|path| !path.starts_with("truth/"));
+    // Each alone, and all of a kind together.
+    let annotations = "truth/annotations.json".to_owned();
+    let kinds = [vec![films[1]], vec![masks[0]], vec![&annotations], films.clone(), masks.clone()];
+    for lost in kinds.into_iter().chain([vec![whole.keys().find(|path| path.ends_with("_paths.csv")).unwrap()]]) {
+        lost.iter().for_each(|path| fs::remove_file(root.join(path)).unwrap());
+        let again = write(&config, &root, &|_| {}).unwrap();
+        assert_eq!(again, PhantomSet { completed: lost.len(), ..first.clone() });
+        assert_eq!(files(&root), whole);
+        assert!(write(&config, &root, &|_| panic!("drawn again")).unwrap().reused);
+    }
+    // A film cut short is not replaced behind the reader's back; what is missing comes back all the same.
+    fs::write(root.join(films[0]), &whole[films[0]][..50]).unwrap();
+    fs::remove_file(root.join(films[1])).unwrap();
+    let refused = write(&config, &root, &|_| {}).unwrap_err().to_string();
+    assert!(refused.contains(films[0]) && refused.contains("remove it to have it drawn again"), "{refused}");
+    assert_eq!(fs::read(root.join(films[1])).unwrap(), whole[films[1]]);
+    fs::remove_file(root.join(films[0])).unwrap();
+    assert_eq!(write(&config, &root, &|_| {}).unwrap().completed, 1);
+    // The reader's own files stay, and a set that was renamed is still known: its tables begin with the old name.
+    let renamed = place.path().join("renamed");
+    fs::rename(&root, &renamed).unwrap();
+    fs::write(renamed.join("thesis.txt"), "years of work").unwrap();
+    fs::remove_file(renamed.join(films[0])).unwrap();
+    assert_eq!(write(&config, &renamed, &|_| {}).unwrap().completed, 1);
+    assert!(write(&config, &renamed, &|_| panic!("drawn again")).unwrap().reused);
+    assert_eq!(fs::read_to_string(renamed.join("thesis.txt")).unwrap(), "years of work");
+    // No unfinished folder stays behind.
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn settings_out_of_range_are_refused_by_name() {
     let default = PhantomConfig::default;
     let cases = [

@@ -5,6 +5,7 @@
 //! OUT/train_image_paths.csv                          OUT/train/XR_HUMERUS/patient00001/study1_positive/image1.png
 //! OUT/train_labeled_studies.csv                      OUT/train/XR_HUMERUS/patient00001/study1_positive/,1
 //! OUT/train/XR_HUMERUS/patient00001/study1_positive/image1.png
+//! OUT/truth/files.csv                                every file with its bytes, to tell a whole set from a torn one
 //! OUT/truth/annotations.json                         COCO: boxes and masks of fractures and hardware, what each film shows
 //! OUT/truth/train/XR_HUMERUS/patient00001/study1_positive/image1_mask.png
 //! OUT/truth/train/XR_HUMERUS/patient00001/study1_positive/image1_hardware.png
@@ -26,17 +27,18 @@ use super::coco::{self, Film, Finding, Of};
 use super::dicom::{self, Identity};
 use super::draw::{Draw, Purpose};
 use super::partial::Partial;
-use super::{DRAWING_VERSION, Format, PhantomConfig, PhantomStudy, label, patient, study};
-use crate::study::{Label, Split};
+use super::{DRAWING_VERSION, Format, PhantomConfig, PhantomStudy, label, patient, study, whole};
+use crate::study::{Label, Split, lossy};
 use crate::{Error, Result};
 
 /// The settings file, written last: a folder with it is a whole set.
-const CARD_FILE: &str = "phantom.json";
+pub(super) const CARD_FILE: &str = "phantom.json";
 
 /// What [`write()`] left on disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PhantomSet {
     /// The root folder.
+    #[serde(serialize_with = "lossy")]
     pub root: PathBuf,
     /// Studies, of both splits.
     pub studies: usize,
@@ -50,6 +52,9 @@ pub struct PhantomSet {
     pub views: usize,
     /// Whether the set was there already and nothing had to be drawn.
     pub reused: bool,
+    /// Files of the set that was there which were missing and have been drawn again.
+    #[serde(default)]
+    pub completed: usize,
 }
 
 /// The settings file: a set is whole once this lies in its place.
@@ -86,12 +91,13 @@ struct Rows {
 
 /// Writes a set in MURA's layout to `out`, which is new, empty, or holds the very same set already.
 ///
-/// Drawn beside `out` and moved into place when whole, so an interrupted call leaves nothing that looks like a set.
+/// Drawn beside `out` and moved into place when whole, so an interrupted call leaves nothing that looks like a set. Of a set
+/// that has lost files the missing ones come back.
 /// `progress` is called from several threads, with the number of studies done so far.
 ///
 /// # Errors
-/// [`Error::Setting`] for settings out of range, or if `out` holds anything but this set: nothing foreign is
-/// overwritten. [`Error::Io`] and [`Error::Decode`] if the disk refuses.
+/// [`Error::Setting`] for settings out of range, or if `out` holds anything but this set or changed files of it: nothing
+/// foreign is overwritten. [`Error::Io`] and [`Error::Decode`] if the disk refuses.
 pub fn write(config: &PhantomConfig, out: &Path, progress: &(dyn Fn(usize) + Sync)) -> Result<PhantomSet> {
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     write_with(config, out, progress, threads)
@@ -104,9 +110,10 @@ pub(super) fn write_with(
     threads: usize,
 ) -> Result<PhantomSet> {
     config.validate()?;
-    if let Some(set) = existing(config, out)? {
-        return Ok(set);
-    }
+    let torn = match existing(config, out)? {
+        Some(set) if whole::is_whole(out) => return Ok(set),
+        torn => torn,
+    };
     let absolute = std::path::absolute(out).map_err(Error::io(out))?;
     let (Some(name), Some(parent)) = (absolute.file_name(), absolute.parent()) else {
         return Err(Error::setting("output folder", "a folder with a name", out.display()));
@@ -118,6 +125,11 @@ pub(super) fn write_with(
     let splits = splits(config);
     let rows = draw_all(config, root, &splits, progress, threads)?;
     let summary = tables(root, &name, rows)?;
+    whole::list(root)?;
+    if let Some(set) = torn {
+        let completed = whole::complete(out, root)?;
+        return Ok(PhantomSet { reused: false, completed, ..set });
+    }
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let card = Card { config: config.clone(), version, drawing: DRAWING_VERSION, summary };
     write_json(&root.join(CARD_FILE), &card)?;
@@ -181,6 +193,7 @@ fn set(config: &PhantomConfig, out: &Path, summary: Summary, reused: bool) -> Ph
         patients: summary.patients,
         views: summary.views,
         reused,
+        completed: 0,
     }
 }
 

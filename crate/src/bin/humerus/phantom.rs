@@ -64,14 +64,18 @@ impl Args {
         if self.json {
             return output::json(&set);
         }
+        let drawn = match set.completed {
+            0 if set.reused => ", there already".to_owned(),
+            0 => String::new(),
+            n => format!(", there already but for {}, drawn again", counted(n, "missing file")),
+        };
         output::text(format_args!(
-            "{} ({} abnormal), {} of {} in {}{}",
+            "{} ({} abnormal), {} of {} in {}{drawn}",
             counted(set.studies, "study"),
             set.abnormal,
             counted(set.views, "view"),
             counted(set.patients, "patient"),
-            set.root.display(),
-            if set.reused { ", there already" } else { "" }
+            output::path(&set.root)
         ))
     }
 }
