@@ -9,6 +9,7 @@ mod display;
 pub mod error;
 pub mod explain;
 pub mod figures;
+pub mod files;
 pub mod metrics;
 pub mod model;
 pub mod phantom;

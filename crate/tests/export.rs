@@ -3,13 +3,16 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use humerus::device::DeviceChoice;
 use humerus::model::checkpoint::DataCard;
-use humerus::model::{Architecture, Head, Mode, Model, ModelCard};
+use humerus::model::{Architecture, Head, Mode, Model, ModelCard, VariableKind};
+use humerus::preprocess::Fit;
 use humerus::train::Recipe;
 use humerus::{Preprocess, score};
+use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
 /// A network whose statistics are not the initial ones, so that each of them matters.
@@ -63,24 +66,131 @@ fn torchvision_torchscript_and_onnx_give_our_logits() {
     }
 }
 
+/// What the loader says of films: probability, or the reason why there is none.
+fn by_python(python: &Path, loader: &Path, model: &Path, films: &[PathBuf]) -> Vec<Result<f64, String>> {
+    let output = Command::new(python).arg(loader).arg(model).args(films).output().unwrap();
+    let [said, errors] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    let found = films.iter().map(|film| {
+        let name = film.to_str().unwrap();
+        match said.lines().find(|line| line.ends_with(name)) {
+            Some(line) => Ok(line.split_whitespace().next().unwrap().parse().unwrap()),
+            None => Err(errors.lines().find(|line| line.contains(name)).unwrap_or(&errors).to_owned()),
+        }
+    });
+    found.collect()
+}
+
 #[test]
-fn the_python_example_of_the_docs_gives_our_probability() {
+fn the_python_of_the_docs_gives_our_probability_for_films_of_every_kind_or_refuses_them_by_name() {
+    let Some(python) = support::python() else { return };
+    tch::manual_seed(7);
+    let loader = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/load_in_python.py");
+    let folder = tempfile::tempdir().unwrap();
+    let films = folder.path().join("kinds");
+    std::fs::create_dir(&films).unwrap();
+    support::script(&python, "films.py", &[films.as_os_str()]);
+    let mut films: Vec<PathBuf> = std::fs::read_dir(&films).unwrap().map(|entry| entry.unwrap().path()).collect();
+    films.sort();
+    assert!(films.len() >= 26, "{}", films.len());
+    let refused = ["dicom.dcm", "colour16.png", "grey-alpha16.png", "cmyk.jpg", "film.bmp", "cut.png"];
+    let (linear, reference) = (Head::Linear { classes: 2 }, Head::Reference { classes: 2 });
+    for (head, channels, fit, window) in [
+        (linear, 3, Fit::Letterbox, None),
+        (linear, 1, Fit::Stretch, Some([1.0, 99.0])),
+        (reference, 3, Fit::Letterbox, Some([2.0, 95.5])),
+    ] {
+        let mut model = model(Architecture::DenseNet121, head, channels, folder.path());
+        (model.card.preprocess.fit, model.card.preprocess.window) = (fit, window);
+        // An untrained network says one half to everything: this one has opinions.
+        let scale = if head == linear { 40.0 } else { 4.0 };
+        for variable in model.classifier.variables().iter().filter(|it| it.name.starts_with("classifier")) {
+            let _ = tch::no_grad(|| variable.tensor.shallow_clone().g_mul_scalar_(scale));
+        }
+        let paths = ["model.safetensors", "model.pt", "model.onnx"].map(|name| folder.path().join(name));
+        model.save(&paths[0]).unwrap();
+        model.save_torchscript(&paths[1]).unwrap();
+        model.save_onnx(&paths[2]).unwrap();
+        let model = Model::open(&paths[0], DeviceChoice::Cpu).unwrap();
+        let ours: Vec<Option<f64>> =
+            films.iter().map(|it| Some(score::film(&model, it).ok()?.probability.get())).collect();
+        let spread = |pick: fn(f64, f64) -> f64| ours.iter().flatten().copied().reduce(pick).unwrap();
+        assert!(spread(f64::max) - spread(f64::min) > 0.2, "a network without opinions tests nothing: {ours:?}");
+        for path in &paths {
+            let mut worst = (0.0, String::new());
+            for ((film, ours), theirs) in films.iter().zip(&ours).zip(by_python(&python, &loader, path, &films)) {
+                let name = film.file_name().unwrap().to_str().unwrap();
+                match (theirs, ours) {
+                    (Err(line), _) if refused.contains(&name) => assert!(line.starts_with("error: "), "{line}"),
+                    (Ok(theirs), Some(ours)) if !refused.contains(&name) => {
+                        let off = (theirs - ours).abs();
+                        if off > worst.0 {
+                            worst = (off, format!("{name}: {theirs} and ours {ours}"));
+                        }
+                    }
+                    (theirs, ours) => panic!("{name} of {}: {theirs:?} and ours {ours:?}", path.display()),
+                }
+            }
+            println!("{head:?} {channels} {fit:?} {window:?} {:?}: {worst:?}", path.file_name().unwrap());
+            assert!(worst.0 < 1e-3, "{worst:?}");
+        }
+    }
+}
+
+#[test]
+fn the_hub_cards_own_lines_give_our_probability() {
     let Some(python) = support::python() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let model = model(Architecture::DenseNet121, Head::Linear { classes: 2 }, 3, folder.path());
-    let file = folder.path().join("model.safetensors");
-    model.save(&file).unwrap();
-    let model = Model::open(&file, DeviceChoice::Cpu).unwrap();
-    // Wider than high and of another size, so that it is scaled and letterboxed.
-    let film = image::GrayImage::from_fn(200, 100, |x, y| image::Luma([((x * 7 + y * 13) % 251) as u8]));
-    let path = folder.path().join("film.png");
-    film.save(&path).unwrap();
-    let ours = score::film(&model, &path).unwrap().probability.get();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/load_in_python.py");
-    let output = std::process::Command::new(&python).arg(&script).args([&file, &path]).output().unwrap();
+    let model = model(Architecture::DenseNet121, Head::Reference { classes: 2 }, 1, folder.path());
+    let hub = folder.path().join("hub");
+    let card = std::fs::read_to_string(model.save_for_hub(&hub).unwrap()).unwrap();
+    let (_, code) = card.split_once("```python\n").unwrap();
+    let (code, _) = code.split_once("```").unwrap();
+    let film = hub.join("film.png");
+    image::GrayImage::from_fn(200, 100, |x, y| image::Luma([((x * 7 + y * 13) % 251) as u8])).save(&film).unwrap();
+    let output = Command::new(&python).args(["-c", code]).current_dir(&hub).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let said = String::from_utf8(output.stdout).unwrap();
-    let theirs: f64 = said.trim().strip_prefix("probability of abnormal: ").unwrap().parse().unwrap();
-    // One grey level of Pillow's resize is allowed us; see `preprocess`.
-    assert!((ours - theirs).abs() < 2e-3, "{ours} {theirs}");
+    let theirs: f64 = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
+    let ours = score::film(&model, &film).unwrap().probability.get();
+    assert!((ours - theirs).abs() < 1e-3, "{ours} {theirs}");
+}
+
+#[derive(Debug, Deserialize)]
+struct Script {
+    training: bool,
+    parameters: Vec<String>,
+    buffers: Vec<String>,
+    learn: usize,
+    devices: Vec<String>,
+    casts: usize,
+    constants: usize,
+    loaded: f64,
+    frozen: f64,
+    optimised: f64,
+    double: f64,
+    bfloat16: f64,
+    meta: (String, Vec<i64>),
+    gradients: usize,
+    moved: usize,
+}
+
+#[test]
+fn torchscript_is_frozen_moved_halved_and_trained_on_as_a_module_of_torchvisions_is() {
+    let Some(python) = support::python() else { return };
+    for (head, channels) in [(Head::Linear { classes: 2 }, 3), (Head::Reference { classes: 2 }, 1)] {
+        let folder = tempfile::tempdir().unwrap();
+        let model = model(Architecture::DenseNet121, head, channels, folder.path());
+        let [script, batch] = ["model.pt", "batch.safetensors"].map(|name| folder.path().join(name));
+        model.save_torchscript(&script).unwrap();
+        batches(&model, &batch);
+        let said = support::script(&python, "torchscript.py", &[script.as_os_str(), batch.as_os_str()]);
+        let said: Script = serde_json::from_str(&said).unwrap();
+        let of = |kind| model.classifier.variables().iter().filter(move |it| it.kind == kind).map(|it| it.name.clone());
+        assert_eq!(said.parameters, of(VariableKind::Weight).collect::<Vec<_>>());
+        assert_eq!(said.buffers, of(VariableKind::Statistic).collect::<Vec<_>>());
+        assert!(!said.training && said.devices.is_empty() && said.casts == 0 && said.constants == 0, "{said:?}");
+        assert!([said.loaded, said.frozen, said.optimised, said.double].iter().all(|off| *off < 1e-4), "{said:?}");
+        assert!(said.bfloat16 < 0.1 && said.meta == ("meta".to_owned(), vec![2, 2]), "{said:?}");
+        assert_eq!([said.learn, said.gradients], [said.parameters.len(); 2]);
+        assert_eq!(said.moved, said.buffers.len(), "train mode moves every statistic");
+    }
 }

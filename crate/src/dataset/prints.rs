@@ -97,7 +97,7 @@ impl Prints {
 fn write(file: &Path, prints: &HashMap<u128, &Print>) -> std::io::Result<()> {
     let folder = file.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
-    let mut partial = tempfile::NamedTempFile::new_in(folder)?;
+    let mut partial = crate::files::temporary().tempfile_in(folder)?;
     let mut writer = std::io::BufWriter::new(&mut partial);
     writer.write_all(FORMAT)?;
     for (content, print) in prints {

@@ -16,6 +16,7 @@ use crate::counted;
 use crate::dataset::{Index, SplitSummary};
 use crate::device::{self, DeviceChoice};
 use crate::error::{Error, Result};
+use crate::files::write_atomically;
 use crate::preprocess::Preprocess;
 use crate::score::{Metrics, OperatingPoint};
 use crate::study::{Label, Split};
@@ -292,34 +293,6 @@ pub(crate) fn save_tensors(model: &Classifier, metadata: HashMap<String, String>
     }
     let file = safetensors::serialize(views, Some(metadata)).map_err(|e| wrong(e.to_string()))?;
     write_atomically(path, &file)
-}
-
-/// Writes `bytes` to a temporary sibling of `path`, syncs it to disk and renames it.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    use std::io::Write;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io(folder))?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(Error::io(path))?;
-    #[cfg(unix)]
-    {
-        // Temporary files are private; a model file is as readable as any other new file.
-        use std::os::unix::fs::PermissionsExt;
-        let readable = std::fs::Permissions::from_mode(0o644);
-        file.as_file().set_permissions(readable).map_err(Error::io(path))?;
-    }
-    file.persist(path).map_err(|e| Error::Io { path: path.to_owned(), source: e.error })?;
-    sync_folder(folder)
-}
-
-/// Makes a rename in `folder` last through a power cut, on Unix; elsewhere the file system sees to it.
-pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
-    #[cfg(unix)]
-    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder))?;
-    Ok(())
 }
 
 /// Gives a model file's weights to its network; all of them must be there.

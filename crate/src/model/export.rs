@@ -1,78 +1,96 @@
-//! Models for other tools: TorchScript, and a folder for the Hugging Face hub.
+//! A folder for the Hugging Face hub: the model file, its card in Markdown, and what opens it in Python.
 //!
 //! The model file itself needs no export for Python: its tensors have torchvision's names.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use tch::{CModule, Device, Kind, Tensor};
+use xxhash_rust::xxh3::xxh3_128;
 
-use super::checkpoint::{Model, ModelCard, write_atomically};
-use super::{Classifier, Head, Mode};
+use super::checkpoint::{Model, ModelCard};
 use crate::counted;
 use crate::error::{Error, Result};
+use crate::files::write_atomically;
+use crate::train;
 
 /// Name of a model file in a folder for the hub.
 const WEIGHTS_FILE: &str = "model.safetensors";
 /// Name of the card there.
 const README_FILE: &str = "README.md";
+/// Name of what opens the model in Python there.
+const LOADER_FILE: &str = "load_in_python.py";
+/// The files of a folder for the hub.
+pub const HUB_FILES: [&str; 3] = [WEIGHTS_FILE, README_FILE, LOADER_FILE];
+/// The same as in the documentation, which tests run.
+const LOADER: &str = include_str!("../../../docs/load_in_python.py");
+/// Files by which a run's folder is known.
+const OF_A_RUN: [&str; 4] = [train::LAST_FILE, train::RESUME_FILE, train::METRICS_FILE, train::FINISHED_FILE];
 
 impl Model {
-    /// Writes the network as TorchScript: `torch.jit.load` opens it without this crate, in Python, C++ or on a phone.
+    /// Writes a folder for the Hugging Face hub: the model file, the card as `README.md`, and `load_in_python.py`, which scores films in
+    /// Python.
     ///
-    /// Its input is as [`Classifier`]'s, of any number and size; its output are logits `[N, classes]`, `f32`. The card is not in it.
-    ///
-    /// # Errors
-    /// [`Error::Torch`], [`Error::Io`].
-    pub fn save_torchscript(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        let frozen = self.frozen()?;
-        let size = i64::from(self.card.preprocess.size);
-        let example = Tensor::zeros([2, frozen.channels(), size, size], (Kind::Float, Device::Cpu));
-        let _guard = tch::no_grad_guard();
-        let mut failed = None;
-        let module = CModule::create_by_tracing("Humerus", "forward", &[example], &mut |inputs| match frozen
-            .forward(&inputs[0], Mode::Eval)
-        {
-            Ok(logits) => vec![logits],
-            Err(error) => {
-                failed = Some(error);
-                vec![inputs[0].shallow_clone()]
-            }
-        })?;
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        // libtorch writes to a path only: to a scratch file, whose content is then written as all our files are.
-        let scratch = tempfile::tempdir().map_err(Error::io(std::env::temp_dir()))?;
-        let file = scratch.path().join("traced");
-        module.save(&file)?;
-        write_atomically(path, &std::fs::read(&file).map_err(Error::io(&file))?)
-    }
-
-    /// A copy of the network on the CPU, of which nothing may learn: what tracing wants.
-    fn frozen(&self) -> Result<Classifier> {
-        let (theirs, card) = (&self.classifier, &self.card);
-        let frozen = Classifier::with_channels(card.architecture, card.preprocess.channels, card.head, 0, Device::Cpu);
-        for (to, from) in frozen.variables().iter().zip(theirs.variables()) {
-            let mut to = to.tensor.set_requires_grad(false);
-            to.f_copy_(&from.tensor.detach())?;
-        }
-        Ok(frozen)
-    }
-
-    /// Writes a folder for the Hugging Face hub: the model file, and the card as `README.md`.
+    /// The folder is new, empty, or holds other files than these; or an earlier export whose card nobody has changed, which is replaced.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Setting`] for a run's folder, or one with a model or `README.md` that no export wrote: nothing is changed then. [`Error::Io`].
     pub fn save_for_hub(&self, folder: impl AsRef<Path>) -> Result<PathBuf> {
         let folder = folder.as_ref();
+        keep_theirs(folder)?;
+        let is_new = !folder.exists();
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        let written = self.write_for_hub(folder);
+        if written.is_err() && is_new {
+            for name in HUB_FILES {
+                let _ = std::fs::remove_file(folder.join(name));
+            }
+            let _ = std::fs::remove_dir(folder);
+        }
+        written
+    }
+
+    fn write_for_hub(&self, folder: &Path) -> Result<PathBuf> {
         self.save(folder.join(WEIGHTS_FILE))?;
+        write_atomically(&folder.join(LOADER_FILE), LOADER.as_bytes())?;
         let readme = folder.join(README_FILE);
-        write_atomically(&readme, self.card.markdown().as_bytes())?;
+        write_atomically(&readme, signed(self.card.markdown()).as_bytes())?;
         Ok(readme)
     }
+}
+
+/// Refuses a folder in which an export would write over what somebody else wrote.
+fn keep_theirs(folder: &Path) -> Result<()> {
+    let there =
+        |names: &[&'static str]| names.iter().copied().find(|name| folder.join(name).symlink_metadata().is_ok());
+    let refused = |name: &str, why: &str| {
+        let expected = format!("a new or empty folder, or an earlier export; {name} is in this one, {why}");
+        Err(Error::setting("--out", expected, folder.display()))
+    };
+    if let Some(name) = there(&OF_A_RUN) {
+        return refused(name, "as in a run's folder");
+    }
+    match std::fs::read(folder.join(README_FILE)) {
+        Ok(text) if is_signed(&text) => Ok(()),
+        Ok(_) => refused(README_FILE, "which no export wrote or somebody has changed"),
+        Err(_) => there(&HUB_FILES).map_or(Ok(()), |name| refused(name, "without the card of an export")),
+    }
+}
+
+/// Before and after a text's checksum.
+const SIGNATURE: [&str; 2] = ["\n<!-- Written by `humerus export`, checksum ", " -->\n"];
+
+/// A text that tells by its last line whether anybody has changed it.
+fn signed(mut text: String) -> String {
+    let [before, after] = SIGNATURE;
+    let sum = xxh3_128(text.as_bytes());
+    text.push_str(&format!("{before}{sum:032x}{after}"));
+    text
+}
+
+fn is_signed(text: &[u8]) -> bool {
+    let length: usize = SIGNATURE.map(str::len).iter().sum::<usize>() + 32;
+    let before = text.len().checked_sub(length).and_then(|end| String::from_utf8(text[..end].to_vec()).ok());
+    before.is_some_and(|before| signed(before).as_bytes() == text)
 }
 
 impl ModelCard {
@@ -143,39 +161,26 @@ impl ModelCard {
     }
 
     fn usage(&self, text: &mut String) {
-        let classes = self.head.classes();
         let _ = write!(
             text,
             "In Rust:\n\n```rust\nlet model = humerus::model::Model::open(\"{WEIGHTS_FILE}\", humerus::device::DeviceChoice::Auto)?;\n\
              let film = humerus::score::film(&model, \"film.png\")?;\n\
              println!(\"{{}} {{}}\", film.probability, film.decision);\n```\n\n"
         );
-        let (name, load) = (self.architecture.name(), format!("load_file(\"{WEIGHTS_FILE}\")"));
-        let imports = "import torchvision\nfrom safetensors.torch import load_file\n";
-        let _ = match self.head {
-            Head::Linear { .. } if self.preprocess.channels == 3 => write!(
-                text,
-                "In Python:\n\n```python\n{imports}network = torchvision.models.{name}(num_classes={classes})\n\
-                 network.load_state_dict({load})\n```\n"
-            ),
-            _ => write!(
-                text,
-                "In Python, the features (the head is not torchvision's):\n\n```python\n{imports}weights = {load}\n\
-                 network = torchvision.models.{name}()\n{}\
-                 network.load_state_dict({{n: w for n, w in weights.items() if n.startswith(\"features.\")}}, strict=False)\n```\n",
-                match self.preprocess.channels {
-                    1 =>
-                        "import torch\nnetwork.features.conv0 = torch.nn.Conv2d(1, network.features.conv0.out_channels, 7, 2, 3, bias=False)\n",
-                    _ => "",
-                }
-            ),
-        };
+        let _ = write!(
+            text,
+            "In Python, by torchvision alone, with the file `{LOADER_FILE}` beside this card, which decodes and prepares films as humerus \
+             does:\n\n```python\nfrom load_in_python import Model\n\nmodel = Model(\"{WEIGHTS_FILE}\")\n\
+             print(model.probability(\"film.png\"))  # of abnormal; from {} on a film counts as abnormal\n```\n",
+            self.operating_point.threshold
+        );
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Head;
     use crate::model::checkpoint::untrained;
 
     #[test]
@@ -183,36 +188,36 @@ mod tests {
         let text = untrained(Head::Linear { classes: 2 }, 96).card.markdown();
         assert!(text.starts_with("---\nlibrary_name: humerus\n"), "{text}");
         assert!(text.contains("not for clinical use") && text.contains("wider than *fracture*"), "{text}");
-        assert!(text.contains("densenet121(num_classes=2)") && text.contains("Not measured"), "{text}");
+        assert!(text.contains("from load_in_python import Model") && text.contains("Not measured"), "{text}");
         assert_eq!(text.matches("```").count() % 2, 0);
-        let mut one = untrained(Head::Linear { classes: 2 }, 96).card;
-        one.preprocess.channels = 1;
-        assert!(one.markdown().contains("import torch\nnetwork.features.conv0 = torch.nn.Conv2d(1, "));
     }
 
     #[test]
-    fn a_traced_network_gives_the_same_logits_for_other_numbers_and_sizes_of_films() {
+    fn an_export_replaces_only_what_an_export_wrote() {
         let folder = tempfile::tempdir().unwrap();
-        for head in [Head::Linear { classes: 2 }, Head::Reference { classes: 2 }] {
-            let model = untrained(head, 96);
-            let path = folder.path().join("traced.pt");
-            model.save_torchscript(&path).unwrap();
-            let traced = CModule::load(&path).unwrap();
-            for size in [[1, 3, 96, 96], [3, 3, 128, 80]] {
-                let films = Tensor::randn(size, (Kind::Float, Device::Cpu));
-                let (ours, theirs) =
-                    (model.classifier.forward(&films, Mode::Eval).unwrap(), traced.forward_ts(&[films]).unwrap());
-                assert!(ours.allclose(&theirs, 1e-4, 1e-5, false), "{size:?}");
-            }
-        }
-        assert!(model_learns_still());
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file stays behind");
-    }
-
-    fn model_learns_still() -> bool {
+        let path = |name: &str| folder.path().join(name);
         let model = untrained(Head::Linear { classes: 2 }, 64);
-        let folder = tempfile::tempdir().unwrap();
-        model.save_torchscript(folder.path().join("traced.pt")).unwrap();
-        model.classifier.trainable().len() == model.classifier.variables().len() - 2 * 121
+        let readme = model.save_for_hub(path("hub")).unwrap();
+        assert_eq!(std::fs::read_dir(path("hub")).unwrap().count(), HUB_FILES.len());
+        model.save_for_hub(path("hub")).unwrap();
+        let text = std::fs::read_to_string(&readme).unwrap();
+        assert!(is_signed(text.as_bytes()) && !is_signed(b"") && !is_signed(&text.as_bytes()[1..]));
+        std::fs::write(&readme, format!("{text}by me\n")).unwrap();
+        let refused = |name: &str, expected: &str| {
+            let line = model.save_for_hub(path(name)).unwrap_err().to_string();
+            assert!(line.contains(expected) && line.lines().count() == 1, "{line}");
+        };
+        refused("hub", "README.md is in this one, which no export wrote or somebody has changed");
+        for (name, file, expected) in [
+            ("mine", "README.md", "README.md is in this one"),
+            ("run", "metrics.jsonl", "as in a run's folder"),
+            ("other", "model.safetensors", "model.safetensors is in this one, without the card"),
+        ] {
+            std::fs::create_dir(path(name)).unwrap();
+            std::fs::write(path(name).join(file), "mine").unwrap();
+            refused(name, expected);
+            assert_eq!(std::fs::read(path(name).join(file)).unwrap(), b"mine");
+            assert_eq!(std::fs::read_dir(path(name)).unwrap().count(), 1);
+        }
     }
 }

@@ -5,6 +5,7 @@ mod densenet;
 mod export;
 mod layers;
 mod onnx;
+mod torchscript;
 
 use std::ops::ControlFlow;
 
@@ -13,6 +14,7 @@ use tch::{Device, Kind, Tensor};
 
 pub use checkpoint::{Model, ModelCard};
 pub use densenet::{Architecture, Head};
+pub use export::HUB_FILES;
 pub(crate) use layers::bytes;
 pub use layers::{Variable, VariableKind};
 

@@ -9,9 +9,10 @@ use std::path::Path;
 
 use prost::Message;
 
-use super::checkpoint::{CARD_KEY, Model, card_json, write_atomically};
+use super::checkpoint::{CARD_KEY, Model, card_json};
 use super::{Architecture, Head, bytes};
 use crate::error::Result;
+use crate::files::write_atomically;
 
 const FORMAT_VERSION: i64 = 8;
 const OPERATOR_SET: i64 = 17;

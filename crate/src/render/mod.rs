@@ -37,7 +37,7 @@ use std::path::Path;
 use image::RgbImage;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// A finished picture and what it shows in words.
 #[derive(Clone, PartialEq)]
@@ -93,18 +93,9 @@ impl Figure {
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let bytes = self.png()?;
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
-        let mut file = tempfile::Builder::new();
-        // Temporary files are private by default; a figure is as readable as any other file the user makes.
-        #[cfg(unix)]
-        file.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = file.tempfile_in(folder).map_err(Error::io(path))?;
+        let mut file = files::unfinished(files::folder_of(path)).map_err(Error::io(path))?;
         file.write_all(&bytes).map_err(Error::io(path))?;
-        file.persist(path).map_err(|e| Error::io(path)(e.error))?;
-        Ok(())
+        files::persist(file, path)
     }
 }
 

@@ -21,8 +21,8 @@ use super::report::EpochReport;
 use super::{FINISHED_FILE, MODEL_FILE, RESUME_FILE};
 use crate::dataset::Index;
 use crate::error::{Error, Result};
+use crate::files::{self, sync_folder, write_atomically};
 use crate::model::bytes;
-use crate::model::checkpoint::{sync_folder, write_atomically};
 use crate::score::Metrics;
 
 const STATE_KEY: &str = "humerus-resume";
@@ -211,18 +211,18 @@ pub(super) fn write(
         let shape = tensor.size().iter().map(|&n| n as usize).collect();
         (name, Lazy { tensor, shape })
     });
-    // Its name is one that a later start removes.
-    let unfinished = folder.file(".tmp-resume");
+    // What a killed process leaves of it, a later start removes.
+    let unfinished = files::unfinished(folder.path()).map_err(Error::io(folder.path()))?;
     let written =
-        safetensors::serialize_to_file(views, Some(HashMap::from([(STATE_KEY.to_owned(), header)])), &unfinished);
+        safetensors::serialize_to_file(views, Some(HashMap::from([(STATE_KEY.to_owned(), header)])), unfinished.path());
     let io = |error: std::io::Error| Error::io(&path)(error);
     match written {
         Ok(()) => {}
         Err(safetensors::SafeTensorError::IoError(error)) => return Err(io(error)),
         Err(error) => return Err(Error::Checkpoint { path, reason: error.to_string() }),
     }
-    std::fs::File::open(&unfinished).and_then(|file| file.sync_all()).map_err(io)?;
-    std::fs::rename(&unfinished, &path).map_err(io)?;
+    unfinished.as_file().sync_all().map_err(io)?;
+    files::persist(unfinished, &path)?;
     sync_folder(path.parent().unwrap_or(Path::new(".")))
 }
 

@@ -8,12 +8,13 @@ use super::report::Event;
 use super::stop::StopHandle;
 use super::{CSV_FILE, FINISHED_FILE, LAST_FILE, METRICS_FILE, MODEL_FILE, RESUME_FILE, TENSORBOARD_FOLDER};
 use crate::error::{Error, Result};
+use crate::files;
 
 /// How long to wait for another run in the same folder that is about to stop.
 const PATIENCE: Duration = Duration::from_secs(20);
 const LOCK_FILE: &str = ".lock";
-/// What [`tempfile`] calls a file that is still being written.
-const UNFINISHED: &str = ".tmp";
+/// What a run writes in its folder, beside the files of single epochs.
+const OURS: [&str; 7] = [MODEL_FILE, LAST_FILE, RESUME_FILE, FINISHED_FILE, METRICS_FILE, CSV_FILE, TENSORBOARD_FOLDER];
 
 /// A run's folder, held until this is dropped or the process ends, however it ends.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl RunFolder {
                 }
             }
         }
-        for name in names(path)?.iter().filter(|name| name.starts_with(UNFINISHED)) {
+        for name in names(path)?.iter().filter(|name| files::is_unfinished(name)) {
             // What cannot be removed is only in the way.
             let _ = std::fs::remove_file(path.join(name));
         }
@@ -71,8 +72,7 @@ impl RunFolder {
         let free = (1..).map(|number| self.file(&format!("previous-{number}"))).find(|folder| !folder.exists());
         let aside = free.unwrap_or_else(|| self.file("previous"));
         std::fs::create_dir(&aside).map_err(Error::io(&aside))?;
-        let ours = [MODEL_FILE, LAST_FILE, RESUME_FILE, FINISHED_FILE, METRICS_FILE, CSV_FILE, TENSORBOARD_FOLDER];
-        for name in names.iter().filter(|name| ours.contains(&name.as_str()) || kept_epoch(name).is_some()) {
+        for name in names.iter().filter(|name| OURS.contains(&name.as_str()) || kept_epoch(name).is_some()) {
             let file = self.file(name);
             std::fs::rename(&file, aside.join(name)).map_err(Error::io(&file))?;
         }
@@ -98,6 +98,27 @@ impl RunFolder {
             _ => Ok(()),
         }
     }
+}
+
+/// Refuses a run's folder in which one of the files that are read has the name of a file that a run writes or moves, so that it would be
+/// written over or moved away: a manifest called `metrics.csv`, by whatever path.
+///
+/// # Errors
+/// [`Error::Setting`] naming both.
+pub fn keep_inputs<'a>(run: &Path, inputs: impl IntoIterator<Item = &'a Path>) -> Result<()> {
+    let there = names(run).unwrap_or_default();
+    let ours = there.into_iter().filter(|name| OURS.contains(&name.as_str()) || kept_epoch(name).is_some());
+    let ours: Vec<_> = ours.filter_map(|name| Some((files::identity(&run.join(&name))?, run.join(name)))).collect();
+    if ours.is_empty() {
+        return Ok(());
+    }
+    for input in inputs {
+        let Some(read) = files::identity(input) else { continue };
+        if let Some((_, written)) = ours.iter().find(|(written, _)| *written == read) {
+            return Err(files::over(written, input));
+        }
+    }
+    Ok(())
 }
 
 /// Whether a run in this folder can be continued, or is at work right now: then [`TrainOptions::resume`](super::TrainOptions)
@@ -158,16 +179,35 @@ mod tests {
     #[test]
     fn only_the_epochs_asked_for_keep_their_files_and_unfinished_ones_go() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(".tmpAbC123"), "half").unwrap();
+        std::fs::write(folder.path().join(".humerus-AbC123.part"), "half").unwrap();
+        let theirs = [".tmp-my-notes.txt", ".tmpAbC123", ".humerus-my-notes.part"];
+        theirs.iter().for_each(|name| std::fs::write(folder.path().join(name), "mine").unwrap());
         assert!(!is_unfinished(folder.path()));
         let run = open(folder.path());
         assert!(is_unfinished(folder.path()), "it is at work");
-        assert!(!run.file(".tmpAbC123").exists());
+        assert!(!run.file(".humerus-AbC123.part").exists());
+        theirs.iter().for_each(|name| assert!(run.file(name).exists(), "{name} is not ours"));
         for epoch in [1, 2, 13] {
             std::fs::write(run.file(&epoch_file(epoch)), "").unwrap();
         }
         run.keep_epochs(&[2]).unwrap();
         assert_eq!([1, 2, 13].map(|epoch| run.file(&epoch_file(epoch)).exists()), [false, true, false]);
+    }
+
+    #[test]
+    fn a_table_that_a_run_would_write_over_is_refused_and_one_beside_it_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir(path("run")).unwrap();
+        for name in ["run/metrics.csv", "run/labels.csv", "metrics.csv"] {
+            std::fs::write(path(name), "path,label").unwrap();
+        }
+        for read in ["run/metrics.csv", "run/../run/metrics.csv"] {
+            let line = keep_inputs(&path("run"), [path("run/labels.csv").as_path(), &path(read)]).unwrap_err();
+            assert!(line.to_string().contains("metrics.csv, which is read"), "{line}");
+        }
+        keep_inputs(&path("run"), [path("run/labels.csv").as_path(), &path("metrics.csv"), &path("none")]).unwrap();
+        keep_inputs(&path("new"), [path("metrics.csv").as_path()]).unwrap();
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::report::EpochReport;
 use super::tensorboard::EventWriter;
 use super::{CSV_FILE, METRICS_FILE, TENSORBOARD_FOLDER};
 use crate::error::{Error, Result};
-use crate::model::checkpoint::write_atomically;
+use crate::files::write_atomically;
 use crate::study::Label;
 
 /// Films on a sheet of examples.

@@ -25,7 +25,7 @@ use tch::Device;
 pub use background::{Progress, TrainingRun, spawn};
 pub use ema::Ema;
 pub use finder::{BatchSizes, LrFinder, Sweep, find_batch_size, find_learning_rate};
-pub use folder::is_unfinished;
+pub use folder::{is_unfinished, keep_inputs};
 pub use meter::{Memory, memory};
 pub use optimizer::{Gradients, Pace, Update};
 pub use pretrain::{Answered, PretrainOptions, PretrainReport, Pretraining, Task, pretrain};
@@ -123,6 +123,8 @@ pub fn run(
     if index.split(Split::Valid).is_empty() {
         return Err(Error::Split("no held-out studies; a `valid` split is needed to report figures".to_owned()));
     }
+    let films = index.studies.iter().flat_map(|study| study.views.iter().map(|view| view.path.as_path()));
+    keep_inputs(&options.run, index.companions.iter().map(|table| table.as_path()).chain(films))?;
     let device = device::resolve(options.device)?;
     let found = initial(&index, recipe, options, progress)?;
     let place = Place::open(&index, recipe, options, found, progress)?;

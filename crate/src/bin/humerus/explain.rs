@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use humerus::device::DeviceChoice;
 use humerus::model::Model;
 use humerus::render::{self, CamPanel, OverlayOptions, Tone};
-use humerus::{Error, Label, Result, explain};
+use humerus::{Error, Label, Result, explain, files};
 use serde::Serialize;
 
 use crate::output;
@@ -45,6 +45,7 @@ struct Explained {
 
 impl Args {
     pub fn run(self) -> Result<()> {
+        files::keep_inputs(&self.out, &[&self.model, &self.image])?;
         let model = Model::open(&self.model, self.device)?;
         let cam =
             explain::film_cam(&model, &self.image, Label::Abnormal, &self.layer).map_err(|error| match error {

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use humerus::Result;
 use humerus::device::DeviceChoice;
-use humerus::model::Model;
+use humerus::model::{HUB_FILES, Model};
+use humerus::{Result, files};
 use serde_json::json;
 
 use crate::output;
@@ -36,6 +36,12 @@ enum Form {
 
 impl Args {
     pub fn run(self) -> Result<()> {
+        files::keep_inputs(&self.out, &[&self.model])?;
+        if let Form::Hub = self.to {
+            for name in HUB_FILES {
+                files::keep_inputs(&self.out.join(name), &[&self.model])?;
+            }
+        }
         let model = Model::open(&self.model, DeviceChoice::Cpu)?;
         match self.to {
             Form::Onnx => model.save_onnx(&self.out)?,

@@ -70,6 +70,7 @@ impl Command {
 }
 
 fn main() -> ExitCode {
+    signal::survive_file_limit();
     match Cli::parse().command.run() {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read our output has enough, as `head` does.

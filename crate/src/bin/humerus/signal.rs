@@ -7,6 +7,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use humerus::train::StopHandle;
 use humerus::{Error, Result};
 
+/// From now on a file that grows beyond the process's limit (`ulimit -f`) is an error of the write, as a full disk is, and no death.
+pub fn survive_file_limit() {
+    #[cfg(unix)]
+    {
+        // Nobody reads the flag: a handler is all that is wanted. Where it cannot be set, things are as they were.
+        let _ = signal_hook::flag::register(libc::SIGXFSZ, Arc::default());
+    }
+}
+
 /// The signal that came, if any.
 pub struct Signal(Arc<AtomicUsize>);
 

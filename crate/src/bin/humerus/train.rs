@@ -1,7 +1,7 @@
 //! `humerus train`
 
 use std::fmt::Display;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use humerus::dataset::{CacheFolder, Feeding, Leak, split};
@@ -36,7 +36,7 @@ pub struct Args {
     /// Seed of weights, split, order and augmentation
     #[arg(long)]
     seed: Option<u64>,
-    /// Weights to start from: auto (ImageNet for real films, random for phantoms), random, imagenet, hub:OWNER/NAME/FILE, or a file
+    /// Weights to start from: auto (ImageNet for real films, random for phantoms), random, imagenet, hub:OWNER/NAME/FILE, or a file, with #NAME behind it for one of several networks in it
     #[arg(long, value_name = "WEIGHTS", default_value_t)]
     weights: Weights,
     /// Folder for decoded films, or `none` [default: humerus/films in the user's cache folder]
@@ -79,6 +79,7 @@ const NAMED: usize = 8;
 
 impl Args {
     pub fn run(self) -> Result<()> {
+        train::keep_inputs(&self.out, [Path::new(&self.recipe)])?;
         let named = |error| flags::named(error, &[("recipe", "--recipe"), ("recipe file", "--recipe")]);
         let mut recipe = Recipe::named(&self.recipe).map_err(named)?;
         recipe.epochs = self.epochs.unwrap_or(recipe.epochs);

@@ -164,7 +164,7 @@ impl Writer {
     /// Begins a file in `folder`.
     pub fn new(folder: &Path, recipe: Recipe) -> std::io::Result<Writer> {
         let mut file =
-            tempfile::Builder::new().prefix("films-").suffix(&format!(".{UNFINISHED}")).tempfile_in(folder)?;
+            crate::files::temporary().prefix("films-").suffix(&format!(".{UNFINISHED}")).tempfile_in(folder)?;
         file.write_all(&[0; HEADER])?;
         Ok(Writer { file, table: Vec::new(), recipe })
     }

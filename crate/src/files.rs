@@ -1,0 +1,158 @@
+//! Files that are written: whole or not at all, as readable as the user's mask says, and never over what was read.
+
+use std::io::Write;
+use std::path::Path;
+
+use tempfile::{Builder, NamedTempFile};
+
+use crate::error::{Error, Result};
+
+/// What an unfinished file of ours is called, with six letters or digits between: nothing that people call theirs.
+const PREFIX: &str = ".humerus-";
+const SUFFIX: &str = ".part";
+const RANDOM: usize = 6;
+
+/// Refuses to write `out` where one of the files that are read is, by whatever path, symbolic or hard link it is named.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let film = folder.path().join("film.png");
+/// # std::fs::write(&film, "a film")?;
+/// assert!(humerus::files::keep_inputs(&folder.path().join("./film.png"), &[&film]).is_err());
+/// humerus::files::keep_inputs(&folder.path().join("map.png"), &[&film])?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Setting`] naming both.
+pub fn keep_inputs(out: &Path, inputs: &[&Path]) -> Result<()> {
+    let Some(written) = identity(out) else { return Ok(()) };
+    match inputs.iter().find(|input| identity(input).as_ref() == Some(&written)) {
+        None => Ok(()),
+        Some(input) => Err(over(out, input)),
+    }
+}
+
+/// That `out` is `input`.
+pub(crate) fn over(out: &Path, input: &Path) -> Error {
+    Error::setting("--out", format!("not to write over {}, which is read", input.display()), out.display())
+}
+
+/// What tells a file that is there from every other, whatever path leads to it.
+#[cfg(unix)]
+pub(crate) fn identity(path: &Path) -> Option<impl Eq + use<>> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).map(|found| (found.dev(), found.ino())).ok()
+}
+
+/// What tells a file that is there from every other, whatever path leads to it.
+#[cfg(not(unix))]
+pub(crate) fn identity(path: &Path) -> Option<impl Eq + use<>> {
+    std::fs::canonicalize(path).ok()
+}
+
+/// Makes temporary files that become files of the user's: of the rights that the mask leaves, not private ones.
+pub(crate) fn temporary<'a>() -> Builder<'a, 'a> {
+    let mut builder = Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder
+}
+
+/// Whether a file's name says that it is one of ours that a killed process was in the middle of writing.
+pub(crate) fn is_unfinished(name: &str) -> bool {
+    let random = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX));
+    random.is_some_and(|random| random.len() == RANDOM && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+/// An empty unfinished file in `folder`, which is gone when it is dropped.
+pub(crate) fn unfinished(folder: &Path) -> std::io::Result<NamedTempFile> {
+    temporary().prefix(PREFIX).suffix(SUFFIX).rand_bytes(RANDOM).tempfile_in(folder)
+}
+
+/// The folder that a file lies in, or will.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Writes `bytes` to a temporary sibling of `path`, syncs it to disk and renames it; the folder is made if it is not there. A file that
+/// was there keeps its rights.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = folder_of(path);
+    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    let mut file = unfinished(folder).map_err(Error::io(folder))?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(Error::io(path))?;
+    persist(file, path)?;
+    sync_folder(folder)
+}
+
+/// Gives an unfinished file its name, and the rights of the file that had it.
+pub(crate) fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
+    if let Ok(before) = std::fs::metadata(path) {
+        // A file system that knows no rights has none to keep.
+        let _ = file.as_file().set_permissions(before.permissions());
+    }
+    file.persist(path).map(drop).map_err(|refused| Error::io(path)(refused.error))
+}
+
+/// Makes a rename in `folder` last through a power cut, on Unix; elsewhere the file system sees to it.
+pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
+    #[cfg(unix)]
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_is_read_is_not_written_by_whatever_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir(path("d")).unwrap();
+        std::fs::write(path("film.png"), "film").unwrap();
+        std::fs::write(path("other.png"), "film").unwrap();
+        std::fs::hard_link(path("film.png"), path("hard.png")).unwrap();
+        std::os::unix::fs::symlink("film.png", path("soft.png")).unwrap();
+        std::os::unix::fs::symlink("..", path("d/up")).unwrap();
+        std::os::unix::fs::symlink("nowhere.png", path("dangling.png")).unwrap();
+        for name in ["film.png", "./film.png", "d/../film.png", "hard.png", "soft.png", "d/up/soft.png"] {
+            let line = keep_inputs(&path(name), &[&path("other.png"), &path("film.png")]).unwrap_err().to_string();
+            assert!(line.contains(name) && line.contains("film.png") && line.lines().count() == 1, "{line}");
+        }
+        for name in ["new.png", "d/film.png", "absent/film.png", "dangling.png"] {
+            keep_inputs(&path(name), &[&path("film.png"), &path("other.png")]).unwrap();
+        }
+    }
+
+    #[test]
+    fn only_names_of_ours_are_unfinished_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = unfinished(folder.path()).unwrap();
+        let name = file.path().file_name().unwrap().to_str().unwrap();
+        assert!(is_unfinished(name), "{name}");
+        for theirs in [".tmpAbC123", ".tmp-notes.txt", ".humerus", ".humerus-.part", ".humerus-my notes.part", "notes"]
+        {
+            assert!(!is_unfinished(theirs), "{theirs}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_is_written_anew_keeps_its_rights_and_leaves_nothing_beside_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/model");
+        write_atomically(&path, b"one").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        write_atomically(&path, b"two").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+}
