@@ -22,7 +22,6 @@ use crate::device;
 use crate::error::{Error, Result};
 use crate::model::Classifier;
 use crate::study::Split;
-use crate::weights;
 
 /// How to sweep the step size.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -86,7 +85,7 @@ pub fn find_learning_rate(
     let (films, recipe) = training(&index.split(Split::Train), &recipe, options, device, progress)?;
     let mut network = recipe.network(device);
     if let Some(found) = &found {
-        weights::load(&network, &found.path)?;
+        found.load(&network)?;
     }
     network.compute_in(options.precision.kind(device))?;
     network.unfreeze(spans(&recipe, found.is_some())[0].unfreeze)?;

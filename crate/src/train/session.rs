@@ -24,7 +24,7 @@ use crate::model::checkpoint::DataCard;
 use crate::model::{Model, ModelCard, VariableKind};
 use crate::score::{self, Metrics, Report};
 use crate::study::{Label, Split, Study};
-use crate::weights::{self, Found};
+use crate::weights::Found;
 
 /// Seconds between two looks at whether the loss is still finite; each makes a GPU wait once.
 const LOOK_AT_LOSS: f64 = 5.0;
@@ -108,7 +108,7 @@ impl<'a> Session<'a> {
         let mut classifier = recipe.network(device);
         classifier.compute_in(options.precision.kind(device))?;
         if let (Some(found), None) = (&place.weights, saved) {
-            let loaded = weights::load(&classifier, &found.path)?;
+            let loaded = found.load(&classifier)?;
             progress(&Event::Weights { origin: found.origin.clone(), loaded });
         }
         let class_weights = class_weights(&train, &recipe, device)?;

@@ -6,6 +6,7 @@
 pub mod file;
 pub mod hub;
 mod names;
+mod networks;
 mod transfer;
 
 use std::fmt;
@@ -17,15 +18,16 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use transfer::{Adapted, Fate, Loaded, load};
+pub use transfer::{Adapted, Fate, Loaded, Other, load};
 
 use crate::error::{Error, Result};
-use crate::model::Architecture;
+use crate::model::{Architecture, Classifier};
 use hub::{Hub, HubFile, Listener};
 
 /// Which weights a network starts from.
 ///
-/// As text: `auto`, `random`, `imagenet`, `hub:OWNER/NAME/FILE`, `hub:OWNER/NAME@REVISION/FILE`, or a file's path.
+/// As text: `auto`, `random`, `imagenet`, `hub:OWNER/NAME/FILE`, `hub:OWNER/NAME@REVISION/FILE`, or a file's path; of a file that holds several
+/// networks one is named behind `#`, as in `moco.pth#encoder_k` and `hub:OWNER/NAME/FILE#model_ema`.
 ///
 /// ```
 /// use humerus::weights::Weights;
@@ -48,6 +50,13 @@ pub enum Weights {
     Hub(HubFile),
     /// A file: safetensors, PyTorch's `.pth` and `.pt` in all their forms, tch's `.ot`.
     File(PathBuf),
+    /// One of several networks in a file, by its name there or parts of it.
+    Network {
+        /// The file: [`Hub`](Self::Hub) or [`File`](Self::File).
+        of: Box<Weights>,
+        /// The network, such as `encoder_k` or `model_ema`.
+        name: String,
+    },
 }
 
 impl FromStr for Weights {
@@ -58,9 +67,20 @@ impl FromStr for Weights {
             "auto" => Weights::Auto,
             "random" => Weights::Random,
             "imagenet" => Weights::ImageNet,
-            _ => match text.strip_prefix("hub:") {
-                Some(name) => Weights::Hub(on_hub(name)?),
-                None => Weights::File(PathBuf::from(text)),
+            _ => match text.rsplit_once('#') {
+                // A file may have a `#` in its own name.
+                Some((file, name)) if !file.is_empty() && !name.is_empty() && !Path::new(text).exists() => {
+                    match file.parse()? {
+                        of @ (Weights::Hub(_) | Weights::File(_)) => {
+                            Weights::Network { of: Box::new(of), name: name.to_owned() }
+                        }
+                        _ => Weights::File(PathBuf::from(text)),
+                    }
+                }
+                _ => match text.strip_prefix("hub:") {
+                    Some(name) => Weights::Hub(on_hub(name)?),
+                    None => Weights::File(PathBuf::from(text)),
+                },
             },
         })
     }
@@ -88,6 +108,7 @@ impl fmt::Display for Weights {
             Weights::Hub(HubFile { repo, revision, file }) if revision == "main" => write!(f, "hub:{repo}/{file}"),
             Weights::Hub(HubFile { repo, revision, file }) => write!(f, "hub:{repo}@{revision}/{file}"),
             Weights::File(path) => path.display().fmt(f),
+            Weights::Network { of, name } => write!(f, "{of}#{name}"),
         }
     }
 }
@@ -95,7 +116,7 @@ impl fmt::Display for Weights {
 /// Where a model's first weights came from, for its card: no paths.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// The hub's file with its commit, or the name of a file.
+    /// The hub's file with its commit, or the name of a file; with `#` and the network's name where one of several was asked for.
     pub source: String,
     /// SHA-256 of the file, 64 hex digits.
     pub sha256: String,
@@ -112,8 +133,20 @@ impl fmt::Display for Origin {
 pub struct Found {
     /// The file.
     pub path: PathBuf,
+    /// The network in it that was asked for by name.
+    pub network: Option<String>,
     /// What to say of it in a card.
     pub origin: Origin,
+}
+
+impl Found {
+    /// Starts a network from the file, as [`load`] does.
+    ///
+    /// # Errors
+    /// As [`load`]; [`Error::Checkpoint`] also if no network or several have the name that was asked for.
+    pub fn load(&self, network: &Classifier) -> Result<Loaded> {
+        transfer::load_named(network, &self.path, self.network.as_deref())
+    }
 }
 
 impl Weights {
@@ -131,7 +164,15 @@ impl Weights {
             Weights::File(path) => {
                 let source = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 let origin = Origin { source, sha256: sha256(path).map_err(Error::io(path))? };
-                return Ok(Some(Found { path: path.clone(), origin }));
+                return Ok(Some(Found { path: path.clone(), network: None, origin }));
+            }
+            Weights::Network { of, name } => {
+                let found = of.find(architecture, simulated, tell)?;
+                return Ok(found.map(|found| {
+                    let Origin { source, sha256 } = found.origin;
+                    let origin = Origin { source: format!("{source}#{name}"), sha256 };
+                    Found { network: Some(name.clone()), origin, ..found }
+                }));
             }
         };
         let fetched = Hub::from_env()?.fetch(&file, tell)?;
@@ -140,7 +181,7 @@ impl Weights {
             None => sha256(&fetched.path).map_err(Error::io(&fetched.path))?,
         };
         let origin = Origin { source: format!("{file} ({})", fetched.commit), sha256 };
-        Ok(Some(Found { path: fetched.path, origin }))
+        Ok(Some(Found { path: fetched.path, network: None, origin }))
     }
 }
 
@@ -176,11 +217,21 @@ mod tests {
 
     #[test]
     fn weights_are_named_in_text_and_back() {
-        for text in ["auto", "random", "imagenet", "hub:a/b/c.safetensors", "hub:a/b@v1/d/c.pth", "folder/file.pth"] {
+        for text in [
+            "auto",
+            "random",
+            "imagenet",
+            "hub:a/b/c.safetensors",
+            "hub:a/b@v1/d/c.pth",
+            "folder/file.pth",
+            "moco.pth#encoder_k",
+            "hub:a/b/c.pth#model_ema",
+        ] {
             assert_eq!(text.parse::<Weights>().unwrap().to_string(), text);
         }
-        let file = "hub:timm/densenet121.ra_in1k@main/model.safetensors".parse::<Weights>().unwrap();
-        assert_eq!(file, Weights::Hub(HubFile::imagenet("densenet121").unwrap()));
+        let imagenet = HubFile::imagenet("densenet121").unwrap();
+        let file = format!("hub:timm/densenet121.ra_in1k@{}/model.safetensors", imagenet.revision);
+        assert_eq!(file.parse::<Weights>().unwrap(), Weights::Hub(imagenet));
         for wrong in ["hub:", "hub:a/b", "hub:a//c", "hub:a/b@/c"] {
             let line = wrong.parse::<Weights>().unwrap_err().to_string();
             assert!(line.contains("hub:OWNER/NAME/FILE") && line.contains(wrong), "{line}");

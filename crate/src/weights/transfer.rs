@@ -10,6 +10,7 @@ use tch::{Kind, Tensor};
 
 use super::file::{self, Entry, WeightFile};
 use super::names::torchvision;
+use super::networks;
 use crate::counted;
 use crate::error::{Error, Result};
 use crate::model::{Classifier, Variable};
@@ -26,8 +27,28 @@ pub struct Loaded {
     pub adapted: Vec<Adapted>,
     /// The network's own tensors, all of the head, that the file lacks or has in another shape; they stayed as they were.
     pub kept: Vec<String>,
-    /// Tensors of the file that the network has no place for, by the file's names.
+    /// Tensors of the file's network that ours has no place for, by the file's names.
     pub unexpected: Vec<String>,
+    /// The network that was taken, where the file gives it a name, such as `state_dict.module.encoder_q`.
+    pub network: Option<String>,
+    /// What else is in the file: other networks, such as moving averages, and parts such as an optimiser's state.
+    pub others: Vec<Other>,
+    /// Tensors that could not be read, with the reason; none of them is the network's.
+    pub unreadable: Vec<(String, String)>,
+    /// Classes and functions, such as `pathlib.PosixPath`, that the file names for something that is no tensor. Nothing is ever called, so what they
+    /// would make is not there.
+    pub skipped: Vec<String>,
+}
+
+/// A part of a file that was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Other {
+    /// Its name in the file.
+    pub name: String,
+    /// Tensors in it.
+    pub tensors: usize,
+    /// Whether it is a network too, which `FILE#NAME` takes.
+    pub is_network: bool,
 }
 
 /// A tensor that was made to fit.
@@ -45,7 +66,7 @@ pub struct Adapted {
 
 impl fmt::Display for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Loaded { loaded, adapted, kept, unexpected } = self;
+        let Loaded { loaded, adapted, kept, unexpected, .. } = self;
         let (loaded, kept, unexpected) = (loaded.len(), kept.len(), unexpected.len());
         write!(
             f,
@@ -53,7 +74,13 @@ impl fmt::Display for Loaded {
             counted(loaded, "tensor"),
             adapted.len()
         )?;
-        adapted.iter().try_for_each(|it| write!(f, "; {}: {}", it.name, it.how))
+        adapted.iter().try_for_each(|it| write!(f, "; {}: {}", it.name, it.how))?;
+        let more = self.others.iter().filter(|other| other.is_network).count();
+        match &self.network {
+            Some(network) if more > 0 => write!(f, "; of {} networks {}", more + 1, shown(network)),
+            _ if more > 0 => write!(f, "; of {} networks the one without a name", more + 1),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -84,26 +111,40 @@ impl Loaded {
         self.loaded.iter().for_each(|name| add(part(name), "loaded"));
         self.adapted.iter().for_each(|it| add(it.name.clone(), &format!("adapted from {:?}: {}", it.from, it.how)));
         self.kept.iter().for_each(|name| add(part(name), "missing; stays as initialised"));
-        let unused = |name: &String| Fate { part: name.clone(), what: "unexpected; not used".to_owned(), tensors: 1 };
-        rows.extend(self.unexpected.iter().map(unused));
+        let mut row = |part: &str, what: String, tensors| rows.push(Fate { part: shown(part), what, tensors });
+        self.unexpected.iter().for_each(|name| row(name, "unexpected; not used".to_owned(), 1));
+        for Other { name, tensors, is_network } in &self.others {
+            let what = match is_network {
+                true => format!("another network; not used, FILE#{} takes it", shown(name)),
+                false => "another part of the file; not used".to_owned(),
+            };
+            row(name, what, *tensors);
+        }
+        self.unreadable.iter().for_each(|(name, reason)| row(name, format!("not read: it {reason}"), 1));
+        self.skipped.iter().for_each(|name| row(name, "makes no tensor; never called, skipped".to_owned(), 0));
         rows
     }
 }
 
 /// Starts a network from a weight file of any kind that [`file::read`] knows, under the names of torchvision (of any version), timm,
-/// CheXNet, torchxrayvision, MONAI, or our own.
+/// CheXNet, torchxrayvision, MONAI, or our own, whatever wraps them. Of several networks in a file the one is taken that is not, by its name,
+/// a copy of another: the query encoder, the model and not its moving average. [`Weights::Network`](super::Weights::Network) names another.
 ///
 /// Everything below the head must be there in its shape, but that the first convolution is fitted to the network's input channels as timm
 /// does it: of three channels the sum goes to one, of one a third goes to each of three, so that a grey film gives the same. The head is
 /// taken over where it fits, and else stays as it is.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Checkpoint`] if the file is none that we know, lacks a weight below the head or has it in another shape. The
-/// network is then unchanged.
+/// [`Error::Io`]; [`Error::Checkpoint`] if the file is none that we know, holds several networks of which none is the usual one, lacks a weight
+/// below the head or has it in another shape. The network is then unchanged.
 pub fn load(network: &Classifier, path: impl AsRef<Path>) -> Result<Loaded> {
-    let path = path.as_ref();
+    load_named(network, path.as_ref(), None)
+}
+
+/// As [`load`], of the network called `name` in the file, by all of its name or any parts of it.
+pub(super) fn load_named(network: &Classifier, path: &Path, name: Option<&str>) -> Result<Loaded> {
     let file = open(path)?;
-    transfer(network, &file).map_err(|reason| Error::Checkpoint { path: path.to_owned(), reason })
+    transfer(network, &file, name).map_err(|reason| Error::Checkpoint { path: path.to_owned(), reason })
 }
 
 /// Reads a weight file's names and shapes.
@@ -119,12 +160,21 @@ fn shown(name: &str) -> String {
     file::shown(name.as_bytes())
 }
 
-fn transfer(network: &Classifier, file: &WeightFile) -> std::result::Result<Loaded, String> {
+fn transfer(network: &Classifier, file: &WeightFile, wanted: Option<&str>) -> std::result::Result<Loaded, String> {
     let theirs: Vec<&str> = file.entries().iter().map(|entry| entry.name.as_str()).collect();
-    let names = torchvision(&theirs);
+    let networks = networks::networks(&theirs);
+    let prefix = networks::choose(&networks, wanted, &|a, b| same(file, a, b))?;
+    let prefixes: HashSet<&str> = networks.iter().map(String::as_str).collect();
+    // Of each tensor torchvision's name, if it is the network's.
+    let names: Vec<Option<String>> = theirs
+        .iter()
+        .map(|name| networks::belongs(name, prefix, &prefixes).then(|| torchvision(&name[prefix.len()..])))
+        .collect();
     let mut by_name: BTreeMap<&str, &Entry> = BTreeMap::new();
     for (name, entry) in names.iter().zip(file.entries()) {
-        if by_name.insert(name, entry).is_some() {
+        if let Some(name) = name
+            && by_name.insert(name, entry).is_some()
+        {
             return Err(format!("holds two tensors for {}", shown(name)));
         }
     }
@@ -134,7 +184,16 @@ fn transfer(network: &Classifier, file: &WeightFile) -> std::result::Result<Load
         let few: Vec<String> = theirs.iter().take(3).map(|name| shown(name)).collect();
         return Err(format!("none of its {} tensors is one of a DenseNet ({}, …)", theirs.len(), few.join(", ")));
     }
-    let mut result = Loaded { loaded: vec![], adapted: vec![], kept: vec![], unexpected: vec![] };
+    let mut result = Loaded {
+        loaded: vec![],
+        adapted: vec![],
+        kept: vec![],
+        unexpected: vec![],
+        network: (!prefix.is_empty()).then(|| prefix.trim_end_matches('.').to_owned()),
+        others: others(&theirs, &names, prefix, &networks),
+        unreadable: file.unreadable().to_vec(),
+        skipped: file.foreign().to_vec(),
+    };
     let mut copies = Vec::new();
     for variable in network.variables() {
         let head = variable.name.starts_with("classifier");
@@ -159,6 +218,11 @@ fn transfer(network: &Classifier, file: &WeightFile) -> std::result::Result<Load
             None if head => result.kept.push(variable.name.clone()),
             None => {
                 let all = network.variables().len();
+                let unreadable =
+                    |name: &str| name.strip_prefix(prefix).is_some_and(|it| torchvision(it) == variable.name);
+                if let Some((_, reason)) = file.unreadable().iter().find(|(name, _)| unreadable(name)) {
+                    return Err(format!("{}: {reason}", variable.name));
+                }
                 return Err(format!("has no {}; {matched} of {architecture}'s {all} tensors are in it", variable.name));
             }
         }
@@ -169,10 +233,35 @@ fn transfer(network: &Classifier, file: &WeightFile) -> std::result::Result<Load
         tensor.f_copy_(&values).map_err(|error| error.to_string())?;
     }
     let taken: HashSet<&str> = result.loaded.iter().map(String::as_str).chain([FIRST]).collect();
-    let unused = names.iter().zip(&theirs).filter(|(name, _)| !taken.contains(name.as_str()));
-    result.unexpected =
-        unused.filter(|(name, _)| !name.ends_with("num_batches_tracked")).map(|(_, name)| (*name).to_owned()).collect();
+    let unused = names.iter().zip(&theirs).filter_map(|(name, theirs)| Some((name.as_deref()?, theirs)));
+    let unused = unused.filter(|(name, _)| !taken.contains(name) && !name.ends_with("num_batches_tracked"));
+    result.unexpected = unused.map(|(_, theirs)| (*theirs).to_owned()).collect();
     Ok(result)
+}
+
+/// Whether two networks are one: their first convolutions are the same bytes of the file.
+fn same(file: &WeightFile, a: &str, b: &str) -> bool {
+    let first = |prefix: &str| {
+        let of = |entry: &&Entry| entry.name.strip_prefix(prefix).is_some_and(|rest| torchvision(rest) == FIRST);
+        file.entries().iter().find(of)
+    };
+    a == b || first(a).zip(first(b)).is_some_and(|(a, b)| a.is_at(b))
+}
+
+/// What a file holds beside the network, in its order.
+fn others(theirs: &[&str], names: &[Option<String>], prefix: &str, all: &[String]) -> Vec<Other> {
+    let mut others: Vec<Other> = Vec::new();
+    for (name, _) in theirs.iter().zip(names).filter(|(_, name)| name.is_none()) {
+        let part = networks::part(name, prefix, all);
+        match others.iter_mut().rev().find(|other| other.name == part) {
+            Some(other) => other.tensors += 1,
+            None => {
+                let is_network = all.iter().any(|network| network.strip_suffix('.') == Some(&part));
+                others.push(Other { name: part, tensors: 1, is_network });
+            }
+        }
+    }
+    others
 }
 
 /// The values for a variable, and how they were adapted if they were; none if the shapes do not agree.
@@ -199,7 +288,8 @@ fn fit(file: &WeightFile, variable: &Variable, entry: &Entry) -> std::result::Re
         Dtype::F64 => Kind::Double,
         other => return Err(format!("{}: expected floating-point values, got {other:?}", shown(&entry.name))),
     };
-    let values = Tensor::f_from_data_size(&file.values(entry), &shape, kind).map_err(|error| error.to_string())?;
+    let bytes = file.values(entry).map_err(|error| format!("{}: {error}", shown(&entry.name)))?;
+    let values = Tensor::f_from_data_size(&bytes, &shape, kind).map_err(|error| error.to_string())?;
     let values = values.to_kind(Kind::Float);
     let values = match adapt {
         None => values,

@@ -46,6 +46,8 @@ pub struct Plan {
     /// Whether the content is behind a redirect, and its checksum is told.
     pub lfs: bool,
     pub tells_commit: bool,
+    /// Whether another commit is given than the one asked for.
+    pub moved: bool,
     /// The status of every request, with the hub's code for it.
     pub refuses: Option<(u16, &'static str)>,
     /// Requests that get a 503 before any is answered.
@@ -70,6 +72,7 @@ impl Plan {
             etag: sha256(content),
             lfs: true,
             tells_commit: true,
+            moved: false,
             refuses: None,
             fails: 0,
             cuts: VecDeque::new(),
@@ -206,7 +209,11 @@ fn answer(mut stream: TcpStream, plan: &Mutex<Plan>, log: &Mutex<Vec<Asked>>, st
         let is_content = path.starts_with("/content/");
         if !is_content {
             if tells_commit {
-                answer += &format!("X-Repo-Commit: {COMMIT}\r\n");
+                // Asked for a commit, a hub gives that one.
+                let revision = path.split('/').skip_while(|part| *part != "resolve").nth(1).unwrap_or_default();
+                let is_commit = revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
+                let commit = if is_commit && !plan.lock().unwrap().moved { revision } else { COMMIT };
+                answer += &format!("X-Repo-Commit: {commit}\r\n");
             }
             answer += &if lfs {
                 format!("X-Linked-ETag: \"{etag}\"\r\nX-Linked-Size: {}\r\n", content.len())

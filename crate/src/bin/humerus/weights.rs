@@ -2,7 +2,7 @@
 
 use humerus::model::{Architecture, Head};
 use humerus::train::Recipe;
-use humerus::weights::{self, Weights};
+use humerus::weights::Weights;
 use humerus::{Error, Result, tables};
 use serde_json::json;
 use tch::Device;
@@ -11,7 +11,7 @@ use crate::{flags, output};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// imagenet, hub:OWNER/NAME/FILE, hub:OWNER/NAME@REVISION/FILE, or a file: safetensors, .pth, .pt, .ot
+    /// imagenet, hub:OWNER/NAME/FILE, hub:OWNER/NAME@REVISION/FILE, or a file: safetensors, .pth, .pt, .ot; with #NAME behind it one of several networks
     weights: Weights,
     /// densenet121, densenet161, densenet169 or densenet201
     #[arg(long, value_name = "NAME", default_value = "densenet121")]
@@ -33,7 +33,7 @@ impl Args {
         let found = self.weights.find(self.architecture, false, &mut |fetching| eprintln!("{fetching}"))?;
         let found =
             found.ok_or_else(|| Error::setting("weights", "imagenet, one of the hub, or a file", &self.weights))?;
-        let loaded = weights::load(&recipe.network(Device::Cpu), &found.path)?;
+        let loaded = found.load(&recipe.network(Device::Cpu))?;
         if self.json {
             return output::json(&json!({ "path": found.path, "origin": found.origin, "loaded": loaded }));
         }

@@ -4,23 +4,24 @@
 //! puts a `state_dict`, a checkpoint around one, or a whole module; TorchScript, and tch's `.ot`, which is a form of it. A pickle is
 //! data here, never a program.
 //!
-//! Files are mapped into memory; names, shapes and places are taken out, values only when asked for. What a file merely declares
+//! Of a file its names, shapes and places are read, values only when asked for, by reading and not by mapping. What a file merely declares
 //! allocates nothing: every size is checked against what is there first.
 
 mod names;
 mod pickle;
 mod pytorch;
+mod source;
 mod tensor;
 
 pub(super) use pickle::shown;
 
 use std::fmt;
-use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 
-use memmap2::Mmap;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
+use safetensors::tensor::Metadata;
+use source::Source;
 
 /// A kind of file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,37 +73,30 @@ impl From<String> for Problem {
     }
 }
 
-/// A file's bytes.
-#[derive(Debug)]
-enum Bytes {
-    Mapped(Mmap),
-    Held(Vec<u8>),
-}
-
-impl std::ops::Deref for Bytes {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Bytes::Mapped(map) => map,
-            Bytes::Held(bytes) => bytes,
-        }
-    }
-}
-
 /// What a weight file holds.
 #[derive(Debug)]
 pub struct WeightFile {
-    bytes: Bytes,
+    source: Source,
     format: Format,
+    contents: Contents,
+}
+
+/// What is in a file.
+#[derive(Debug, Default)]
+struct Contents {
     entries: Vec<Entry>,
+    /// Names of tensors that cannot be read, with the reason.
+    unreadable: Vec<(String, String)>,
+    /// Classes and functions that a pickle names and that make no tensor.
+    foreign: Vec<String>,
+    /// The class of the outermost module, if there is one.
     class: Option<String>,
 }
 
 /// A tensor of a weight file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// Its name in the file, without what wraps the network's tensors in a checkpoint.
+    /// Its name in the file: of a checkpoint with all that it lies in, such as `state_dict.features.conv0.weight`.
     pub name: String,
     /// Its kind of number.
     pub dtype: Dtype,
@@ -122,6 +116,13 @@ struct Place {
     strides: Vec<usize>,
 }
 
+impl Entry {
+    /// Whether another tensor's elements are the same bytes of the file.
+    pub(super) fn is_at(&self, other: &Entry) -> bool {
+        (&self.place, &self.shape, self.dtype) == (&other.place, &other.shape, other.dtype)
+    }
+}
+
 impl WeightFile {
     /// What kind of file it is.
     pub fn format(&self) -> Format {
@@ -130,38 +131,48 @@ impl WeightFile {
 
     /// The tensors: of a pickle in its order, of safetensors in the order of their bytes.
     pub fn entries(&self) -> &[Entry] {
-        &self.entries
+        &self.contents.entries
+    }
+
+    /// The names of tensors that cannot be read, each with the reason: of a kind of number that is not known here, or with values that are
+    /// not in the file.
+    pub fn unreadable(&self) -> &[(String, String)] {
+        &self.contents.unreadable
+    }
+
+    /// The classes and functions, such as `pathlib.PosixPath`, that a pickle names and that make neither a tensor nor a module. None is ever
+    /// called: what they would make is not there.
+    pub fn foreign(&self) -> &[String] {
+        &self.contents.foreign
     }
 
     /// The class of the module that was saved whole, for example `torchxrayvision.models.DenseNet`.
     pub fn class(&self) -> Option<&str> {
-        self.class.as_deref()
+        self.contents.class.as_deref()
     }
 
     /// The values of one of the file's [entries](Self::entries), row-major, little endian.
     ///
+    /// # Errors
+    /// What the operating system says; a file that was cut after it was opened ends early.
+    ///
     /// # Panics
     /// If the entry is of another file.
-    pub fn values(&self, entry: &Entry) -> Vec<u8> {
+    pub fn values(&self, entry: &Entry) -> std::io::Result<Vec<u8>> {
         let Place { range, offset, strides } = &entry.place;
-        tensor::gather(&self.bytes[range.clone()], tensor::width(entry.dtype), *offset, &entry.shape, strides)
+        let width = tensor::width(entry.dtype);
+        let elements = tensor::span(*offset, &entry.shape, strides);
+        let bytes = self.source.read(range.start + elements.start * width..range.start + elements.end * width)?;
+        Ok(tensor::gather(&bytes, width, 0, &entry.shape, strides))
     }
 }
 
 /// Reads a weight file's names, kinds, shapes and places.
 ///
-/// The file must not be cut while it is in use, since it is mapped into memory.
-///
 /// # Errors
 /// [`Problem::Io`], [`Problem::Reason`].
 pub fn read(path: &Path) -> Result<WeightFile, Problem> {
-    let file = File::open(path).map_err(Problem::Io)?;
-    if file.metadata().map_err(Problem::Io)?.is_dir() {
-        return Err(Problem::Reason("is a folder, a weight file was expected".to_owned()));
-    }
-    // SAFETY: the map is read only; that nobody cuts the file meanwhile is the caller's promise, as for any file in use.
-    let map = unsafe { Mmap::map(&file) }.map_err(Problem::Io)?;
-    understand(Bytes::Mapped(map))
+    understand(Source::open(path)?)
 }
 
 /// As [`read`], of a file's content.
@@ -169,20 +180,21 @@ pub fn read(path: &Path) -> Result<WeightFile, Problem> {
 /// # Errors
 /// [`Problem::Reason`].
 pub fn read_bytes(bytes: Vec<u8>) -> Result<WeightFile, Problem> {
-    understand(Bytes::Held(bytes))
+    understand(Source::Held(bytes))
 }
 
-fn understand(bytes: Bytes) -> Result<WeightFile, Problem> {
-    let (format, entries, class) = if pytorch::is_zip(&bytes) {
-        pytorch::zip(&bytes)?
-    } else if pytorch::is_pickle(&bytes) {
-        pytorch::legacy(&bytes)?
-    } else if let Some(what) = something_else(&bytes) {
+fn understand(source: Source) -> Result<WeightFile, Problem> {
+    let start = source.read(0..512).map_err(Problem::Io)?;
+    let (format, contents) = if pytorch::is_zip(&start) {
+        pytorch::zip(&source)?
+    } else if pytorch::is_pickle(&start) {
+        (Format::PytorchLegacy, pytorch::legacy(&source)?)
+    } else if let Some(what) = something_else(&start) {
         return Err(Problem::Reason(format!("is {what}, a weight file was expected")));
     } else {
-        (Format::Safetensors, safetensors(&bytes)?, None)
+        (Format::Safetensors, Contents { entries: safetensors(&source)?, ..Contents::default() })
     };
-    Ok(WeightFile { bytes, format, entries, class })
+    Ok(WeightFile { source, format, contents })
 }
 
 /// What people take for a weight file.
@@ -200,32 +212,41 @@ fn something_else(bytes: &[u8]) -> Option<&'static str> {
     })
 }
 
-fn safetensors(bytes: &[u8]) -> Result<Vec<Entry>, String> {
-    let not = |error: safetensors::SafeTensorError| {
-        format!("is neither safetensors nor of PyTorch, or is cut short: {error}")
-    };
-    let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(not)?;
-    let data = header + 8..bytes.len();
-    let mut entries = Vec::new();
+/// Bytes of a header that the format allows.
+const MOST_HEADER: usize = 100_000_000;
+
+fn safetensors(source: &Source) -> Result<Vec<Entry>, Problem> {
+    let not = |why: String| format!("is neither safetensors nor of PyTorch, or is cut short: {why}");
+    let io = Problem::Io;
+    let length = <[u8; 8]>::try_from(source.read(0..8).map_err(io)?).ok().map(u64::from_le_bytes);
+    let length = length.and_then(|length| usize::try_from(length).ok()).filter(|length| *length <= MOST_HEADER);
+    let start = length.map(|length| length + 8).filter(|start| *start <= source.length());
+    let start = start.ok_or_else(|| not("no header of a possible length".to_owned()))?;
+    let header = source.read(8..start).map_err(io)?;
+    let line = |error: serde_json::Error| not(pickle::shown(error.to_string().as_bytes()));
+    let metadata: Metadata = serde_json::from_slice(&header).map_err(line)?;
+    let (mut entries, mut end) = (Vec::new(), start);
     for (name, info) in metadata.tensors() {
+        let shown = || pickle::shown(name.as_bytes());
         let (from, to) = info.data_offsets;
         if info.dtype.bitsize() % 8 != 0 {
-            return Err(format!(
-                "{}: kind of number {:?} is not known here",
-                pickle::shown(name.as_bytes()),
-                info.dtype
-            ));
+            return Err(format!("{}: kind of number {:?} is not known here", shown(), info.dtype).into());
         }
-        let range = data.start + from..data.start + to;
-        if range.start > range.end || range.end > data.end {
-            return Err(format!("{}: reaches beyond the end of the file", pickle::shown(name.as_bytes())));
-        }
-        let mut strides = vec![1; info.shape.len()];
+        let size = info.shape.iter().try_fold(tensor::width(info.dtype), |size, n| size.checked_mul(*n));
+        let place = start.checked_add(from).zip(start.checked_add(to)).filter(|(_, to)| *to <= source.length());
+        let Some((from, to)) = place.filter(|(from, to)| to.checked_sub(*from) == size && size.is_some()) else {
+            return Err(not(format!("{} has not as many bytes as its shape", shown())).into());
+        };
+        end = end.max(to);
+        let mut strides = vec![1usize; info.shape.len()];
         for d in (1..strides.len()).rev() {
-            strides[d - 1] = strides[d] * info.shape[d].max(1);
+            strides[d - 1] = strides[d].saturating_mul(info.shape[d].max(1));
         }
-        let place = Place { range, offset: 0, strides };
+        let place = Place { range: from..to, offset: 0, strides };
         entries.push(Entry { name, dtype: info.dtype, shape: info.shape.clone(), place });
+    }
+    if end != source.length() {
+        return Err(not(format!("{} bytes belong to no tensor", source.length() - end)).into());
     }
     entries.sort_by_key(|entry| entry.place.range.start);
     Ok(entries)

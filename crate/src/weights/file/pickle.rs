@@ -1,13 +1,13 @@
 //! A pickle read as data: nothing in it is imported, called or executed.
 //!
 //! Python's pickle is a program for a stack machine (its opcodes: CPython's `pickletools`, protocols 0 to 5), in which `REDUCE` calls any function
-//! that `GLOBAL` names. Here a call is a record of itself, and only names on [a list](Known) may occur: those that make tensors, and those
-//! whose results are of no interest. Values lie in one vector and refer to each other by position, so that cycles, depth and shared parts cost
-//! nothing and break nothing; one byte of a pickle makes one value at most, and a million of them are the limit.
+//! that `GLOBAL` names. Here a call is a record of itself: those that make tensors and modules are understood, of all others only the name is
+//! kept. Values lie in one vector and refer to each other by position, so that cycles, depth and shared parts cost nothing and break nothing; one byte of
+//! a pickle makes one value at most, and a million of them are the limit.
 
 mod machine;
 
-pub(super) use machine::read;
+pub(super) use machine::{is_short, read};
 
 /// Position of a value.
 pub(super) type Id = u32;
@@ -27,10 +27,11 @@ pub(super) enum Value<'a> {
     Dict(Vec<(Id, Id)>),
     /// What a name stands for.
     Global(Known<'a>),
-    /// Of a class that a network's modules may have, with its `__dict__`.
+    /// What a class or function makes that is no tensor: which [global](Self::Global), its `__dict__`, and what it holds if it is a kind of dictionary.
     Object {
-        class: &'a [u8],
+        class: Id,
         state: Option<Id>,
+        items: Option<Id>,
     },
     /// A call that makes a tensor, with its arguments.
     Tensor {
@@ -50,11 +51,13 @@ pub(super) enum Rebuild {
     V3,
 }
 
-/// The names that may occur.
+/// What a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Known<'a> {
     /// `torch._utils._rebuild_tensor` and its successors.
     Rebuild(Rebuild),
+    /// `torch._tensor._rebuild_from_type_v2`: a tensor of a class of its own, by a function and its arguments.
+    FromType,
     /// `torch._utils._rebuild_parameter`: its first argument.
     First,
     /// `collections.OrderedDict`.
@@ -63,38 +66,31 @@ pub(super) enum Known<'a> {
     Numbers(&'a [u8]),
     /// `copyreg._reconstructor`.
     Reconstructor,
-    /// A class of modules: below `torch.nn`, `torchvision.models`, `torchxrayvision`, or `__torch__` in TorchScript.
-    Class(&'a [u8]),
-    /// Anything else that is harmless to name, since it is not called.
+    /// Of no interest.
     Inert,
+    /// Any other class or function, by module and name.
+    Class(&'a [u8], &'a [u8]),
 }
 
-/// What a name stands for; none if it must not occur.
-fn known<'a>(module: &'a [u8], name: &'a [u8], whole: &'a [u8]) -> Option<Known<'a>> {
-    let below = |package: &[u8]| module.strip_prefix(package).is_some_and(|rest| rest.is_empty() || rest[0] == b'.');
-    Some(match (module, name) {
+fn known<'a>(module: &'a [u8], name: &'a [u8]) -> Known<'a> {
+    match (module, name) {
         (b"torch._utils", b"_rebuild_tensor" | b"_rebuild_tensor_v2") => Known::Rebuild(Rebuild::V2),
         (b"torch._utils", b"_rebuild_tensor_v3") => Known::Rebuild(Rebuild::V3),
+        (b"torch._tensor", b"_rebuild_from_type_v2") => Known::FromType,
         (b"torch._utils", b"_rebuild_parameter" | b"_rebuild_parameter_with_state") => Known::First,
         (b"torch", b"Size") => Known::First,
-        (b"collections", b"OrderedDict") => Known::Dict,
+        (b"collections", b"OrderedDict" | b"defaultdict") => Known::Dict,
         (b"torch", b"device") | (b"torch.jit._pickle", _) => Known::Inert,
         (b"torch" | b"torch.storage", _) if is_numbers(name) => Known::Numbers(name),
         (b"copyreg" | b"copy_reg", b"_reconstructor") => Known::Reconstructor,
         (b"builtins" | b"__builtin__", b"object" | b"set" | b"frozenset" | b"slice" | b"complex" | b"bytearray") => {
             Known::Inert
         }
-        (b"collections", b"defaultdict" | b"Counter") | (b"argparse", b"Namespace") | (b"_codecs", b"encode") => {
-            Known::Inert
-        }
+        (b"collections", b"Counter") | (b"argparse", b"Namespace") | (b"_codecs", b"encode") => Known::Inert,
         (b"numpy", b"dtype" | b"ndarray") => Known::Inert,
         (b"numpy.core.multiarray" | b"numpy._core.multiarray", b"scalar" | b"_reconstruct") => Known::Inert,
-        _ if [&b"torch.nn"[..], b"torchvision.models", b"torchxrayvision"].iter().any(|package| below(package)) => {
-            Known::Class(whole)
-        }
-        _ if below(b"__torch__") => Known::Class(whole),
-        _ => return None,
-    })
+        _ => Known::Class(module, name),
+    }
 }
 
 /// Whether `torch.NAME` is a storage or a kind of number.
@@ -135,12 +131,17 @@ impl<'a> Pickle<'a> {
         (0..).zip(&self.values).filter(|(_, value)| matches!(value, Value::Persistent(_))).map(|(id, _)| id)
     }
 
-    /// The class of every object.
-    pub fn classes(&self) -> impl Iterator<Item = &'a [u8]> {
-        self.values.iter().filter_map(|value| match value {
-            Value::Object { class, .. } => Some(*class),
+    /// Every value.
+    pub fn values(&self) -> &[Value<'a>] {
+        &self.values
+    }
+
+    /// Module and name of an object's class.
+    pub fn class(&self, of: Id) -> Option<(&'a [u8], &'a [u8])> {
+        match self.get(of) {
+            Value::Global(Known::Class(module, name)) => Some((module, name)),
             _ => None,
-        })
+        }
     }
 
     /// The elements of a tuple or list.

@@ -4,16 +4,17 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::pickle::{self, Pickle, Value};
+use super::source::Source;
 use super::tensor::{Storage, Window};
-use super::{Entry, Format, Place, names, tensor};
+use super::{Contents, Entry, Format, Place, Problem, names, tensor};
 
 /// `torch.serialization`'s magic number, 0x1950a86a20f9469cfc6c.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+/// Bytes of a pickle that are read: a thousand times what a network's takes, since values lie beside it.
+const MOST: usize = 256 << 20;
 
 /// What a container holds: where each storage's bytes lie in the file.
 type Storages = HashMap<Vec<u8>, Range<usize>>;
-/// Tensors, and the class of the outermost module if there is one.
-pub(super) type Contents = (Format, Vec<Entry>, Option<String>);
 
 /// Whether the file begins as a zip does.
 pub(super) fn is_zip(bytes: &[u8]) -> bool {
@@ -25,20 +26,22 @@ pub(super) fn is_pickle(bytes: &[u8]) -> bool {
     matches!(bytes, [0x80, 1..=5, ..])
 }
 
-pub(super) fn zip(bytes: &[u8]) -> Result<Contents, String> {
+pub(super) fn zip(source: &Source) -> Result<(Format, Contents), Problem> {
     let broken = |error: rawzip::Error| {
         format!("is a damaged zip, perhaps cut short: {}", pickle::shown(error.to_string().as_bytes()))
     };
-    let archive = rawzip::ZipArchive::from_slice(bytes).map_err(broken)?;
+    let mut buffer = vec![0; rawzip::RECOMMENDED_BUFFER_SIZE];
+    let archive = rawzip::ZipLocator::new().locate_in_reader(source, &mut buffer, source.length() as u64);
+    let archive = archive.map_err(|(_, error)| broken(error))?;
     let mut places: HashMap<Vec<u8>, (Range<usize>, bool)> = HashMap::new();
-    let mut entries = archive.entries();
+    let mut entries = archive.entries(&mut buffer);
     while let Some(entry) = entries.next_entry().map_err(broken)? {
         let stored = entry.compression_method() == rawzip::CompressionMethod::STORE;
         let name = entry.file_path().as_ref().to_vec();
         let (start, end) = archive.get_entry(entry.wayfinder()).map_err(broken)?.compressed_data_range();
         let range = usize::try_from(start).ok().zip(usize::try_from(end).ok()).map(|(start, end)| start..end);
-        let range = range.filter(|range| bytes.get(range.clone()).is_some()).ok_or("is a damaged zip")?;
-        places.insert(name, (range, stored));
+        let range = range.filter(|range| range.start <= range.end && range.end <= source.length());
+        places.insert(name, (range.ok_or_else(|| "is a damaged zip".to_owned())?, stored));
     }
     let at = |name: &[u8]| match places.get(name) {
         Some((_, false)) => Err(format!("has {} compressed, which PyTorch never does", pickle::shown(name))),
@@ -46,15 +49,21 @@ pub(super) fn zip(bytes: &[u8]) -> Result<Contents, String> {
         None => Ok(None),
     };
     let folder = places.keys().filter_map(|name| name.strip_suffix(b"data.pkl")).min_by_key(|folder| folder.len());
-    let folder = folder.ok_or("is a zip, but not PyTorch's: it has no data.pkl")?;
+    let folder = folder.ok_or_else(|| "is a zip, but not PyTorch's: it has no data.pkl".to_owned())?;
     let inside = |name: &str| [folder, name.as_bytes()].concat();
-    if let Some(order) = at(&inside("byteorder"))?
-        && &bytes[order.clone()] != b"little"
-    {
-        return Err(format!("has numbers of byte order {}, little was expected", pickle::shown(&bytes[order])));
+    if let Some(order) = at(&inside("byteorder"))? {
+        let order = source.read(order.start..order.end.min(order.start + 16)).map_err(Problem::Io)?;
+        if order != b"little" {
+            let order = pickle::shown(&order);
+            return Err(format!("has numbers of byte order {order}, little was expected").into());
+        }
     }
-    let text = at(&inside("data.pkl"))?.ok_or("is a zip without data.pkl")?;
-    let pickle = pickle::read(&bytes[text])?;
+    let text = at(&inside("data.pkl"))?.ok_or_else(|| "is a zip without data.pkl".to_owned())?;
+    if text.len() > MOST {
+        return Err(format!("has a pickle of {} bytes, {MOST} at most were expected", text.len()).into());
+    }
+    let text = source.read(text).map_err(Problem::Io)?;
+    let pickle = pickle::read(&text)?;
     let data = inside("data/");
     let mut storages = Storages::new();
     for name in places.keys() {
@@ -64,15 +73,9 @@ pub(super) fn zip(bytes: &[u8]) -> Result<Contents, String> {
             storages.insert(key.to_vec(), range);
         }
     }
-    let class = names::class(&pickle).map(written);
-    let script = class.as_ref().is_some_and(|class| class.starts_with("__torch__"));
-    let format = if script { Format::TorchScript } else { Format::PytorchZip };
-    Ok((format, entries_of(&pickle, &|storage| located(&storages, storage))?, class))
-}
-
-/// `module.name` of a class as a pickle writes it, on two lines.
-fn written(class: &[u8]) -> String {
-    pickle::shown(class).replace('?', ".")
+    let contents = contents(&pickle, &|storage| located(&storages, storage))?;
+    let script = contents.class.as_ref().is_some_and(|class| class.starts_with("__torch__"));
+    Ok((if script { Format::TorchScript } else { Format::PytorchZip }, contents))
 }
 
 fn located(storages: &Storages, storage: &Storage<'_>) -> Result<Range<usize>, String> {
@@ -92,25 +95,49 @@ fn located(storages: &Storages, storage: &Storage<'_>) -> Result<Range<usize>, S
     }
 }
 
-/// Every tensor with its place in the file.
-fn entries_of(
+/// Every tensor with its place in the file, and what is no tensor.
+fn contents(
     pickle: &Pickle<'_>,
     locate: &dyn Fn(&Storage<'_>) -> Result<Range<usize>, String>,
-) -> Result<Vec<Entry>, String> {
-    let mut entries = Vec::new();
-    for (name, id) in names::tensors(pickle)? {
+) -> Result<Contents, String> {
+    let mut contents = Contents { class: names::class(pickle), ..Contents::default() };
+    let found = names::tensors(pickle)?;
+    for (name, id) in found.tensors {
         let Value::Tensor { version, arguments } = pickle.get(id) else { continue };
-        let window = tensor::window(pickle, *version, *arguments)
-            .map_err(|reason| format!("{}: {reason}", pickle::shown(name.as_bytes())))?;
-        let range = locate(&window.storage)?;
-        let Window { offset, shape, strides, dtype, .. } = window;
-        entries.push(Entry { name, dtype, shape, place: Place { range, offset, strides } });
+        let placed =
+            tensor::window(pickle, *version, *arguments).and_then(|window| Ok((locate(&window.storage)?, window)));
+        match placed {
+            Ok((range, Window { offset, shape, strides, dtype, .. })) => {
+                contents.entries.push(Entry { name, dtype, shape, place: Place { range, offset, strides } });
+            }
+            Err(reason) => contents.unreadable.push((name, reason)),
+        }
     }
-    Ok(entries)
+    if contents.entries.is_empty()
+        && let Some((name, reason)) = contents.unreadable.first()
+    {
+        return Err(format!("{}: {reason}", pickle::shown(name.as_bytes())));
+    }
+    contents.foreign = found.foreign;
+    Ok(contents)
 }
 
 /// A magic number, a version, facts about the machine, the object, the storages' keys, and their values, each after the other.
-pub(super) fn legacy(bytes: &[u8]) -> Result<Contents, String> {
+pub(super) fn legacy(source: &Source) -> Result<Contents, Problem> {
+    // Where the pickles end is known once they are read: a little is tried first.
+    let mut much = 1 << 20;
+    loop {
+        let bytes = source.read(0..much).map_err(Problem::Io)?;
+        match pickles(&bytes) {
+            Err(reason) if pickle::is_short(&reason) && much < source.length().min(MOST) => much *= 8,
+            Err(reason) => return Err(reason.into()),
+            Ok((pickle, keys, end)) => return after(source, &pickle, &keys, end),
+        }
+    }
+}
+
+/// The object, the keys of its storages, and where their values begin.
+fn pickles(bytes: &[u8]) -> Result<(Pickle<'_>, Pickle<'_>, usize), String> {
     let mut at = 0;
     let mut next = || -> Result<Pickle<'_>, String> {
         let pickle = pickle::read(&bytes[at..])?;
@@ -136,26 +163,30 @@ pub(super) fn legacy(bytes: &[u8]) -> Result<Contents, String> {
         return Err("has numbers of byte order big, little was expected".to_owned());
     }
     let (pickle, keys) = (next()?, next()?);
+    Ok((pickle, keys, at))
+}
+
+fn after(source: &Source, pickle: &Pickle<'_>, keys: &Pickle<'_>, mut at: usize) -> Result<Contents, Problem> {
     // The row of values has no sizes of its own but a count: how wide an element is, the object says.
     let widths: HashMap<&[u8], usize> =
-        tensor::storages(&pickle).map(|storage| (storage.key, storage.element)).collect();
+        tensor::storages(pickle).map(|storage| (storage.key, storage.element)).collect();
     let mut storages = Storages::new();
-    for key in keys.sequence(keys.root).ok_or("has no list of storages")? {
-        let key = keys.text(*key).ok_or("has a storage whose key is not text")?;
-        let count = bytes.get(at..at.saturating_add(8)).ok_or("ends before its storages do")?;
-        let count = u64::from_le_bytes(count.try_into().map_err(|_| "ends before its storages do")?);
+    for key in keys.sequence(keys.root).ok_or_else(|| "has no list of storages".to_owned())? {
+        let key = keys.text(*key).ok_or_else(|| "has a storage whose key is not text".to_owned())?;
+        let count = source.read(at..at.saturating_add(8)).map_err(Problem::Io)?;
+        let count = <[u8; 8]>::try_from(count).map_err(|_| "ends before its storages do".to_owned())?;
+        let count = u64::from_le_bytes(count);
         // Without its width nothing behind it can be found.
-        let width =
-            *widths.get(key).ok_or_else(|| format!("has a storage {} of unknown numbers", pickle::shown(key)))?;
+        let unknown = || format!("has a storage {} of unknown numbers", pickle::shown(key));
+        let width = *widths.get(key).ok_or_else(unknown)?;
         let size = usize::try_from(count).ok().and_then(|count| count.checked_mul(width));
         let range = size.and_then(|size| Some(at + 8..(at + 8).checked_add(size)?));
-        let range = range.filter(|range| range.end <= bytes.len());
+        let range = range.filter(|range| range.end <= source.length());
         let range = range.ok_or_else(|| format!("ends within storage {} of {count} elements", pickle::shown(key)))?;
         at = range.end;
         storages.insert(key.to_vec(), range);
     }
-    let class = names::class(&pickle).map(written);
-    Ok((Format::PytorchLegacy, entries_of(&pickle, &|storage| located(&storages, storage))?, class))
+    Ok(contents(pickle, &|storage| located(&storages, storage))?)
 }
 
 #[cfg(test)]
@@ -176,6 +207,7 @@ mod tests {
         bytes.extend(b"l.");
         bytes.extend(vec![0; 8 * many as usize]);
         // All were found: the object itself is a list, which names no tensor.
-        assert_eq!(legacy(&bytes).unwrap_err(), "holds no tensor under a name");
+        let none = legacy(&Source::Held(bytes)).unwrap_err().to_string();
+        assert_eq!(none, "holds no tensor under a name");
     }
 }

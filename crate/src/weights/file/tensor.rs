@@ -150,6 +150,15 @@ fn elements(shape: &[usize]) -> Option<usize> {
     shape.iter().try_fold(1usize, |product, n| product.checked_mul(*n))
 }
 
+/// The elements of a storage that a checked window touches, from the first to the last.
+pub(super) fn span(offset: usize, shape: &[usize], strides: &[usize]) -> std::ops::Range<usize> {
+    if shape.contains(&0) {
+        return 0..0;
+    }
+    let last = shape.iter().zip(strides).map(|(n, stride)| (n - 1) * stride).sum::<usize>();
+    offset..offset + last + 1
+}
+
 /// The elements of a checked window in row-major order: of a storage's bytes, `width` each, from `offset` elements on.
 pub(super) fn gather(storage: &[u8], width: usize, offset: usize, shape: &[usize], strides: &[usize]) -> Vec<u8> {
     let elements = elements(shape).unwrap_or(0);

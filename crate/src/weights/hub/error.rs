@@ -114,6 +114,34 @@ pub enum Cause {
         /// The checksum of what came or was in the cache.
         got: String,
     },
+    /// The content is not what this crate's source says it is.
+    #[error("SHA-256: expected {expected}, which is in the source of humerus, got {got}{}", at(.place))]
+    Pinned {
+        /// The checksum in the source.
+        expected: String,
+        /// The checksum that the hub states, or of what is in the cache.
+        got: String,
+        /// The file in the cache.
+        place: Option<PathBuf>,
+    },
+    /// The hub gives another commit than the one that was asked for.
+    #[error("commit {expected} was asked for, the hub gives {got}")]
+    Commit {
+        /// The commit in the source.
+        expected: String,
+        /// The commit that the hub states.
+        got: String,
+    },
+    /// The content is not what it was when it was first used.
+    #[error("SHA-256: it was {expected} when it was first used and is {got} now; if that is right, remove {}", .record.display())]
+    Changed {
+        /// The checksum of the first use.
+        expected: String,
+        /// The checksum now.
+        got: String,
+        /// Where the first use is kept.
+        record: PathBuf,
+    },
     /// Another process fetches the file and does not finish.
     #[error("another process holds {} for more than {} s", .lock.display(), .waited.as_secs_f32())]
     Busy {
@@ -130,6 +158,11 @@ pub enum Cause {
         /// What the operating system said.
         source: std::io::Error,
     },
+}
+
+/// What to do about a file in the cache.
+fn at(place: &Option<PathBuf>) -> String {
+    place.as_ref().map_or(String::new(), |place| format!(" in {}; remove it to fetch it again", place.display()))
 }
 
 impl Cause {

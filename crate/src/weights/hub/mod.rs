@@ -6,12 +6,14 @@
 //! circle of redirects for ever, append to a partial file whatever arrives, verify no checksum, and panic on some answers.
 //!
 //! **What is verified when.** The ETag of a large file is the SHA-256 of its content. It is compared after a download, before
-//! the file gets its name, and each time the file is used (some 0.1 s for 32 MB).
+//! the file gets its name, and each time the file is used (some 0.1 s for 32 MB). timm's ImageNet weights must moreover have the SHA-256 that
+//! is in this crate's source, or, where none is, that of their first use, which the cache keeps as `humerus.first-use`.
 //!
 //! **Interruptions.** What arrived stays as `blobs/ETAG.humerus.part`, and the next fetch asks for the rest only. One process
 //! at a time fetches a file, under the lock that `huggingface_hub` takes; others wait for it and then find the file.
 
 mod error;
+mod pins;
 mod settings;
 mod store;
 mod transfer;
@@ -22,15 +24,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::sha256;
 pub use error::{Cause, HubError};
+use pins::{PINS, Pin};
 use store::{Held, Store};
 use transfer::Client;
 
 /// The hub itself.
 const ENDPOINT: &str = "https://huggingface.co";
-/// timm's names of ImageNet weights for DenseNets; the first of a network is its default.
-const IMAGENET: [&str; 5] =
-    ["densenet121.ra_in1k", "densenet121.tv_in1k", "densenet161.tv_in1k", "densenet169.tv_in1k", "densenet201.tv_in1k"];
 
 /// A file of a hub repository at a revision.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -45,19 +46,28 @@ pub struct HubFile {
 }
 
 impl HubFile {
-    /// ImageNet weights of a DenseNet, by timm's name: `densenet121`, or `densenet121.tv_in1k` where there are several.
+    /// ImageNet weights of a DenseNet, by timm's name: `densenet121`, or `densenet121.tv_in1k` where there are several; at the commit that is
+    /// known here, if one is.
     ///
     /// # Errors
     /// [`HubError::Name`] for any other name; it lists those that exist.
     pub fn imagenet(name: &str) -> Result<HubFile, HubError> {
         let wanted = name.strip_prefix("timm/").unwrap_or(name);
-        let known = IMAGENET.iter().find(|known| **known == wanted || known.split('.').next() == Some(wanted));
+        let known = PINS.iter().find(|pin| pin.name == wanted || pin.name.split('.').next() == Some(wanted));
         let known = known.ok_or_else(|| HubError::Name {
             what: "ImageNet weights",
-            expected: format!("one of {} (or without what follows the dot)", IMAGENET.join(", ")),
+            expected: format!(
+                "one of {} (or without what follows the dot)",
+                PINS.each_ref().map(|pin| pin.name).join(", ")
+            ),
             got: name.to_owned(),
         })?;
-        Ok(HubFile { repo: format!("timm/{known}"), revision: "main".to_owned(), file: "model.safetensors".to_owned() })
+        Ok(known.file())
+    }
+
+    /// The SHA-256 that the file must have, for those of [`imagenet`](Self::imagenet) for which it is known here.
+    pub fn pinned_sha256(&self) -> Option<&'static str> {
+        Pin::of(self)?.sha256
     }
 
     /// Where the file is on the hub at `endpoint`.
@@ -226,8 +236,14 @@ impl Hub {
     }
 
     fn fetch_into(&self, store: &Store, file: &HubFile, tell: Listener<'_>) -> Result<Fetched, Cause> {
-        match store.find()? {
-            Held::Whole(fetched) => return Ok(fetched),
+        let pin = Pin::of(file);
+        let mut held = store.find()?;
+        if let (Held::Nothing, Some(_)) = (&held, pin) {
+            // What timm itself has fetched lies under the commit that its branch had then: the same content, or it is refused below.
+            held = Store::new(&self.cache, &HubFile { revision: "main".to_owned(), ..file.clone() })?.find()?;
+        }
+        match held {
+            Held::Whole(fetched) => return settled(store, pin, fetched, tell),
             Held::Damaged { path, cause } if self.offline => {
                 tell(Fetching::Notice(format!("{} is damaged", path.display())));
                 return Err(cause);
@@ -241,6 +257,16 @@ impl Hub {
         }
         let client = Client::new(self)?;
         let meta = client.meta(file, tell)?;
+        if let Some(pin) = pin {
+            let told = pin.commit.is_none_or(|commit| commit == meta.commit);
+            if let Some((expected, got)) = pin.sha256.zip(meta.sha256()).filter(|(expected, got)| expected != got) {
+                return Err(Cause::Pinned { expected: expected.to_owned(), got: got.to_owned(), place: None });
+            }
+            if !told {
+                let expected = pin.commit.unwrap_or_default().to_owned();
+                return Err(Cause::Commit { expected, got: meta.commit });
+            }
+        }
         let _lock = store.lock(&meta.etag, self.wait, &mut || tell(Fetching::Waiting { file: file.clone() }))?;
         // Another process may have brought it, or an earlier commit may have it too.
         let was_cached = store.holds(&meta)?;
@@ -250,6 +276,29 @@ impl Hub {
             store.keep(&part, &meta)?;
         }
         let path = store.link(&meta)?;
-        Ok(Fetched { path, commit: meta.commit.clone(), sha256: meta.sha256().map(str::to_owned), was_cached })
+        let fetched =
+            Fetched { path, commit: meta.commit.clone(), sha256: meta.sha256().map(str::to_owned), was_cached };
+        settled(store, pin, fetched, tell)
+    }
+}
+
+/// The file, if it is the one that the source or the first use says.
+fn settled(store: &Store, pin: Option<&'static Pin>, fetched: Fetched, tell: Listener<'_>) -> Result<Fetched, Cause> {
+    let Some(pin) = pin else { return Ok(fetched) };
+    let got = match &fetched.sha256 {
+        Some(sha256) => sha256.clone(),
+        None => sha256(&fetched.path).map_err(Cause::folder(&fetched.path))?,
+    };
+    match pin.sha256 {
+        Some(expected) if expected != got => {
+            Err(Cause::Pinned { expected: expected.to_owned(), got, place: Some(fetched.path) })
+        }
+        Some(_) => Ok(fetched),
+        None => {
+            if let Err(error) = store.remember(&got, &fetched.commit)? {
+                tell(Fetching::Notice(format!("the checksum of {} cannot be kept: {error}", pin.name)));
+            }
+            Ok(fetched)
+        }
     }
 }

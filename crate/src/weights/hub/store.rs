@@ -147,6 +147,33 @@ impl Store {
     }
 }
 
+/// Name of the file, in a repository's folder, that keeps the checksum and commit of the first use.
+const FIRST_USE: &str = "humerus.first-use";
+
+impl Store {
+    /// Keeps the checksum of the first use, or compares with it. The inner error is that it cannot be kept.
+    pub(super) fn remember(&self, sha256: &str, commit: &str) -> Result<io::Result<()>, Cause> {
+        let record = self.cache.join(&self.folder).join(FIRST_USE);
+        match fs::read_to_string(&record) {
+            Ok(kept) => match kept.split_whitespace().next() {
+                Some(expected) if expected == sha256 => Ok(Ok(())),
+                expected => {
+                    let expected = expected.unwrap_or("nothing").to_owned();
+                    Err(Cause::Changed { expected, got: sha256.to_owned(), record })
+                }
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let kept = crate::files::unfinished(&self.cache.join(&self.folder)).and_then(|mut file| {
+                    io::Write::write_all(&mut file, format!("{sha256} {commit}\n").as_bytes())?;
+                    file.persist(&record).map(drop).map_err(|refused| refused.error)
+                });
+                Ok(kept)
+            }
+            Err(error) => Err(Cause::folder(record)(error)),
+        }
+    }
+}
+
 fn is_sound(blob: &Path, meta: &Meta) -> Result<bool, Cause> {
     match verify(blob, &meta.etag) {
         Ok(()) => Ok(true),
