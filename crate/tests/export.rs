@@ -66,6 +66,24 @@ fn torchvision_torchscript_and_onnx_give_our_logits() {
     }
 }
 
+/// Makes an untrained network, which says nearly the same of all films, one that tells them apart: its logits' differences get mean 0 and
+/// deviation 2.
+fn give_opinions(model: &Model, films: &[PathBuf]) {
+    let odds =
+        |film: &PathBuf| score::film(model, film).ok().map(|it| it.probability.get()).map(|p| (p / (1.0 - p)).ln());
+    let odds: Vec<f64> = films.iter().filter_map(odds).collect();
+    let mean = odds.iter().sum::<f64>() / odds.len() as f64;
+    let deviation = (odds.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / odds.len() as f64).sqrt();
+    let [.., weight, bias] = model.classifier.variables() else { panic!("a network ends in a linear layer") };
+    assert!(weight.name.ends_with(".weight") && bias.name.ends_with(".bias"));
+    tch::no_grad(|| {
+        let scale = 2.0 / deviation;
+        let [mut weight, mut bias] = [weight, bias].map(|it| it.tensor.shallow_clone());
+        let _ = (weight.g_mul_scalar_(scale), bias.g_mul_scalar_(scale));
+        let _ = bias.get(1).g_sub_scalar_(mean * scale);
+    });
+}
+
 /// What the loader says of films: probability, or the reason why there is none.
 fn by_python(python: &Path, loader: &Path, model: &Path, films: &[PathBuf]) -> Vec<Result<f64, String>> {
     let output = Command::new(python).arg(loader).arg(model).args(films).output().unwrap();
@@ -101,11 +119,7 @@ fn the_python_of_the_docs_gives_our_probability_for_films_of_every_kind_or_refus
     ] {
         let mut model = model(Architecture::DenseNet121, head, channels, folder.path());
         (model.card.preprocess.fit, model.card.preprocess.window) = (fit, window);
-        // An untrained network says one half to everything: this one has opinions.
-        let scale = if head == linear { 40.0 } else { 4.0 };
-        for variable in model.classifier.variables().iter().filter(|it| it.name.starts_with("classifier")) {
-            let _ = tch::no_grad(|| variable.tensor.shallow_clone().g_mul_scalar_(scale));
-        }
+        give_opinions(&model, &films);
         let paths = ["model.safetensors", "model.pt", "model.onnx"].map(|name| folder.path().join(name));
         model.save(&paths[0]).unwrap();
         model.save_torchscript(&paths[1]).unwrap();

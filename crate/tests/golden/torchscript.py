@@ -38,7 +38,7 @@ with torch.no_grad():
     said["frozen"] = off(torch.jit.freeze(torch.jit.load(path))(films))
     said["optimised"] = off(torch.jit.optimize_for_inference(torch.jit.load(path))(films))
     said["double"] = off(torch.jit.load(path).double()(films.double()))
-    said["bfloat16"] = off(torch.jit.load(path).bfloat16()(films.bfloat16()))
+    said["bfloat16"] = off(torch.jit.load(path).to(torch.bfloat16)(films.bfloat16()))
     # A device other than the CPU on any machine: a constant that stayed behind would meet it and fail.
     moved = torch.jit.load(path, map_location="meta")
     there = moved(films.to("meta"))
