@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use humerus::dataset;
-use humerus::preprocess::{DicomHeader, Fit, Flaw, Preprocess, decode, dicom_header, inspect, looks_inverted};
+use humerus::phantom::{self, Difficulty, PhantomConfig};
+use humerus::preprocess::{
+    DicomHeader, Doubt, Fit, Flaw, Preprocess, decode, dicom_header, doubt, inspect, looks_inverted,
+};
 use image::GrayImage;
 
 #[derive(serde::Deserialize)]
@@ -109,6 +112,59 @@ fn a_jpeg_cut_anywhere_is_refused_even_with_an_end_marker_set_after_the_cut() {
     assert!(files >= 25, "{files}");
 }
 
+/// A film with every grey changed.
+fn regraded(film: &GrayImage, grey: impl Fn(u8) -> u8) -> GrayImage {
+    let mut changed = film.clone();
+    changed.pixels_mut().for_each(|pixel| pixel.0[0] = grey(pixel.0[0]));
+    changed
+}
+
+/// A film in the middle of a black or white square of `times` its longer side.
+fn framed(film: &GrayImage, grey: u8, times: u32) -> GrayImage {
+    let side = times * film.width().max(film.height());
+    let mut square = GrayImage::from_pixel(side, side, image::Luma([grey]));
+    image::imageops::replace(
+        &mut square,
+        film,
+        ((side - film.width()) / 2).into(),
+        ((side - film.height()) / 2).into(),
+    );
+    square
+}
+
+/// Films whose values have fewer bits than declared or are clipped, and what is doubted about them.
+fn faults(film: &GrayImage) -> Vec<(&'static str, GrayImage, Doubt)> {
+    vec![
+        ("of 12 bits in 16", regraded(film, |v| v >> 4), Doubt::NearlyBlack),
+        ("of 14 bits in 16", regraded(film, |v| v >> 2), Doubt::NearlyBlack),
+        ("of 12 bits in 16, a negative", regraded(film, |v| 255 - (v >> 4)), Doubt::NearlyWhite),
+        ("of 3 levels", regraded(film, |v| [0, 128, 255][usize::from(v / 86)]), Doubt::FewGreys),
+        ("of 16 levels", regraded(film, |v| v / 16 * 17), Doubt::FewGreys),
+        ("clipped to white", regraded(film, |v| v.max(1).saturating_mul(200)), Doubt::NearlyWhite),
+        ("black", regraded(film, |_| 0), Doubt::NearlyBlack),
+        ("white", regraded(film, |_| 255), Doubt::NearlyWhite),
+        ("grey", regraded(film, |_| 100), Doubt::FewGreys),
+    ]
+}
+
+#[test]
+fn phantoms_of_every_difficulty_are_not_doubted_and_their_faults_are() {
+    let mut films = 0;
+    for difficulty in [Difficulty::EASY, Difficulty::MEDIUM, Difficulty::HARD] {
+        for (longest_side, numbers) in [(96, 0..12), (512, 0..4)] {
+            let config = PhantomConfig { difficulty, longest_side, seed: 3, ..PhantomConfig::default() };
+            for view in numbers.flat_map(|number| phantom::study(&config, number).views) {
+                films += 1;
+                assert_eq!(doubt(&view.image), None, "{difficulty:?}, {longest_side} pixels, film {films}");
+                for (name, fault, want) in faults(&view.image) {
+                    assert_eq!(doubt(&fault), Some(want), "{difficulty:?} film {films} {name}");
+                }
+            }
+        }
+    }
+    assert!(films > 100, "{films}");
+}
+
 #[test]
 fn fracatlas_films_are_upright_in_grey_and_their_negatives_are_told() {
     let Some(root) = support::shared("fracatlas-upper-limb") else { return };
@@ -131,6 +187,36 @@ fn fracatlas_films_are_upright_in_grey_and_their_negatives_are_told() {
     for parity in 0..2 {
         assert!(100 * taken[parity] <= counts[parity] && 100 * missed[parity] <= counts[parity]);
     }
+}
+
+#[test]
+fn no_fracatlas_film_is_doubted_by_its_greys_and_every_fault_of_one_is() {
+    let Some(root) = support::shared("fracatlas-upper-limb") else { return };
+    let index = dataset::index(root).unwrap();
+    let mut doubted: BTreeMap<String, usize> = BTreeMap::new();
+    let mut unseen: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut films = 0;
+    for (at, view) in index.studies.iter().flat_map(|study| &study.views).enumerate() {
+        let film = decode(&view.path).unwrap();
+        films += 1;
+        let mut sound = vec![("as it is", film.clone())];
+        if at % 25 == 0 {
+            sound.extend([("letterboxed", framed(&film, 0, 1)), ("in a white frame", framed(&film, 255, 2))]);
+            sound.push(("collimated", framed(&film, 0, 5)));
+        }
+        for (name, film) in sound {
+            if let Some(doubt) = doubt(&film) {
+                *doubted.entry(format!("{name}: {}", doubt.name())).or_default() += 1;
+            }
+        }
+        for (name, fault, want) in faults(&film) {
+            *unseen.entry(name).or_default() += usize::from(doubt(&fault) != Some(want));
+        }
+    }
+    println!("of {films} films doubted: {doubted:?}; of their faults not seen as such: {unseen:?}");
+    assert_eq!(films, 1092);
+    assert_eq!(doubted.len(), 0, "{doubted:?}");
+    assert!(unseen.values().all(|count| *count == 0), "{unseen:?}");
 }
 
 /// What the script says of a DICOM file.

@@ -1,4 +1,5 @@
-//! What only the pixels can tell: copies, inverted films, pictures that a whole container hides but that do not decode.
+//! What only the pixels can tell: copies, inverted films, films of hardly any grey, pictures that a whole container hides but
+//! that do not decode.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use super::neighbours::Neighbours;
 use super::prints::{Print, Prints};
 use super::summary::files;
 use super::{Index, SkipReason, Skipped, Warning, WarningKind, duplicates, groups, parallel};
+use crate::preprocess::Doubt;
 use crate::study::View;
 use crate::{Error, Result, preprocess};
 
@@ -39,7 +41,8 @@ impl Index {
     /// The index after every film has been decoded once and compared with all others.
     ///
     /// - Pictures that cannot be decoded move from the studies to [`Index::skipped`].
-    /// - Films that look inverted, and films that are copies of each other although their files differ, become warnings.
+    /// - Films that look inverted or use hardly any grey, and films that are copies of each other although their files differ,
+    ///   become warnings.
     /// - Groups that share a copy are joined. A split that is ours is dealt again, so that no copy is in two splits; an
     ///   official split stays, and so do folds and a tune split that were dealt before.
     ///
@@ -83,6 +86,15 @@ impl Index {
             let message = format!("{} with dark bones on a bright ground, by the look of it", files(inverted.len()));
             self.warnings.push(Warning::new(WarningKind::Inverted, inverted, message));
         }
+        for doubt in Doubt::ALL {
+            let doubtful: Vec<PathBuf> =
+                (0..views.len()).filter(|at| prints[*at].doubts.contains(&doubt)).map(path).collect();
+            self.warnings.retain(|warning| warning.kind != doubt.into());
+            if !doubtful.is_empty() {
+                let message = format!("{} with {}", files(doubtful.len()), doubt.seen());
+                self.warnings.push(Warning::new(doubt.into(), doubtful, message));
+            }
+        }
         self.copies = copies;
         self.audited = true;
         duplicates::keep_together(&mut self);
@@ -124,8 +136,8 @@ fn prints(
     let found = parallel::map(&views, |view| {
         let print = match view.content.and_then(|content| kept.get(content)) {
             Some(print) => Ok(Ok(print)),
-            None => match preprocess::decode(&view.path) {
-                Ok(film) => Ok(Ok(Print::of(&film))),
+            None => match preprocess::examine(&view.path) {
+                Ok((film, doubts)) => Ok(Ok(Print::of(&film, doubts))),
                 Err(Error::Decode { source, .. }) => Ok(Err(source.to_string())),
                 Err(error) => Err(error),
             },

@@ -1,7 +1,7 @@
 //! Fingerprints kept between runs, by the content of the film's file.
 //!
-//! One file for each data set: a line that names the format, then records of content (16 bytes), polarity and flatness (1
-//! byte), thumbnail (4096 bytes) and a checksum of these (8 bytes). A record that is damaged is not used; the file is
+//! One file for each data set: a line that names the format, then records of content (16 bytes), polarity, flatness and doubts
+//! (1 byte), thumbnail (4096 bytes) and a checksum of these (8 bytes). A record that is damaged is not used; the file is
 //! replaced as a whole.
 
 use std::collections::HashMap;
@@ -13,9 +13,10 @@ use image::GrayImage;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::fingerprint::{SIDE, Thumbnail};
+use crate::preprocess::Doubt;
 
-/// Raised whenever decoding, thumbnails or the polarity guard change.
-const FORMAT: &[u8; 16] = b"humerus prints 1";
+/// Raised whenever decoding, thumbnails, the polarity guard or doubts change.
+const FORMAT: &[u8; 16] = b"humerus prints 2";
 const CELLS: usize = SIDE * SIDE;
 const RECORD: usize = 16 + 1 + CELLS + 8;
 
@@ -26,16 +27,20 @@ pub(super) struct Print {
     pub thumbnail: Option<Thumbnail>,
     /// Whether its greys look inverted.
     pub is_inverted: bool,
+    /// What is doubtful about its greys.
+    pub doubts: Vec<Doubt>,
 }
 
 impl Print {
-    pub fn of(film: &GrayImage) -> Print {
-        Print { thumbnail: Thumbnail::of(film), is_inverted: crate::preprocess::looks_inverted(film) }
+    pub fn of(film: &GrayImage, doubts: Vec<Doubt>) -> Print {
+        Print { thumbnail: Thumbnail::of(film), is_inverted: crate::preprocess::looks_inverted(film), doubts }
     }
 
     fn record(&self, content: u128) -> Vec<u8> {
         let mut record = content.to_le_bytes().to_vec();
-        record.push(u8::from(self.is_inverted) | u8::from(self.thumbnail.is_none()) << 1);
+        let doubts = Doubt::ALL.map(|doubt| self.doubts.contains(&doubt));
+        let flags = [self.is_inverted, self.thumbnail.is_none()].into_iter().chain(doubts);
+        record.push(flags.zip(0..8).map(|(flag, bit)| u8::from(flag) << bit).sum());
         match &self.thumbnail {
             Some(thumbnail) => record.extend_from_slice(&thumbnail.0),
             None => record.resize(17 + CELLS, 0),
@@ -51,7 +56,9 @@ impl Print {
         }
         let content = u128::from_le_bytes(body[..16].try_into().ok()?);
         let thumbnail = (body[16] & 2 == 0).then(|| Thumbnail(body[17..].into()));
-        Some((content, Print { thumbnail, is_inverted: body[16] & 1 == 1 }))
+        let doubts = Doubt::ALL.into_iter().zip(2..8).filter(|(_, bit)| body[16] >> bit & 1 == 1);
+        let doubts = doubts.map(|(doubt, _)| doubt).collect();
+        Some((content, Print { thumbnail, is_inverted: body[16] & 1 == 1, doubts }))
     }
 }
 
@@ -117,9 +124,9 @@ mod tests {
     fn prints() -> Vec<(u128, Print)> {
         let film = |k: u32| GrayImage::from_fn(100, 80, |x, y| Luma([(x * k + y) as u8]));
         vec![
-            (7, Print { is_inverted: true, ..Print::of(&film(1)) }),
-            (u128::MAX, Print { is_inverted: false, ..Print::of(&film(2)) }),
-            (0, Print { thumbnail: None, is_inverted: false }),
+            (7, Print { is_inverted: true, ..Print::of(&film(1), vec![Doubt::FewGreys, Doubt::LookUpTable]) }),
+            (u128::MAX, Print { is_inverted: false, ..Print::of(&film(2), Vec::new()) }),
+            (0, Print { thumbnail: None, is_inverted: false, doubts: vec![Doubt::NearlyBlack] }),
         ]
     }
 

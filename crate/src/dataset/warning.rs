@@ -7,6 +7,8 @@ use serde::Serialize;
 
 use crate::study::lossy_all;
 
+use crate::preprocess::Doubt;
+
 /// Something that a reader should look at before trusting figures made from these films.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Warning {
@@ -48,6 +50,14 @@ pub enum WarningKind {
     NearDuplicate,
     /// A film whose greys look inverted: bones dark on a bright ground.
     Inverted,
+    /// A film of hardly any grey but dark ones, as [`Doubt::NearlyBlack`] says.
+    NearlyBlack,
+    /// A film of hardly any grey but bright ones, as [`Doubt::NearlyWhite`] says.
+    NearlyWhite,
+    /// A film of a handful of greys, as [`Doubt::FewGreys`] says.
+    FewGreys,
+    /// A DICOM film whose look-up table declares other bits than it holds, as [`Doubt::LookUpTable`] says.
+    LookUpTable,
     /// A film that is stored turned or mirrored; its EXIF orientation is applied when it is decoded.
     ExifRotated,
     /// A file or study that a table lists is not there.
@@ -74,11 +84,26 @@ impl WarningKind {
             WarningKind::Duplicate => "duplicate",
             WarningKind::NearDuplicate => "near-duplicate",
             WarningKind::Inverted => "inverted",
+            WarningKind::NearlyBlack => Doubt::NearlyBlack.name(),
+            WarningKind::NearlyWhite => Doubt::NearlyWhite.name(),
+            WarningKind::FewGreys => Doubt::FewGreys.name(),
+            WarningKind::LookUpTable => Doubt::LookUpTable.name(),
             WarningKind::ExifRotated => "exif-rotated",
             WarningKind::MissingFile => "missing-file",
             WarningKind::UnlistedFile => "unlisted-file",
             WarningKind::Annotations => "annotations",
             WarningKind::LooseMatch => "loose-match",
+        }
+    }
+}
+
+impl From<Doubt> for WarningKind {
+    fn from(doubt: Doubt) -> WarningKind {
+        match doubt {
+            Doubt::NearlyBlack => WarningKind::NearlyBlack,
+            Doubt::NearlyWhite => WarningKind::NearlyWhite,
+            Doubt::FewGreys => WarningKind::FewGreys,
+            Doubt::LookUpTable => WarningKind::LookUpTable,
         }
     }
 }
@@ -102,7 +127,7 @@ mod tests {
     #[test]
     fn a_kind_is_written_the_same_in_json_and_in_text() {
         let kinds = [WarningKind::StudyWithTwoLabels, WarningKind::NearDuplicateAcrossSplits, WarningKind::ExifRotated];
-        for kind in kinds {
+        for kind in kinds.into_iter().chain(Doubt::ALL.map(WarningKind::from)) {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
         }
     }

@@ -10,6 +10,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::container::{Flaw, Format, MAX_PIXELS, inspect, png_exif};
+use super::greys::{self, Doubt};
 use super::{dicom, jpeg, regular};
 use crate::{Error, Result};
 
@@ -46,16 +47,40 @@ pub fn decode(path: impl AsRef<Path>) -> Result<GrayImage> {
     decode_bytes(&bytes).map_err(|source| Error::Decode { path: path.to_owned(), source })
 }
 
+/// [`decode`], and what is doubtful about the greys: see [`Doubt`].
+///
+/// # Errors
+/// As [`decode`].
+pub fn examine(path: impl AsRef<Path>) -> Result<(GrayImage, Vec<Doubt>)> {
+    let path = path.as_ref();
+    let bytes = read(path).map_err(Error::io(path))?;
+    let examined = decode_with_doubt(&bytes).map(|(film, table)| {
+        let doubts = table.into_iter().chain(greys::doubt(&film)).collect();
+        (film, doubts)
+    });
+    examined.map_err(|source| Error::Decode { path: path.to_owned(), source })
+}
+
 /// [`decode`] for bytes already in memory.
 fn decode_bytes(bytes: &[u8]) -> Result<GrayImage, ImageError> {
+    decode_with_doubt(bytes).map(|(film, _)| film)
+}
+
+/// The film, and what its file says that is doubtful.
+fn decode_with_doubt(bytes: &[u8]) -> Result<(GrayImage, Option<Doubt>), ImageError> {
+    let mut doubt = None;
     let (grey, orientation) = match inspect(bytes).map_err(failure)?.format {
         Format::Jpeg => decode_jpeg(bytes).map_err(failure)?,
         Format::Png => decode_png(bytes)?,
-        Format::Dicom => (dicom::decode(bytes).map_err(failure)?, Orientation::NoTransforms),
+        Format::Dicom => {
+            let (grey, is_doubtful) = dicom::decode(bytes).map_err(failure)?;
+            doubt = is_doubtful.then_some(Doubt::LookUpTable);
+            (grey, Orientation::NoTransforms)
+        }
     };
     let mut upright = DynamicImage::ImageLuma8(grey);
     upright.apply_orientation(orientation);
-    Ok(upright.into_luma8())
+    Ok((upright.into_luma8(), doubt))
 }
 
 /// A flaw as `image` would report it: an `Io` error, since it puts its own words before those of any other kind.

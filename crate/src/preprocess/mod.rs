@@ -6,6 +6,7 @@
 mod container;
 mod decode;
 mod dicom;
+mod greys;
 mod jpeg;
 mod placement;
 mod polarity;
@@ -21,9 +22,10 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 pub use container::{Flaw, Format, Header, MAX_PIXELS, inspect};
-pub use decode::decode;
 pub(crate) use decode::read;
+pub use decode::{decode, examine};
 pub use dicom::{DicomHeader, dicom_header};
+pub use greys::{Doubt, doubt};
 pub use placement::Placement;
 pub use polarity::looks_inverted;
 

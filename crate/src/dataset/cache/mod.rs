@@ -37,7 +37,7 @@ use crate::{Error, Result};
 use pack::{EXTENSION, Pack, Recipe, UNFINISHED, Writer};
 
 /// Version of the pixels: raised whenever decoding or fitting changes any of them.
-const PIXELS: u32 = 1;
+const PIXELS: u32 = 2;
 /// Version of the files' layout.
 const FORMAT: u32 = 1;
 /// Bytes of films in one file, about.

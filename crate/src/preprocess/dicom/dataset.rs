@@ -305,9 +305,9 @@ impl<'a> Reader<'a> {
                         wanted.push(Wanted { tag: element.tag, vr: b"SQ", value: &[], item });
                     }
                 }
-                tag => {
+                _ => {
                     let value = self.value(&element, 0)?;
-                    wanted.extend(self.one(tag, value)?);
+                    wanted.extend(self.one(&element, value)?);
                 }
             }
         }
@@ -339,12 +339,13 @@ impl<'a> Reader<'a> {
                 break;
             }
             let value = self.value(&element, 1)?;
-            wanted.extend(self.one(element.tag, value)?);
+            wanted.extend(self.one(&element, value)?);
         }
         Ok(wanted)
     }
 
-    fn one(&self, tag: (u16, u16), value: Range<usize>) -> Result<Option<Wanted<'a>>, Flaw> {
+    fn one(&self, element: &Element, value: Range<usize>) -> Result<Option<Wanted<'a>>, Flaw> {
+        let tag = element.tag;
         let Ok(at) = tags::WANTED.binary_search_by_key(&tag, |(tag, _)| *tag) else { return Ok(None) };
         let value = &self.bytes[value];
         if value.len() > MAX_VALUE {
@@ -354,7 +355,10 @@ impl<'a> Reader<'a> {
                 value.len()
             )));
         }
-        Ok(Some(Wanted { tag, vr: tags::WANTED[at].1, value, item: Vec::new() }))
+        // What a descriptor says of itself tells the sign of its second number.
+        let is_signed_descriptor = element.vr == *b"SS" && tags::is_descriptor(tag);
+        let vr = if is_signed_descriptor { b"SS" } else { tags::WANTED[at].1 };
+        Ok(Some(Wanted { tag, vr, value, item: Vec::new() }))
     }
 }
 
@@ -401,7 +405,7 @@ fn write(element: &Wanted<'_>, big: bool, out: &mut Vec<u8>) {
         return;
     }
     // Of a number of odd length, which is an error of the writer, dicom-rs would take the last byte for the next tag's first.
-    let is_number = matches!(element.vr, b"US" | b"OW");
+    let is_number = matches!(element.vr, b"US" | b"SS" | b"OW");
     let value = if is_number { &element.value[..element.value.len() & !1] } else { element.value };
     if element.vr == b"OW" {
         number(out, 0, 2);

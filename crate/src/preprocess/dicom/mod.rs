@@ -6,6 +6,7 @@
 mod dataset;
 mod frame;
 mod jpeg2000;
+mod table;
 mod tags;
 mod window;
 
@@ -138,6 +139,24 @@ fn integer(attributes: &InMemDicomObject, tag: (u16, u16)) -> Option<u32> {
     attributes.get(dataset::tag(tag))?.to_multi_int().ok()?.first().copied()
 }
 
+/// Photometric Interpretation, which must be there and in capitals: a guess could turn white to black.
+fn photometric_name(attributes: &InMemDicomObject) -> Result<String, Flaw> {
+    let name = attributes.get(dataset::tag(tags::PHOTOMETRIC)).and_then(|it| it.to_str().ok()).unwrap_or_default();
+    let name: String = name.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').collect();
+    let name = name.trim().to_owned();
+    if name.is_empty() {
+        let meaning = "so that it does not say whether 0 is black or white";
+        return Err(Flaw::Damaged(format!("DICOM without a photometric interpretation, {meaning}")));
+    }
+    let capitals = name.to_ascii_uppercase();
+    if name != capitals {
+        let (name, capitals) = (window::shortened(&name), window::shortened(&capitals));
+        let message = format!("DICOM with photometric interpretation {name:?}, expected capitals as in {capitals:?}");
+        return Err(Flaw::Damaged(message));
+    }
+    Ok(name)
+}
+
 /// Rows, columns and frames; all at least 1.
 fn size(attributes: &InMemDicomObject) -> Result<(u32, u32, u32), Flaw> {
     let missing = |what: &str| Flaw::Damaged(format!("DICOM without the number of its {what}"));
@@ -164,9 +183,8 @@ impl Plan {
             return Err(Flaw::Unsupported(format!("DICOM of {frames} frames; humerus takes single films")));
         }
         let samples = integer(attributes, tags::SAMPLES_PER_PIXEL).unwrap_or(1);
-        let name = attributes.get(dataset::tag(tags::PHOTOMETRIC)).and_then(|it| it.to_str().ok()).unwrap_or_default();
-        let name = name.trim_matches([' ', '\0']);
-        let photometric = match (name, samples, codec) {
+        let name = photometric_name(attributes)?;
+        let photometric = match (name.as_str(), samples, codec) {
             ("MONOCHROME1" | "MONOCHROME2", 1, _) => Photometric::Monochrome,
             ("PALETTE COLOR", 1, _) => Photometric::Palette,
             ("RGB", 3, _) => Photometric::Rgb,
@@ -174,7 +192,7 @@ impl Plan {
             ("YBR_FULL_422", 3, Codec::Native) => Photometric::Ybr422,
             ("YBR_RCT" | "YBR_ICT", 3, Codec::Jpeg2000) => Photometric::Rgb,
             _ => {
-                let name: String = name.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(32).collect();
+                let name = window::shortened(&name);
                 return Err(Flaw::Unsupported(format!("DICOM with pixels of {samples} samples in {name:?}")));
             }
         };
@@ -188,9 +206,28 @@ impl Plan {
                 "DICOM with pixels of {allocated} bits, {stored} of them stored up to bit {high}"
             )));
         }
+        if matches!(codec, Codec::Jpeg | Codec::Jpeg2000) && high != stored - 1 {
+            return Err(Flaw::Unsupported(format!("compressed DICOM with {stored} bits stored up to bit {high}")));
+        }
+        let flag = |tag, name: &str| match word(tag) {
+            None | Some(0) => Ok(false),
+            Some(1) => Ok(true),
+            Some(other) => Err(Flaw::Damaged(format!("DICOM with {name} {other}, expected 0 or 1"))),
+        };
+        let is_signed = flag(tags::PIXEL_REPRESENTATION, "pixel representation")?;
+        let is_planar = samples == 3 && flag(tags::PLANAR, "planar configuration")?;
         let is_ybr = matches!(photometric, Photometric::Ybr | Photometric::Ybr422);
         if (is_ybr && stored != 8) || (samples == 3 && stored < 8) {
             return Err(Flaw::Unsupported(format!("DICOM with colours of {stored} bits")));
+        }
+        if samples == 3 && is_signed {
+            return Err(Flaw::Unsupported("DICOM with colours of signed numbers".to_owned()));
+        }
+        if photometric == Photometric::Ybr422 && (allocated != 8 || columns % 2 == 1 || is_planar) {
+            return Err(Flaw::Damaged(format!(
+                "DICOM in YBR_FULL_422 of {columns} columns and {allocated} bits{}, expected pairs of pixels of 8 bits",
+                if is_planar { " in planes" } else { "" }
+            )));
         }
         Ok(Plan {
             codec,
@@ -199,11 +236,11 @@ impl Plan {
             samples: samples as usize,
             photometric,
             is_monochrome1: name == "MONOCHROME1",
-            is_planar: samples == 3 && word(tags::PLANAR) == Some(1),
+            is_planar,
             allocated,
             stored,
             shift: high + 1 - stored,
-            is_signed: word(tags::PIXEL_REPRESENTATION) == Some(1),
+            is_signed,
         })
     }
 
@@ -215,7 +252,7 @@ impl Plan {
     fn native_bytes(&self) -> usize {
         match (self.allocated, self.photometric) {
             (1, _) => (self.pixels() * self.samples).div_ceil(8),
-            (bits, Photometric::Ybr422) => self.pixels().div_ceil(2) * 4 * usize::from(bits) / 8,
+            (_, Photometric::Ybr422) => 2 * self.pixels(),
             (bits, _) => self.pixels() * self.samples * usize::from(bits) / 8,
         }
     }
@@ -225,15 +262,20 @@ impl Plan {
         sample >> self.shift & (u32::MAX >> (32 - self.stored))
     }
 
-    /// The value that a padding element stands for, which has 16 bits.
-    fn padding(&self, bits: u16) -> i64 {
-        if self.stored <= 16 {
-            self.value(u32::from(bits) << self.shift)
-        } else if self.is_signed {
-            i64::from(bits as i16)
-        } else {
-            i64::from(bits)
-        }
+    /// The lowest and the highest value that a sample can stand for.
+    fn range(&self) -> table::Range {
+        let values = f64::from(self.stored).exp2();
+        if self.is_signed { (-values / 2.0, values / 2.0 - 1.0) } else { (0.0, values - 1.0) }
+    }
+
+    /// The value that a padding element stands for, which has 16 bits or as many as are stored; none that no sample can have.
+    fn padding(&self, bits: u16) -> Option<i64> {
+        let (low, high) = self.range();
+        let is_met = |value: &i64| (low..=high).contains(&(*value as f64));
+        let sixteen = if self.is_signed { i64::from(bits as i16) } else { i64::from(bits) };
+        let is_stored = u32::from(bits).checked_shr(self.stored.into()).unwrap_or(0) == 0;
+        let stored = || is_stored.then(|| self.value(u32::from(bits) << self.shift));
+        Some(sixteen).filter(is_met).or_else(stored)
     }
 
     /// The value that a sample stands for.
@@ -248,21 +290,25 @@ impl Plan {
 pub(super) fn inspect(bytes: &[u8]) -> Result<Header, Flaw> {
     let dataset = DataSet::read(bytes)?;
     let plan = Plan::of(&dataset)?;
-    window::Pipeline::of(&dataset.attributes, &plan)?;
+    match plan.photometric {
+        Photometric::Monochrome => drop(window::Pipeline::of(&dataset.attributes, &plan)?),
+        Photometric::Palette => drop(window::Palette::of(&dataset.attributes, &plan)?),
+        Photometric::Rgb | Photometric::Ybr | Photometric::Ybr422 => {}
+    }
     frame::check(&plan, &dataset.pixel_data()?)?;
     Ok(Header { format: Format::Dicom, width: plan.columns, height: plan.rows })
 }
 
-/// The film as a viewer would show it first, 8-bit grey.
-pub(super) fn decode(bytes: &[u8]) -> Result<GrayImage, Flaw> {
+/// The film as a viewer would show it first, 8-bit grey, and whether its look-up table declares other bits than it holds.
+pub(super) fn decode(bytes: &[u8]) -> Result<(GrayImage, bool), Flaw> {
     let dataset = DataSet::read(bytes)?;
     let plan = Plan::of(&dataset)?;
     let frame = frame::decode(&plan, dataset.big, dataset.pixel_data()?)?;
     if frame.photometric == Photometric::Monochrome {
         let pipeline = window::Pipeline::of(&dataset.attributes, &plan)?;
-        return Ok(window::monochrome(&plan, &frame, &pipeline));
+        return Ok((window::monochrome(&plan, &frame, &pipeline), pipeline.is_doubtful));
     }
-    window::colour(&plan, &frame, &dataset.attributes)
+    Ok((window::colour(&plan, &frame, &dataset.attributes)?, false))
 }
 
 #[cfg(test)]
@@ -306,11 +352,11 @@ mod tests {
     #[test]
     fn only_the_stored_bits_below_the_high_bit_count() {
         let unsigned = film(EXPLICIT, [12, 15, 0, 1], &[], [0x000f, 0x0aaf, 0xfff0, 0x7ff0]);
-        assert_eq!(decode(&unsigned).unwrap().as_raw(), &[0, 11, 255, 127]);
+        assert_eq!(decode(&unsigned).unwrap().0.as_raw(), &[0, 11, 255, 127]);
         let low = film(EXPLICIT, [12, 11, 0, 1], &[], [0xf000, 0xf0aa, 0x0fff, 0xf7ff]);
-        assert_eq!(decode(&low).unwrap().as_raw(), &[0, 11, 255, 127]);
+        assert_eq!(decode(&low).unwrap().0.as_raw(), &[0, 11, 255, 127]);
         let signed = film(EXPLICIT, [12, 15, 1, 1], &[], [0x8000, 0x8aa0, 0x7ff0, 0xfff0]);
-        assert_eq!(decode(&signed).unwrap().as_raw(), &[0, 11, 255, 127]);
+        assert_eq!(decode(&signed).unwrap().0.as_raw(), &[0, 11, 255, 127]);
     }
 
     #[test]
@@ -328,7 +374,7 @@ mod tests {
     fn a_file_cut_anywhere_is_never_taken_for_whole() {
         let window = [element(tags::WINDOW_CENTRE, b"DS", b"50"), element(tags::WINDOW_WIDTH, b"DS", b"40")];
         let file = film(EXPLICIT, [16, 15, 0, 1], &window, [1, 40, 50, 90]);
-        assert_eq!(decode(&file).unwrap().as_raw(), &[0, 65, 131, 255]);
+        assert_eq!(decode(&file).unwrap().0.as_raw(), &[0, 65, 131, 255]);
         for length in 0..file.len() {
             assert!(inspect(&file[..length]).is_err() && decode(&file[..length]).is_err(), "{length}");
         }

@@ -40,7 +40,8 @@ pub(super) const LUT_DATA: Tag = (0x0028, 0x3006);
 pub(super) const VOI_LUT_SEQUENCE: Tag = (0x0028, 0x3010);
 pub(super) const LUT_SHAPE: Tag = (0x2050, 0x0020);
 
-/// Every element that is read, by tag, with its value representation; numbers that are US or SS are read as US.
+/// Every element that is read, by tag, with its value representation; numbers that are US or SS are read as US, but for
+/// descriptors of look-up tables.
 pub(super) const WANTED: [(Tag, &[u8; 2]); 37] = [
     (CHARACTER_SET, b"CS"),
     (SOP_INSTANCE, b"UI"),
@@ -80,6 +81,11 @@ pub(super) const WANTED: [(Tag, &[u8; 2]); 37] = [
     (LUT_DATA, b"OW"),
     (LUT_SHAPE, b"CS"),
 ];
+
+/// Whether an element describes a look-up table.
+pub(super) fn is_descriptor(tag: Tag) -> bool {
+    tag == LUT_DESCRIPTOR || PALETTE_DESCRIPTORS.contains(&tag)
+}
 
 pub(super) const EXPLICIT_BIG: &str = "1.2.840.10008.1.2.2";
 

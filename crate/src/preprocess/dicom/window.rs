@@ -4,66 +4,11 @@
 use image::GrayImage;
 
 use super::frame::Frame;
+use super::table::{Range, Table};
 use super::{Photometric, Plan, dataset, tags};
 use crate::preprocess::Flaw;
 use crate::preprocess::decode::{luma8, luma16};
 use dicom_object::InMemDicomObject;
-
-/// A look-up table: `entries[value - first]`, the first or the last entry outside.
-#[derive(Debug, Clone)]
-pub(super) struct Table {
-    first: i64,
-    entries: Vec<u16>,
-    /// The highest value that an entry may have.
-    top: f64,
-}
-
-impl Table {
-    fn at(&self, value: f64) -> f64 {
-        let last = self.entries.len() - 1;
-        let index = (value - self.first as f64).clamp(0.0, last as f64) as usize;
-        self.entries[index].into()
-    }
-
-    /// The table of a sequence's first item.
-    fn of_sequence(
-        attributes: &InMemDicomObject,
-        sequence: (u16, u16),
-        is_signed: bool,
-    ) -> Result<Option<Table>, Flaw> {
-        let Some(item) = attributes.get(dataset::tag(sequence)).and_then(|sequence| sequence.items()?.first()) else {
-            return Ok(None);
-        };
-        Table::of(item, tags::LUT_DESCRIPTOR, tags::LUT_DATA, is_signed).map(Some)
-    }
-
-    fn of(
-        attributes: &InMemDicomObject,
-        descriptor: (u16, u16),
-        data: (u16, u16),
-        is_signed: bool,
-    ) -> Result<Table, Flaw> {
-        let damaged = || Flaw::Damaged("DICOM with a look-up table that is not as long as it says".to_owned());
-        let words = |tag| -> Option<Vec<u16>> {
-            // dicom-rs may take them for signed.
-            let numbers: Vec<i32> = attributes.get(dataset::tag(tag))?.to_multi_int().ok()?;
-            Some(numbers.into_iter().map(|number| number as u16).collect())
-        };
-        let (Some(descriptor), Some(mut entries)) = (words(descriptor), words(data)) else { return Err(damaged()) };
-        let &[count, first, bits] = descriptor.as_slice() else { return Err(damaged()) };
-        let count = if count == 0 { 1 << 16 } else { usize::from(count) };
-        if entries.len() < count && bits <= 8 && entries.len() >= count.div_ceil(2) {
-            // Two entries of 8 bits in a word.
-            entries = entries.iter().flat_map(|word| word.to_le_bytes()).map(u16::from).collect();
-        }
-        if entries.len() < count || !(1..=16).contains(&bits) {
-            return Err(damaged());
-        }
-        entries.truncate(count);
-        let first = if is_signed { i64::from(first as i16) } else { i64::from(first) };
-        Ok(Table { first, entries, top: f64::from((1u32 << bits) - 1) })
-    }
-}
 
 /// Which function a window is, C.11.2.1.2 and C.11.2.1.3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +21,8 @@ enum Shape {
 /// From the modality's values to what is of interest, `0.0..=1.0`.
 #[derive(Debug, Clone)]
 enum Interest {
-    Table(Table),
+    /// The entry that is white beside it.
+    Table(Table, f64),
     Window {
         centre: f64,
         width: f64,
@@ -101,42 +47,90 @@ pub(super) struct Pipeline {
     is_inverted: bool,
     /// The stored values that are no part of the film, from the first to the last.
     padding: Option<(i64, i64)>,
+    /// Its table of interest declares another number of bits than it holds.
+    pub is_doubtful: bool,
 }
 
-fn number(attributes: &InMemDicomObject, tag: (u16, u16)) -> Option<f64> {
-    attributes.get(dataset::tag(tag))?.to_multi_float64().ok()?.first().copied().filter(|value| value.is_finite())
+/// The first number of an element; none if it is absent or empty.
+fn number(attributes: &InMemDicomObject, tag: (u16, u16), name: &str) -> Result<Option<f64>, Flaw> {
+    let text = text(attributes, tag);
+    if text.is_empty() {
+        return Ok(None);
+    }
+    match text.parse() {
+        Ok(number) if f64::is_finite(number) => Ok(Some(number)),
+        _ => Err(Flaw::Damaged(format!("DICOM whose {name} is {:?}, not a number", shortened(&text)))),
+    }
 }
 
+/// The first text of an element, empty if it is absent.
 fn text(attributes: &InMemDicomObject, tag: (u16, u16)) -> String {
     let value = attributes.get(dataset::tag(tag)).and_then(|element| element.to_multi_str().ok()?.first().cloned());
-    value.unwrap_or_default().trim().to_owned()
+    value.unwrap_or_default().trim_matches([' ', '\0', '\t', '\r', '\n']).to_owned()
+}
+
+/// As much of a file's text as fits into a message.
+pub(super) fn shortened(text: &str) -> String {
+    text.chars().take(32).collect()
+}
+
+impl Modality {
+    fn of(attributes: &InMemDicomObject, plan: &Plan) -> Result<Modality, Flaw> {
+        if let Some(table) = Table::of_sequence(attributes, tags::MODALITY_LUT_SEQUENCE, plan.range())? {
+            return Ok(Modality::Table(table));
+        }
+        Ok(Modality::Linear {
+            slope: number(attributes, tags::RESCALE_SLOPE, "rescale slope")?.unwrap_or(1.0),
+            intercept: number(attributes, tags::RESCALE_INTERCEPT, "rescale intercept")?.unwrap_or(0.0),
+        })
+    }
+
+    /// What a stored value measures.
+    fn measure(&self, value: f64) -> f64 {
+        match self {
+            Modality::Table(table) => table.at(value),
+            Modality::Linear { slope, intercept } => value * slope + intercept,
+        }
+    }
+
+    /// The lowest and the highest that any stored value could measure.
+    fn range(&self, plan: &Plan) -> Range {
+        match self {
+            Modality::Table(_) => (0.0, u16::MAX.into()),
+            Modality::Linear { .. } => {
+                let (low, high) = plan.range();
+                let ends = (self.measure(low), self.measure(high));
+                (ends.0.min(ends.1), ends.0.max(ends.1))
+            }
+        }
+    }
 }
 
 impl Pipeline {
     pub fn of(attributes: &InMemDicomObject, plan: &Plan) -> Result<Pipeline, Flaw> {
-        let modality = match Table::of_sequence(attributes, tags::MODALITY_LUT_SEQUENCE, plan.is_signed)? {
-            Some(table) => Modality::Table(table),
-            None => Modality::Linear {
-                slope: number(attributes, tags::RESCALE_SLOPE).unwrap_or(1.0),
-                intercept: number(attributes, tags::RESCALE_INTERCEPT).unwrap_or(0.0),
-            },
-        };
+        let modality = Modality::of(attributes, plan)?;
         // Of a table and a window, either may be shown; pydicom and most viewers take the table.
-        let interest = match Table::of_sequence(attributes, tags::VOI_LUT_SEQUENCE, plan.is_signed)? {
-            Some(table) => Interest::Table(table),
+        let table = Table::of_sequence(attributes, tags::VOI_LUT_SEQUENCE, modality.range(plan))?;
+        let is_doubtful = table.as_ref().is_some_and(|table| table.held() != table.declared);
+        let interest = match table {
+            // Agfa's devices declare 16 bits for tables of 12, so Horos and Cornerstone scale by what a table holds.
+            Some(table) => {
+                let white = f64::from((1u32 << table.held()) - 1);
+                Interest::Table(table, white)
+            }
             None => window(attributes)?,
         };
-        let sign = |tag| -> Option<i64> {
+        let padding = |tag| -> Option<i64> {
             let bits: i32 = attributes.get(dataset::tag(tag))?.to_multi_int().ok()?.first().copied()?;
-            Some(plan.padding(bits as u16))
+            plan.padding(bits as u16)
         };
-        let padding = sign(tags::PADDING).map(|one| {
-            let other = sign(tags::PADDING_LIMIT).unwrap_or(one);
+        let padding = padding(tags::PADDING).map(|one| {
+            let other = padding(tags::PADDING_LIMIT).unwrap_or(one);
             (one.min(other), one.max(other))
         });
         // An inverse presentation look-up table is what a MONOCHROME1 film carries (C.8.11.3.1.2): one inversion, not two.
-        let is_inverted = plan.is_monochrome1 || text(attributes, tags::LUT_SHAPE) == "INVERSE";
-        Ok(Pipeline { modality, interest, is_inverted, padding })
+        let is_inverse = text(attributes, tags::LUT_SHAPE).eq_ignore_ascii_case("INVERSE");
+        Ok(Pipeline { modality, interest, is_inverted: plan.is_monochrome1 || is_inverse, padding, is_doubtful })
     }
 
     fn is_padding(&self, value: i64) -> bool {
@@ -144,10 +138,7 @@ impl Pipeline {
     }
 
     fn measure(&self, value: i64) -> f64 {
-        match &self.modality {
-            Modality::Table(table) => table.at(value as f64),
-            Modality::Linear { slope, intercept } => value as f64 * slope + intercept,
-        }
+        self.modality.measure(value as f64)
     }
 
     /// One stored value as grey; padding is black. `range` is the film's own, for [`Interest::Full`].
@@ -157,7 +148,7 @@ impl Pipeline {
         }
         let x = self.measure(value);
         let fraction = match &self.interest {
-            Interest::Table(table) => table.at(x) / table.top,
+            Interest::Table(table, white) => table.at(x) / white,
             Interest::Window { centre, width, shape: Shape::Sigmoid } => {
                 1.0 / (1.0 + (-4.0 * (x - centre) / width).exp())
             }
@@ -177,15 +168,20 @@ impl Pipeline {
 }
 
 fn window(attributes: &InMemDicomObject) -> Result<Interest, Flaw> {
-    let (Some(centre), Some(width)) = (number(attributes, tags::WINDOW_CENTRE), number(attributes, tags::WINDOW_WIDTH))
-    else {
+    let centre = number(attributes, tags::WINDOW_CENTRE, "window centre")?;
+    let width = number(attributes, tags::WINDOW_WIDTH, "window width")?;
+    let (Some(centre), Some(width)) = (centre, width) else {
         return Ok(Interest::Full);
     };
-    let shape = match text(attributes, tags::WINDOW_FUNCTION).as_str() {
+    let function = text(attributes, tags::WINDOW_FUNCTION);
+    let shape = match function.to_ascii_uppercase().as_str() {
         "" | "LINEAR" => Shape::Linear,
         "LINEAR_EXACT" => Shape::LinearExact,
         "SIGMOID" => Shape::Sigmoid,
-        other => return Err(Flaw::Damaged(format!("DICOM with a window function {other:?} that the standard lacks"))),
+        _ => {
+            let function = shortened(&function);
+            return Err(Flaw::Damaged(format!("DICOM with a window function {function:?} that the standard lacks")));
+        }
     };
     // C.11.2.1.2: a width below 1, or not above 0 where the ends are exact, is an error of the writer; no window then.
     let is_valid = if shape == Shape::Linear { width >= 1.0 } else { width > 0.0 };
@@ -221,27 +217,48 @@ pub(super) fn monochrome(plan: &Plan, frame: &Frame<'_>, pipeline: &Pipeline) ->
     GrayImage::from_raw(plan.columns, plan.rows, pixels).expect("one byte was made for each pixel")
 }
 
+/// Red, green and blue of an index, C.7.6.3.1.5.
+pub(super) struct Palette {
+    tables: [Table; 3],
+    white: f64,
+}
+
+impl Palette {
+    pub fn of(attributes: &InMemDicomObject, plan: &Plan) -> Result<Palette, Flaw> {
+        if attributes.get(dataset::tag(tags::PALETTES[0])).is_none() {
+            return Err(Flaw::Unsupported("DICOM without a palette, or with one in segments".to_owned()));
+        }
+        let table = |at: usize| Table::of(attributes, tags::PALETTE_DESCRIPTORS[at], tags::PALETTES[at], plan.range());
+        let tables = [table(0)?, table(1)?, table(2)?];
+        let most = |of: fn(&Table) -> u16| tables.iter().map(of).max().unwrap_or(0);
+        // Of 8 bits or 16: a palette that holds the other would be white or black.
+        let bits = match (most(Table::highest), most(|table| table.declared)) {
+            (256.., ..=8) => 16,
+            (1..=255, 8..) => 8,
+            (_, declared) => declared,
+        };
+        Ok(Palette { tables, white: f64::from((1u32 << bits) - 1) })
+    }
+
+    fn grey(&self, value: i64) -> u8 {
+        let sixteen = |at: usize| (self.tables[at].at(value as f64) / self.white * 65535.0).round_ties_even() as u16;
+        luma16(sixteen(0), sixteen(1), sixteen(2))
+    }
+}
+
 /// A film of three samples a pixel, or of indices into three palettes.
 pub(super) fn colour(plan: &Plan, frame: &Frame<'_>, attributes: &InMemDicomObject) -> Result<GrayImage, Flaw> {
     let pixels: Vec<u8> = match frame.photometric {
         Photometric::Palette => {
-            let mut palettes = Vec::new();
-            for (descriptor, data) in tags::PALETTE_DESCRIPTORS.into_iter().zip(tags::PALETTES) {
-                palettes.push(Table::of(attributes, descriptor, data, plan.is_signed)?);
-            }
-            let of = |pixel: usize| {
-                let value = plan.value(frame.sample(pixel, 0)) as f64;
-                let sixteen = |table: &Table| (table.at(value) / table.top * 65535.0).round_ties_even() as u16;
-                luma16(sixteen(&palettes[0]), sixteen(&palettes[1]), sixteen(&palettes[2]))
-            };
-            (0..plan.pixels()).map(of).collect()
+            let palette = Palette::of(attributes, plan)?;
+            (0..plan.pixels()).map(|pixel| palette.grey(plan.value(frame.sample(pixel, 0)))).collect()
         }
         Photometric::Ybr | Photometric::Ybr422 => {
             let byte = |pixel, channel| (plan.mask(frame.sample(pixel, channel)) >> (plan.stored - 8)) as u8;
             (0..plan.pixels()).map(|at| ybr(byte(at, 0), byte(at, 1), byte(at, 2))).collect()
         }
         Photometric::Rgb | Photometric::Monochrome if plan.stored == 8 => {
-            let byte = |pixel, channel| frame.sample(pixel, channel) as u8;
+            let byte = |pixel, channel| plan.mask(frame.sample(pixel, channel)) as u8;
             (0..plan.pixels()).map(|at| luma8(byte(at, 0), byte(at, 1), byte(at, 2))).collect()
         }
         Photometric::Rgb | Photometric::Monochrome => {

@@ -1,0 +1,102 @@
+//! Inputs that others reported trouble with, where the folder of rebuilt reports lies beside the project.
+
+use std::path::{Path, PathBuf};
+
+use humerus::dataset::{self, AuditOptions, WarningKind};
+use humerus::preprocess::{Doubt, decode, examine};
+
+/// The folder of one report, or a message that the test is skipped.
+fn report(case: &str) -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/reports").join(case);
+    if !folder.is_dir() {
+        eprintln!("skipped: the report {case} is not beside the project");
+        return None;
+    }
+    Some(folder)
+}
+
+/// Compares every film of a report that `reference` names a picture for: right within so many levels.
+fn compare(case: &str, levels: u8, films: usize, reference: impl Fn(&str) -> Option<String>) {
+    let Some(folder) = report(case) else { return };
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    for path in paths {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let Some(reference) = reference(&name) else { continue };
+        count += 1;
+        let right = image::open(folder.join(reference)).unwrap().into_luma8();
+        match decode(&path) {
+            Ok(film) if film.dimensions() == right.dimensions() => {
+                let off = film.as_raw().iter().zip(right.as_raw()).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+                if off > levels {
+                    wrong.push(format!("{case}/{name}: off by {off} levels"));
+                }
+            }
+            Ok(film) => wrong.push(format!("{case}/{name}: {:?} pixels", film.dimensions())),
+            Err(error) => wrong.push(error.to_string()),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(count, films, "films of {case}");
+}
+
+/// What `examine` doubts about a film of a report.
+fn doubts(case: &str, name: &str) -> Option<Vec<Doubt>> {
+    let folder = report(case)?;
+    Some(examine(folder.join(name)).unwrap().1)
+}
+
+/// Why a film of a report is refused, in one line.
+fn refusal(case: &str, name: &str) -> Option<String> {
+    let folder = report(case)?;
+    let message = decode(folder.join(name)).unwrap_err().to_string();
+    assert_eq!(message.lines().count(), 1, "{message}");
+    Some(message)
+}
+
+#[test]
+fn a_look_up_table_of_fewer_bits_than_declared_is_scaled_by_what_it_holds_and_doubted() {
+    compare("CASE_01", 1, 2, |name| name.ends_with(".dcm").then(|| "reference.png".to_owned()));
+    let Some(narrow) = doubts("CASE_01", "agfa_lut_12_in_16.dcm") else { return };
+    assert_eq!(narrow, [Doubt::LookUpTable]);
+    assert_eq!(doubts("CASE_01", "same_lut_declared_12.dcm").unwrap(), []);
+}
+
+#[test]
+fn the_first_value_of_a_look_up_table_has_the_sign_of_the_rescaled_values() {
+    compare("CASE_02", 1, 2, |name| match name {
+        "negative_first_explicit.dcm" => Some("reference.png".to_owned()),
+        "first_40000_unsigned.dcm" => Some("reference_40000.png".to_owned()),
+        _ => None,
+    });
+}
+
+#[test]
+fn a_photometric_interpretation_that_is_missing_or_in_small_letters_is_refused_in_clear_words() {
+    let Some(missing) = refusal("CASE_07", "no_photometric.dcm") else { return };
+    assert!(
+        missing.ends_with(
+            "DICOM without a photometric interpretation, so that it does not say whether 0 is black or white"
+        ),
+        "{missing}"
+    );
+    let small = refusal("CASE_07", "lower_case.dcm").unwrap();
+    let words = "DICOM with photometric interpretation \"monochrome2\", expected capitals as in \"MONOCHROME2\"";
+    assert!(small.ends_with(words), "{small}");
+}
+
+#[test]
+fn twelve_bits_in_a_picture_of_sixteen_are_doubted_by_the_greys_that_the_film_uses() {
+    let Some(folder) = report("CASE_12") else { return };
+    let (film, doubts) = examine(folder.join("twelve_in_sixteen.png")).unwrap();
+    assert_eq!((film.as_raw().iter().max(), doubts), (Some(&16), vec![Doubt::NearlyBlack]));
+    assert_eq!(examine(folder.join("reference_stretched.png")).unwrap().1, []);
+    let index = dataset::index(folder.join("set")).unwrap();
+    let films: usize = index.studies.iter().map(|study| study.views.len()).sum();
+    let index = index.audited(&AuditOptions { folder: None }, &|_, _| ()).unwrap();
+    let warned: Vec<usize> =
+        index.warnings.iter().filter(|it| it.kind == WarningKind::NearlyBlack).map(|it| it.paths.len()).collect();
+    assert_eq!(warned, [films], "{:?}", index.warnings);
+}
