@@ -383,6 +383,30 @@ fn films_of_opposite_labels_that_are_one_inverted_and_undecodable_ones_are_found
 }
 
 #[test]
+fn films_of_hardly_any_grey_are_warned_of_also_by_kept_fingerprints() {
+    let set = clean();
+    let film = decode(set.film("train/XR_HUMERUS/patient00001/study9_negative/image1.png", 77)).unwrap();
+    for (name, grey) in
+        [("image2", (|v| v / 16) as fn(u8) -> u8), ("image3", |v| 255 - v / 16), ("image4", |v| v / 43 * 90)]
+    {
+        let mut changed = film.clone();
+        changed.pixels_mut().for_each(|pixel| pixel.0[0] = grey(pixel.0[0]));
+        changed.save(set.root().join(format!("train/XR_HUMERUS/patient00001/study9_negative/{name}.png"))).unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let options = AuditOptions { folder: Some(folder.path().to_owned()) };
+    for _ in 0..2 {
+        let index = dataset::index(set.root()).unwrap().audited(&options, &|_, _| ()).unwrap();
+        assert_eq!(warned(&index, WarningKind::NearlyBlack), [["image2"]]);
+        assert_eq!(warned(&index, WarningKind::NearlyWhite), [["image3"]]);
+        assert_eq!(warned(&index, WarningKind::FewGreys), [["image4"]]);
+        assert!(warned(&index, WarningKind::LookUpTable).is_empty());
+        let summary = index.summary().to_string();
+        assert!(summary.contains("1 nearly-black, 1 nearly-white, 1 few-greys"), "{summary}");
+    }
+}
+
+#[test]
 fn fingerprints_are_kept_and_found_again() {
     let set = clean();
     let folder = tempfile::tempdir().unwrap();
