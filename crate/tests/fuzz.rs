@@ -332,6 +332,8 @@ fn seeds() -> Vec<Vec<u8>> {
         if number("HUMERUS_FUZZ_CASES", CASES) > CASES {
             support::script(&python, "dicom_matrix.py", &[out.path().as_os_str()]);
             files.extend(listed(out.path()).into_iter().step_by(7));
+            support::script(&python, "jpeg.py", &[out.path().as_os_str()]);
+            files.extend(listed(out.path()));
         }
     }
     if let Some(root) = support::shared("fracatlas-upper-limb") {

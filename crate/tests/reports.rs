@@ -42,6 +42,11 @@ fn compare(case: &str, levels: u8, films: usize, reference: impl Fn(&str) -> Opt
     assert_eq!(count, films, "films of {case}");
 }
 
+/// `NAME.reference.png` beside `NAME.jpg`.
+fn beside(name: &str) -> Option<String> {
+    Some(format!("{}.reference.png", name.strip_suffix(".jpg")?))
+}
+
 /// What `examine` doubts about a film of a report.
 fn doubts(case: &str, name: &str) -> Option<Vec<Doubt>> {
     let folder = report(case)?;
@@ -99,4 +104,34 @@ fn twelve_bits_in_a_picture_of_sixteen_are_doubted_by_the_greys_that_the_film_us
     let warned: Vec<usize> =
         index.warnings.iter().filter(|it| it.kind == WarningKind::NearlyBlack).map(|it| it.paths.len()).collect();
     assert_eq!(warned, [films], "{:?}", index.warnings);
+}
+
+#[test]
+fn lossless_jpeg_with_restarts_or_a_point_transform_is_the_picture_that_was_encoded() {
+    compare("CASE_03", 0, 9, |name| {
+        let name = name.strip_suffix(".dcm")?;
+        Some(if name.ends_with("_transform2") { "reference_transform2.png" } else { "reference.png" }.to_owned())
+    });
+}
+
+#[test]
+fn jpeg_in_several_scans_with_any_sampling_is_libjpeg_turbos_picture() {
+    compare("CASE_08", 2, 7, beside);
+    compare("CASE_09", 2, 9, beside);
+    compare("CASE_10", 2, 4, beside);
+    compare("CASE_11", 2, 5, beside);
+}
+
+#[test]
+fn lossless_differences_that_wrap_and_mislabelled_processes_decode() {
+    compare("CASE_04", 0, 2, |name| name.ends_with(".dcm").then(|| "reference.png".to_owned()));
+    compare("CASE_05", 1, 2, |name| {
+        let what = if name.contains("_is_lossless") { "lossless" } else { "baseline" };
+        name.ends_with(".dcm").then(|| format!("reference_{what}.png"))
+    });
+}
+
+#[test]
+fn pixel_data_of_unknown_representation_are_read() {
+    compare("CASE_06", 0, 1, |name| name.ends_with(".dcm").then(|| "reference.png".to_owned()));
 }

@@ -88,6 +88,9 @@ pub fn inspect(bytes: &[u8]) -> Result<Header, Flaw> {
         if frame.process == jpeg::Process::Lossless {
             return Err(Flaw::Unsupported("lossless JPEG outside of DICOM".to_owned()));
         }
+        if frame.precision > 8 {
+            return Err(Flaw::Unsupported(format!("JPEG of {} bits outside of DICOM", frame.precision)));
+        }
         Header { format: Format::Jpeg, width: frame.width, height: frame.height }
     } else if PNG.starts_with(bytes) || [0xff, 0xd8].starts_with(bytes) {
         return Err(Flaw::Truncated("only the signature is left"));

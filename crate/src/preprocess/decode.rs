@@ -1,7 +1,7 @@
 //! A file's bytes to 8-bit grey pixels.
 //!
-//! PNG goes through `image`. JPEG goes to zune-jpeg, the decoder inside `image`, directly: `image` sets it to be lenient,
-//! and then a damaged film ends in flat grey without an error.
+//! PNG goes through `image`. JPEG does not: `image` sets its decoder to be lenient, and then a damaged film ends in flat
+//! grey without an error.
 
 use std::io::{Cursor, Read};
 use std::path::Path;
@@ -102,8 +102,11 @@ fn decode_png(bytes: &[u8]) -> Result<(GrayImage, Orientation), ImageError> {
 fn decode_jpeg(bytes: &[u8]) -> Result<(GrayImage, Orientation), Flaw> {
     let frame = jpeg::inspect(bytes)?;
     let orientation = orientation(jpeg::exif(bytes));
-    let pixels =
-        if frame.components.len() == 1 { jpeg::luma(bytes, &frame)? } else { luma_of_rgb(&jpeg::rgb(bytes, &frame)?) };
+    let pixels = if frame.components.len() == 1 {
+        jpeg::samples(bytes, &frame)?.0
+    } else {
+        luma_of_rgb(&jpeg::rgb(bytes, &frame)?)
+    };
     let film = GrayImage::from_raw(frame.width, frame.height, pixels).expect("the number of pixels was checked");
     Ok((film, orientation))
 }

@@ -184,34 +184,34 @@ fn jpeg_header(plan: &Plan, stream: &[u8]) -> Result<jpeg::Frame, Flaw> {
             plan.samples
         )));
     }
+    if header.process != jpeg::Process::Lossless && header.precision > 8 {
+        if plan.samples > 1 {
+            return Err(Flaw::Unsupported(format!("DICOM in colour whose JPEG has {} bits", header.precision)));
+        }
+        if u16::from(header.precision) > plan.stored {
+            return Err(Flaw::Damaged(format!(
+                "DICOM whose JPEG has {} bits where its header promises {}",
+                header.precision, plan.stored
+            )));
+        }
+    }
     Ok(header)
 }
 
-/// JPEG, T.81: baseline and extended by the decoder that JPEG files go to, lossless by jpeg-decoder.
+/// JPEG, T.81, of any process that is decoded, whichever of them the transfer syntax names.
 fn jpeg(plan: &Plan, stream: &[u8]) -> Result<Frame<'static>, Flaw> {
     let header = jpeg_header(plan, stream)?;
-    let frame = |bytes, size, photometric| {
-        Ok(Frame {
-            bytes: Cow::Owned(bytes),
-            size,
-            big: cfg!(target_endian = "big"),
-            step: plan.samples,
-            plane: 1,
-            photometric,
-        })
-    };
-    if header.process == jpeg::Process::Lossless {
+    let (bytes, size) = jpeg::samples(stream, &header)?;
+    let photometric = match (header.process, header.colour) {
         // A lossless JPEG in DICOM holds the samples as the photometric interpretation says, whatever it says itself.
-        let (bytes, size) = jpeg::lossless(stream, &header)?;
-        return frame(bytes, size, plan.photometric);
-    }
-    if plan.samples == 1 {
-        return frame(jpeg::luma(stream, &header)?, 1, plan.photometric);
-    }
-    // Without Adobe's marker a decoder takes three samples for YCbCr, which DICOM's header may contradict.
-    let raw_rgb = plan.photometric == Photometric::Rgb && !header.has_adobe;
-    let (bytes, is_rgb) = jpeg::colour(stream, &header, raw_rgb)?;
-    frame(bytes, 1, if is_rgb { Photometric::Rgb } else { Photometric::Ybr })
+        (jpeg::Process::Lossless, _) | (_, jpeg::Colour::Grey) => plan.photometric,
+        (_, jpeg::Colour::Rgb) => Photometric::Rgb,
+        // Without Adobe's marker a decoder takes three samples for YCbCr, which DICOM's header may contradict.
+        _ if plan.photometric == Photometric::Rgb && header.adobe.is_none() => Photometric::Rgb,
+        _ => Photometric::Ybr,
+    };
+    let (step, big) = (plan.samples, cfg!(target_endian = "big"));
+    Ok(Frame { bytes: Cow::Owned(bytes), size, big, step, plane: 1, photometric })
 }
 
 /// JPEG 2000, one plane after the other.
