@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use tch::Device;
 
+use crate::counted;
 use crate::dataset::{self, AuditOptions, Index};
 use crate::device::{self, DeviceChoice};
 use crate::error::{Error, Result};
@@ -140,7 +141,7 @@ impl Settings {
     pub fn rows(&self) -> Vec<(&'static str, String)> {
         let data = match &self.data {
             Some(data) => data.display().to_string(),
-            None => format!("{} simulated studies", self.studies),
+            None => counted(self.studies, "simulated study"),
         };
         let on_cpu = self.modest();
         vec![

@@ -103,7 +103,10 @@ fn simulate_train_score_and_explain_work_together() {
     std::fs::write(&half, &whole[..whole.len() / 2]).unwrap();
     refused(&["score", text(&half), film], &["half.safetensors", "cut short"]);
     refused(&["score", text(&model), "no/such/film.png"], &["no/such/film.png"]);
-    refused(&["explain", text(&model), film, "--layer", "features.nope", "--out", text(&heat)], &["features.nope"]);
+    let nowhere = ["explain", text(&model), film, "--layer", "features.nope", "--out", text(&heat)];
+    refused(&nowhere, &["--layer", "features.nope", "humerus layers"]);
+    let layers = json(&["layers", text(&model), "--json"]);
+    assert!(layers["layers"].as_array().unwrap().contains(&layer.into()), "{layers}");
     let broken = folder.path().join("broken.png");
     let bytes = std::fs::read(film).unwrap();
     std::fs::write(&broken, &bytes[..bytes.len() / 2]).unwrap();
@@ -124,9 +127,9 @@ fn what_cannot_be_trained_on_is_refused_in_one_line() {
     train(&folder.path().join("nowhere"), &["nowhere"], &[]);
     train(&empty, &["empty", "looked for MURA"], &[]);
     train(&texts, &["texts", "looked for MURA"], &[]);
-    train(&empty, &["epochs", "1 to 100000", "0"], &["--epochs", "0"]);
-    train(&empty, &["preprocess.size", "64"], &["--size", "32"]);
-    train(&empty, &["recipe", "default, reference"], &["--recipe", "nonsense"]);
+    train(&empty, &["--epochs", "1 to 100000", "0"], &["--epochs", "0"]);
+    train(&empty, &["--size", "64"], &["--size", "32"]);
+    train(&empty, &["--recipe", "default, reference"], &["--recipe", "nonsense"]);
     assert!(!out.exists(), "nothing is left behind");
     let model = folder.path().join("notes.safetensors");
     std::fs::write(&model, "not a model").unwrap();

@@ -56,6 +56,7 @@ impl Args {
             ..PhantomConfig::default()
         };
         let flags = [
+            ("output folder", "--out"),
             ("studies", "--studies"),
             ("hardware_fraction", "--hardware"),
             ("hardware_correlation", "--hardware-correlation"),
