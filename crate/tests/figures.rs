@@ -154,9 +154,15 @@ fn nothing_reaches_the_edge_and_figures_have_a_readable_size() {
             continue;
         }
         let (width, height) = (figure.width(), figure.height());
-        assert!((400..=1500).contains(&width) && height <= 5400, "{name}: {width} × {height}");
+        assert!((400..=1500).contains(&width) && height <= 2800, "{name}: {width} × {height}");
+        let (width, height) = figure.image().dimensions();
+        assert_eq!(
+            (width, height),
+            (2 * figure.width(), 2 * figure.height()),
+            "{name}: two pixels for each of a page's"
+        );
         let white = |x: u32, y: u32| *figure.image().get_pixel(x, y) == Rgb([255; 3]);
-        for edge in 0..12 {
+        for edge in 0..24 {
             let clean = (0..width).all(|x| white(x, edge) && white(x, height - 1 - edge))
                 && (0..height).all(|y| white(edge, y) && white(width - 1 - edge, y));
             assert!(clean, "{name}: ink {edge} pixels from the edge");
@@ -240,6 +246,29 @@ fn a_channel_is_drawn_in_the_plasma_of_its_standardised_value() {
         let area = figure.image().pixels().filter(|p| **p == colour).count();
         assert!(area >= 100 * 100, "{grey}: {area} pixels");
     }
+}
+
+/// The alt text of a figure, and its height.
+fn told(figure: humerus::Result<Figure>) -> (String, u32) {
+    let figure = figure.unwrap();
+    (figure.alt().to_owned(), figure.height())
+}
+
+#[test]
+fn what_would_make_a_figure_too_long_is_left_out_and_counted() {
+    let (alt, height) = told(activation_grid("features.relu5", &some_maps(1024, 7), 12));
+    assert!(alt.starts_with("features.relu5 (the first 360 of 1024 channels): 360 channels of 7 × 7"), "{alt}");
+    assert!((1000..1500).contains(&height), "{height}");
+    let (alt, height) = told(films("Films", &some_films(500), 6));
+    assert!(alt.starts_with("Films (the first 66 of 500 films)"), "{alt}");
+    assert!((2000..2800).contains(&height), "{height}");
+    let (alt, _) = told(cam_panel("Evidence", &some_panels(30), OverlayOptions::default()));
+    assert!(alt.starts_with("Evidence (the first 18 of 30 films)"), "{alt}");
+    // What fits is whole.
+    let (alt, _) = told(activation_grid("features.conv0", &some_maps(360, 7), 12));
+    assert!(alt.starts_with("features.conv0: 360 channels"), "{alt}");
+    let (alt, _) = told(films("Films", &some_films(66), 6));
+    assert!(alt.starts_with("Films: 66 films."), "{alt}");
 }
 
 #[test]

@@ -2,24 +2,27 @@
 
 use image::{Rgb, RgbImage};
 
-use super::canvas::{Anchor, Canvas, Rect};
+use super::canvas::{Anchor, Canvas, Rect, SCALE};
 use super::colour::{Colours, MUTED};
 use super::grid::{Head, MARGIN, cell_view, check_per_row};
 use super::map::Map;
 use super::text::{NOTE, TICK, Typeface};
-use super::{Figure, nothing};
-use crate::Result;
+use super::{Figure, first_rows, nothing};
+use crate::{Result, counted};
 
 /// What the numbers −2 to +2 are.
 const MEANING: &str = "standard deviations from the channel's mean";
 const TICKS: [(f32, &str); 5] = [(0.0, "−2"), (0.25, "−1"), (0.5, "0"), (0.75, "+1"), (1.0, "+2")];
 const GAP: i32 = 3;
+/// The longest that cells make a figure, and the side of the smallest: about two screens.
+const LONGEST: i32 = 1300;
+const SMALLEST: i32 = 40;
 
-/// All channels of an activation, `per_row` in a row (12 in the original), in order; the number before each row is its first
+/// The channels of an activation, `per_row` in a row (12 in the original), in order; the number before each row is its first
 /// channel. Each channel is standardised on its own ([`Map::standardised`]) and drawn in plasma.
 ///
-/// Small maps are enlarged a whole number of times, large ones shrunk; the figure stays below 1500 pixels in width, and below
-/// about 5000 in height as long as cells of 40 pixels allow it.
+/// Small maps are enlarged a whole number of times, large ones shrunk; the figure stays below 1500 pixels of a page in width. Where
+/// cells of 40 pixels would make it longer than 1300, the first channels are drawn, 360 at 12 in a row, and the title says so.
 ///
 /// # Errors
 /// [`Error::Figure`](crate::Error::Figure) if there are no maps, one has the wrong number of values, or `per_row` is not 1
@@ -33,12 +36,15 @@ pub fn activation_grid(title: &str, maps: &[Map], per_row: usize) -> Result<Figu
 
     let face = Typeface::bundled();
     let columns = per_row.min(maps.len()) as i32;
+    let (maps, title) = &first_rows(title, maps, columns, LONGEST / (SMALLEST + GAP), "channels");
     let rows = (maps.len() as i32 + columns - 1) / columns;
     let numbers = face.widest([format!("{}", maps.len() - 1).as_str()], TICK) + 8;
     let bar_room = 16 + 18 + 80;
     let room = 1200 - 2 * MARGIN - numbers - bar_room;
-    let side = (room / columns - GAP).min(5000 / rows - GAP).clamp(if columns > 24 { 24 } else { 40 }, 240);
-    let cell = drawn_side(first, side);
+    let side = (room / columns - GAP).min(LONGEST / rows - GAP).clamp(if columns > 24 { 24 } else { SMALLEST }, 240);
+    // In pixels of the sheet.
+    let drawn = drawn_side(first, SCALE * side);
+    let cell = (drawn + SCALE - 1) / SCALE;
     let grid_width = columns * (cell + GAP) - GAP;
     let grid_height = rows * (cell + GAP) - GAP;
 
@@ -46,7 +52,7 @@ pub fn activation_grid(title: &str, maps: &[Map], per_row: usize) -> Result<Figu
     let width = 2 * MARGIN + numbers + grid_width + 16 + 18 + Canvas::new(1, 1)?.colour_bar_room(&TICKS);
     let width = width.max(480);
     let (n, wide, high) = (maps.len(), first.width, first.height);
-    let note = format!("{n} channel{} of {wide} × {high}", if n == 1 { "" } else { "s" });
+    let note = format!("{} of {wide} × {high}", counted(n, "channel"));
     let head = Head::new(&face, title, Vec::new(), width);
     let top = head.height + NOTE.leading() + 4;
     let height = top + grid_height.max(bar_height) + MARGIN;
@@ -64,11 +70,11 @@ pub fn activation_grid(title: &str, maps: &[Map], per_row: usize) -> Result<Figu
             let baseline = (y + cell / 2) as f32 + TICK.half_capital();
             canvas.text((left - 8) as f32, baseline, &i.to_string(), TICK.coloured(MUTED), Anchor::End);
         }
-        canvas.paste(&painted(map, cell, &palette), x, y);
+        canvas.paste(&painted(map, drawn, &palette), x, y);
     }
     let bar = Rect::new(left + grid_width + 16, top + 1, 18, bar_height - 2);
     canvas.colour_bar(bar, |value| Colours::Plasma.at(value), &TICKS, MEANING);
-    Ok(Figure::new(canvas.image, format!("{title}: {note}; colours: {MEANING}, −2 to +2")))
+    Ok(Figure::drawn(canvas.image, format!("{title}: {note}; colours: {MEANING}, −2 to +2")))
 }
 
 /// The side that the first map really takes: a whole multiple of a small one's, so that no white remains around it.

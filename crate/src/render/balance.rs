@@ -64,5 +64,5 @@ pub fn class_balance(title: &str, rows: &[BalanceRow]) -> Result<Figure> {
     let counts =
         rows.iter().map(|r| format!("{}: {} normal, {} abnormal", r.name.replace('\n', ", "), r.normal, r.abnormal));
     let alt = format!("{title}. {}", counts.collect::<Vec<_>>().join("; "));
-    Ok(Figure::new(canvas.image, alt))
+    Ok(Figure::drawn(canvas.image, alt))
 }

@@ -3,13 +3,13 @@
 use image::imageops::FilterType;
 use image::{GrayImage, Rgb, RgbImage};
 
-use super::canvas::{Canvas, Mark, Rect};
+use super::canvas::{Canvas, Mark, Rect, SCALE};
 use super::colour::{Colours, mix};
 use super::films::{Caption, FRAME, Tone, mount};
 use super::grid::{Head, MARGIN, SHEET, coloured, has_pixels, thumbnail};
 use super::map::Map;
 use super::text::{BODY, Typeface};
-use super::{Figure, nothing};
+use super::{Figure, first_rows, nothing};
 use crate::{Error, Result};
 
 /// How the share of colour in an overlay depends on the evidence.
@@ -152,7 +152,8 @@ pub struct CamPanel {
     pub tone: Tone,
 }
 
-/// Pairs of film and overlay, two pairs in a row, with one colour bar for all.
+/// Pairs of film and overlay, two pairs in a row, with one colour bar for all; of more than nine rows the first ones, and the
+/// title says so.
 ///
 /// # Errors
 /// As [`overlay`]; [`Error::Figure`] if there are no panels.
@@ -161,6 +162,7 @@ pub fn cam_panel(title: &str, panels: &[CamPanel], options: OverlayOptions) -> R
         return Err(nothing("panels"));
     }
     options.check()?;
+    let (panels, title) = &first_rows(title, panels, 2, 9, "films");
     for (i, panel) in panels.iter().enumerate() {
         check(i, &panel.film, &panel.map, panel.mask.as_ref())?;
     }
@@ -193,7 +195,7 @@ pub fn cam_panel(title: &str, panels: &[CamPanel], options: OverlayOptions) -> R
     for (panels, row) in panels.chunks(columns as usize).zip(rows) {
         for (i, (panel, caption)) in panels.iter().zip(row).enumerate() {
             let x = MARGIN + i as i32 * (pair + gap);
-            let film = thumbnail(&panel.film, side - 2 * FRAME);
+            let film = thumbnail(&panel.film, SCALE * (side - 2 * FRAME));
             let mask = panel.mask.as_ref().map(|mask| shrunk(mask, &film));
             let evidence = mixture(&film, &panel.map, options, mask.as_ref());
             mount(&mut canvas, Rect::new(x, y, side, side), &coloured(&film), panel.tone);
@@ -207,7 +209,7 @@ pub fn cam_panel(title: &str, panels: &[CamPanel], options: OverlayOptions) -> R
     canvas.colour_bar(bar, |value| options.colours.at(value), &ticks, "evidence (0 none, 1 most)");
     let captions: Vec<_> = panels.iter().map(|p| p.caption.trim()).collect();
     let alt = format!("{title}: films beside the evidence for their class. {}", captions.join("; "));
-    Ok(Figure::new(canvas.image, alt))
+    Ok(Figure::drawn(canvas.image, alt))
 }
 
 /// The mask at the thumbnail's size; a quarter covered counts, so that thin fractures do not vanish.

@@ -1,4 +1,6 @@
 //! A sheet to draw on: text, and filled and stroked shapes with smooth edges, in pixels with y downwards.
+//!
+//! Lengths are those of a page; the sheet has [`SCALE`] pixels for each, so that figures are sharp on dense screens.
 
 use ab_glyph_rasterizer::{Rasterizer, point};
 use image::{Rgb, RgbImage};
@@ -57,8 +59,11 @@ pub(crate) enum Mark {
 
 type Point = (f32, f32);
 
+/// Pixels of the sheet for each of a page's.
+pub(crate) const SCALE: i32 = 2;
+
 /// The longest side of a figure.
-const LONGEST: i32 = 30_000;
+const LONGEST: i32 = 15_000;
 
 #[derive(Debug)]
 pub(crate) struct Canvas {
@@ -74,9 +79,11 @@ impl Canvas {
                 "{width} × {height} pixels is not a size to draw; each side may have 1 to {LONGEST}, so draw fewer pictures"
             )));
         }
-        Ok(Canvas { image: RgbImage::from_pixel(width as u32, height as u32, PAPER), face: Typeface::bundled() })
+        let (wide, high) = ((width * SCALE) as u32, (height * SCALE) as u32);
+        Ok(Canvas { image: RgbImage::from_pixel(wide, high, PAPER), face: Typeface::bundled() })
     }
 
+    /// Mixes colour into a pixel of the sheet.
     fn blend(&mut self, x: i32, y: i32, colour: Rgb<u8>, share: f32) {
         if share <= 0.0 || x < 0 || y < 0 {
             return;
@@ -87,8 +94,8 @@ impl Canvas {
     }
 
     pub fn rect(&mut self, area: Rect, colour: Rgb<u8>) {
-        for y in area.y..area.bottom() {
-            for x in area.x..area.right() {
+        for y in area.y * SCALE..area.bottom() * SCALE {
+            for x in area.x * SCALE..area.right() * SCALE {
                 self.blend(x, y, colour, 1.0);
             }
         }
@@ -103,17 +110,28 @@ impl Canvas {
         self.rect(Rect::new(area.right() - thick, y, thick, height), colour);
     }
 
+    /// A picture with [`SCALE`] pixels for each of the page's, its upper left corner at `x`, `y`.
     pub fn paste(&mut self, picture: &RgbImage, x: i32, y: i32) {
-        image::imageops::replace(&mut self.image, picture, x.into(), y.into());
+        image::imageops::replace(&mut self.image, picture, (x * SCALE).into(), (y * SCALE).into());
+    }
+
+    /// A picture with [`SCALE`] pixels for each of the page's, in the middle of `area`.
+    pub fn paste_into(&mut self, picture: &RgbImage, area: Rect) {
+        let middle = |from: i32, length: i32, own: u32| i64::from(from * SCALE + (length * SCALE - own as i32) / 2);
+        let x = middle(area.x, area.width, picture.width());
+        let y = middle(area.y, area.height, picture.height());
+        image::imageops::replace(&mut self.image, picture, x, y);
     }
 
     /// Fills the union of shapes, each given by its corners in either direction.
     pub fn fill(&mut self, shapes: &[Vec<Point>], colour: Rgb<u8>) {
+        let scaled = |shape: &Vec<Point>| shape.iter().map(|p| (p.0 * SCALE as f32, p.1 * SCALE as f32)).collect();
+        let shapes: Vec<Vec<Point>> = shapes.iter().map(scaled).collect();
         let Some(all) = bounds(shapes.iter().flatten()) else {
             return;
         };
         let mut coverage = vec![0.0f32; (all.width * all.height) as usize];
-        for shape in shapes {
+        for shape in &shapes {
             let Some(own) = bounds(shape.iter()) else {
                 continue;
             };
@@ -210,17 +228,18 @@ impl Canvas {
 
     /// A line of text whose baseline is at `y`; `anchor` says which of its points is at `x`.
     pub fn text(&mut self, x: f32, y: f32, text: &str, style: Style, anchor: Anchor) {
-        let x = x - self.shift(text, style, anchor);
-        let (column, row) = (x.floor(), y.round() as i32);
-        let inked = self.face.ink(text, style, x - column);
+        let x = (x - self.shift(text, style, anchor)) * SCALE as f32;
+        let (column, row) = (x.floor(), (y * SCALE as f32).round() as i32);
+        let inked = self.face.ink(text, style.sized(style.size * SCALE as f32), x - column);
         self.stamp(&inked, style, |i, j| (column as i32 + i, row + j));
     }
 
     /// A line of text read from bottom to top, centred on `y`, whose baseline is at `x`.
     pub fn text_upwards(&mut self, x: f32, y: f32, text: &str, style: Style) {
-        let y = (y + self.shift(text, style, Anchor::Middle)).round() as i32;
-        let inked = self.face.ink(text, style, 0.0);
-        self.stamp(&inked, style, |i, j| (x.round() as i32 + j, y - i));
+        let y = ((y + self.shift(text, style, Anchor::Middle)) * SCALE as f32).round() as i32;
+        let x = (x * SCALE as f32).round() as i32;
+        let inked = self.face.ink(text, style.sized(style.size * SCALE as f32), 0.0);
+        self.stamp(&inked, style, |i, j| (x + j, y - i));
     }
 
     /// Lines under each other, the first one's top at `y`; returns the bottom of the last.
@@ -280,13 +299,13 @@ fn bounds<'a>(points: impl Iterator<Item = &'a Point>) -> Option<Rect> {
         points.fold(start, |(low, high), p| ((low.0.min(p.0), low.1.min(p.1)), (high.0.max(p.0), high.1.max(p.1))));
     let (left, top) = (low.0.floor() - 1.0, low.1.floor() - 1.0);
     let (width, height) = (high.0.ceil() - left + 1.0, high.1.ceil() - top + 1.0);
-    let sensible = |length: f32| (1.0..=LONGEST as f32).contains(&length);
+    let sensible = |length: f32| (1.0..=(LONGEST * SCALE) as f32).contains(&length);
     (sensible(width) && sensible(height)).then(|| Rect::new(left as i32, top as i32, width as i32, height as i32))
 }
 
 /// A many-sided polygon that looks round.
 fn disc(at: Point, radius: f32) -> Vec<Point> {
-    let sides = (radius * 4.0).clamp(12.0, 64.0) as usize;
+    let sides = (radius * 8.0).clamp(16.0, 128.0) as usize;
     (0..sides)
         .map(|i| std::f32::consts::TAU * i as f32 / sides as f32)
         .map(|turn| (at.0 + radius * turn.cos(), at.1 + radius * turn.sin()))

@@ -111,7 +111,7 @@ pub fn learning_curves(title: &str, points: &[CurvePoint], best_epoch: Option<us
         legend(&mut canvas, x, top - 18, INK, None, &name);
         alt += &format!("; {name}");
     }
-    Ok(Figure::new(canvas.image, alt))
+    Ok(Figure::drawn(canvas.image, alt))
 }
 
 fn mark_best(canvas: &mut Canvas, axes: &Axes, best: Option<&CurvePoint>) {

@@ -90,7 +90,7 @@ pub fn roc(
         let style = NOTE.coloured(INK);
         canvas.text(x + 36.0, y + style.half_capital(), entry, style, Anchor::Start);
     }
-    Ok(Figure::new(canvas.image, alt))
+    Ok(Figure::drawn(canvas.image, alt))
 }
 
 /// The confusion matrix: counts, and each as a share of its row; `names` are the classes, normal first.
@@ -183,7 +183,7 @@ pub fn confusion(title: &str, counts: &Confusion, names: [&str; 2]) -> Result<Fi
         names[1],
         names[1],
     );
-    Ok(Figure::new(canvas.image, alt))
+    Ok(Figure::drawn(canvas.image, alt))
 }
 
 /// How the scores of each class are spread, one above the other on one scale, and which lie on the wrong side of `threshold`.
@@ -270,7 +270,7 @@ pub fn score_histogram(title: &str, normal: &[f64], abnormal: &[f64], threshold:
         alt += &format!("; {caption}");
         top = area.bottom() + 14;
     }
-    Ok(Figure::new(canvas.image, alt))
+    Ok(Figure::drawn(canvas.image, alt))
 }
 
 /// Three decimals, without trailing zeros beyond the second.

@@ -2,11 +2,11 @@
 
 use image::{GrayImage, Rgb, RgbImage};
 
-use super::canvas::{Anchor, Canvas, Mark, Rect};
+use super::canvas::{Anchor, Canvas, Mark, Rect, SCALE};
 use super::colour::{AXIS, BLUE, GREEN, MOUNT, PURPLE, VERMILLION};
 use super::grid::{Head, Key, MARGIN, SHEET, check_per_row, coloured, has_pixels, thumbnail};
 use super::text::{BODY, Style, TICK, Typeface};
-use super::{Figure, nothing};
+use super::{Figure, first_rows, nothing};
 use crate::counted;
 use crate::{Label, Result};
 
@@ -98,11 +98,14 @@ pub struct FilterPattern {
 
 /// Films side by side, `per_row` in a row, each fitted into a square, framed by its tone, its caption in full underneath.
 ///
-/// About 1160 pixels wide; wider only where more than ten in a row would become too small to see.
+/// About 1160 pixels wide; wider only where more than ten in a row would become too small to see. Of more films than fit
+/// 2600 pixels of height, the first ones are drawn, and the title says so.
 ///
 /// # Errors
 /// [`Error::Figure`](crate::Error::Figure) if there are no films, one has no pixels, or `per_row` is not 1 to 64.
 pub fn films(title: &str, films: &[Film], per_row: usize) -> Result<Figure> {
+    check_per_row(per_row)?;
+    let (films, title) = &first_sheet(title, films, per_row, "films");
     for (i, film) in films.iter().enumerate() {
         has_pixels("film", i, film.image.width(), film.image.height())?;
     }
@@ -116,7 +119,7 @@ pub fn films(title: &str, films: &[Film], per_row: usize) -> Result<Figure> {
         .collect();
     let captions: Vec<_> = films.iter().map(|f| f.caption.trim()).collect();
     let alt = format!("{title}: {}. {}", counted(films.len(), "film"), captions.join("; "));
-    Ok(Figure::new(sheet(title, &tiles, per_row, "films")?, alt))
+    Ok(Figure::drawn(sheet(title, &tiles, per_row, "films")?, alt))
 }
 
 /// Filter patterns side by side, `per_row` in a row (8 in the original), each with its caption.
@@ -124,6 +127,8 @@ pub fn films(title: &str, films: &[Film], per_row: usize) -> Result<Figure> {
 /// # Errors
 /// [`Error::Figure`](crate::Error::Figure) if there are no patterns, one has no pixels, or `per_row` is not 1 to 64.
 pub fn filter_grid(title: &str, patterns: &[FilterPattern], per_row: usize) -> Result<Figure> {
+    check_per_row(per_row)?;
+    let (patterns, title) = &first_sheet(title, patterns, per_row, "patterns");
     for (i, pattern) in patterns.iter().enumerate() {
         has_pixels("pattern", i, pattern.image.width(), pattern.image.height())?;
     }
@@ -135,8 +140,8 @@ pub fn filter_grid(title: &str, patterns: &[FilterPattern], per_row: usize) -> R
             picture: Box::new(|side| thumbnail(&pattern.image, side)),
         })
         .collect();
-    let alt = format!("{title}: {} filter patterns", patterns.len());
-    Ok(Figure::new(sheet(title, &tiles, per_row, "patterns")?, alt))
+    let alt = format!("{title}: {}", counted(patterns.len(), "filter pattern"));
+    Ok(Figure::drawn(sheet(title, &tiles, per_row, "patterns")?, alt))
 }
 
 struct Tile<'a> {
@@ -145,14 +150,28 @@ struct Tile<'a> {
     picture: Box<dyn Fn(i32) -> RgbImage + 'a>,
 }
 
+/// The longest that pictures make a sheet.
+const LONGEST: i32 = 2600;
+
+/// Columns, the gap between them, and the side of each picture.
+fn columns(per_row: usize, pictures: usize) -> (i32, i32, i32) {
+    let columns = per_row.min(pictures).max(1) as i32;
+    let gap = if columns > 6 { 10 } else { 16 };
+    (columns, gap, ((SHEET - 2 * MARGIN - (columns - 1) * gap) / columns).clamp(96, 440))
+}
+
+/// The pictures that fit a sheet, and its title.
+fn first_sheet<'a, T>(title: &str, pictures: &'a [T], per_row: usize, what: &str) -> (&'a [T], String) {
+    let (columns, gap, side) = columns(per_row, pictures.len());
+    // With room for two lines under each.
+    first_rows(title, pictures, columns, LONGEST / (side + gap + 45), what)
+}
+
 fn sheet(title: &str, tiles: &[Tile], per_row: usize, what: &str) -> Result<RgbImage> {
-    check_per_row(per_row)?;
     if tiles.is_empty() {
         return Err(nothing(what));
     }
-    let columns = per_row.min(tiles.len()) as i32;
-    let gap = if columns > 6 { 10 } else { 16 };
-    let side = ((SHEET - 2 * MARGIN - (columns - 1) * gap) / columns).clamp(96, 440);
+    let (columns, gap, side) = columns(per_row, tiles.len());
     let width = 2 * MARGIN + columns * side + (columns - 1) * gap;
 
     let face = Typeface::bundled();
@@ -172,7 +191,7 @@ fn sheet(title: &str, tiles: &[Tile], per_row: usize, what: &str) -> Result<RgbI
     for (tiles, row) in tiles.chunks(columns as usize).zip(rows) {
         for (i, (tile, caption)) in tiles.iter().zip(row).enumerate() {
             let x = MARGIN + i as i32 * (side + gap);
-            mount(&mut canvas, Rect::new(x, y, side, side), &(tile.picture)(side - 2 * FRAME), tile.tone);
+            mount(&mut canvas, Rect::new(x, y, side, side), &(tile.picture)(SCALE * (side - 2 * FRAME)), tile.tone);
             caption.draw(&mut canvas, x, y + side);
         }
         y += row_height(row);
@@ -186,8 +205,7 @@ pub(crate) const FRAME: i32 = 3;
 /// A picture in the middle of a framed square.
 pub(crate) fn mount(canvas: &mut Canvas, square: Rect, picture: &RgbImage, tone: Tone) {
     canvas.rect(square, MOUNT);
-    let (width, height) = (picture.width() as i32, picture.height() as i32);
-    canvas.paste(picture, square.x + (square.width - width) / 2, square.y + (square.height - height) / 2);
+    canvas.paste_into(picture, square);
     let thick = if tone == Tone::Plain { 1 } else { FRAME };
     canvas.frame(square, thick, tone.colour());
 }

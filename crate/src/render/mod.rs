@@ -1,8 +1,9 @@
 //! Figures for notebooks and papers: data in, picture out. Opens no files and touches no tensors.
 //!
-//! Every figure is deterministic, white-grounded, 700 to 1500 pixels wide, lettered in a bundled font at 13 pixels or more,
-//! in colours that colour-blind readers can tell apart; where a colour means a number there is a colour bar, and no colour
-//! is the only carrier of a fact.
+//! Every figure is deterministic, white-grounded, 700 to 1500 pixels of a page wide, lettered in a bundled font at 13 pixels
+//! or more, in colours that colour-blind readers can tell apart; where a colour means a number there is a colour bar, and no
+//! colour is the only carrier of a fact. It has two pixels for each of the page's, so that it is sharp on dense screens. What
+//! would make it longer than a screen or two is left out, and the title says how much.
 
 mod activations;
 mod axes;
@@ -29,6 +30,8 @@ pub use films::{Film, FilterPattern, Tone, films, filter_grid};
 pub use map::Map;
 pub use sweep::learning_rates;
 pub use table::Table;
+#[cfg(feature = "notebook")]
+pub(crate) use table::escaped;
 
 use std::fmt;
 use std::io::Write;
@@ -44,22 +47,42 @@ use crate::{Error, Result, files};
 pub struct Figure {
     image: RgbImage,
     alt: String,
+    /// Width and height on a page, in its pixels.
+    page: [u32; 2],
 }
 
 impl Figure {
     /// A figure of `image`; `alt` says what it shows to readers who cannot see it.
     pub fn new(image: RgbImage, alt: impl Into<String>) -> Figure {
-        Figure { image, alt: alt.into() }
+        let page = [image.width(), image.height()];
+        Figure { image, alt: alt.into(), page }
     }
 
-    /// Width in pixels.
+    /// A picture that takes at most `longest` pixels of a page on either side, and keeps at most twice as many of its own.
+    pub(crate) fn fitted(image: RgbImage, longest: u32, alt: impl Into<String>) -> Figure {
+        let side = image.width().max(image.height());
+        if side <= longest {
+            return Figure::new(image, alt);
+        }
+        let (width, height) = grid::fitted(image.width(), image.height(), longest as i32);
+        let image = if side > 2 * longest { grid::thumbnail(&image, 2 * longest as i32) } else { image };
+        Figure { image, alt: alt.into(), page: [width, height] }
+    }
+
+    /// A sheet of this module, which has more pixels than a page.
+    fn drawn(image: RgbImage, alt: impl Into<String>) -> Figure {
+        let page = [image.width(), image.height()].map(|side| side / canvas::SCALE as u32);
+        Figure { page, ..Figure::new(image, alt) }
+    }
+
+    /// Width on a page in pixels: half of the picture's own where it was drawn here.
     pub fn width(&self) -> u32 {
-        self.image.width()
+        self.page[0]
     }
 
-    /// Height in pixels.
+    /// Height on a page in pixels.
     pub fn height(&self) -> u32 {
-        self.image.height()
+        self.page[1]
     }
 
     /// The pixels.
@@ -77,13 +100,7 @@ impl Figure {
     /// # Errors
     /// [`Error::Figure`] if the encoder refuses, which a figure of this module never makes it do.
     pub fn png(&self) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        // The encoder's quick setting makes notebooks half as large again.
-        let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive);
-        match self.image.write_with_encoder(encoder) {
-            Ok(()) => Ok(bytes),
-            Err(refusal) => Err(Error::Figure(refusal.to_string())),
-        }
+        png(&self.image)
     }
 
     /// Writes the figure to `path` as PNG, by a temporary file beside it and a rename, so that no reader meets half of it.
@@ -99,6 +116,17 @@ impl Figure {
     }
 }
 
+/// A picture as the bytes of a PNG file.
+pub(crate) fn png(image: &RgbImage) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // The encoder's quick setting makes notebooks half as large again.
+    let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive);
+    match image.write_with_encoder(encoder) {
+        Ok(()) => Ok(bytes),
+        Err(refusal) => Err(Error::Figure(refusal.to_string())),
+    }
+}
+
 /// The words, not the pixels.
 impl fmt::Debug for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,6 +137,15 @@ impl fmt::Debug for Figure {
 /// An [`Error::Figure`] saying that there is nothing to draw.
 fn nothing(what: &str) -> Error {
     Error::Figure(format!("nothing to draw: no {what}"))
+}
+
+/// The first of `all` pictures, as many as `most` rows take, and a title that says so where that is not all.
+fn first_rows<'a, T>(title: &str, all: &'a [T], per_row: i32, most: i32, what: &str) -> (&'a [T], String) {
+    let fits = (per_row.max(1) * most.max(1)) as usize;
+    match all.get(..fits) {
+        Some(first) if fits < all.len() => (first, format!("{title} (the first {fits} of {} {what})", all.len())),
+        _ => (all, title.to_owned()),
+    }
 }
 
 /// A share as a whole percentage.

@@ -47,7 +47,7 @@ pub fn learning_rates(title: &str, rates: &[f64], losses: &[f64], suggestion: Op
         canvas.text(line[1].0, top as f32 - 10.0, &name, NOTE.coloured(INK), Anchor::Middle);
         alt += &format!("; {name}");
     }
-    Ok(Figure::new(canvas.image, alt))
+    Ok(Figure::drawn(canvas.image, alt))
 }
 
 #[cfg(test)]

@@ -25,6 +25,16 @@ impl Table {
         self
     }
 
+    /// The table with its first `most` rows, and a last one that says how many more there are.
+    pub fn first(&self, most: usize) -> Table {
+        let mut table = self.clone();
+        if let Some(more) = self.rows.len().checked_sub(most).filter(|more| *more > 0) {
+            table.rows.truncate(most);
+            table.row([format!("and {more} more")]);
+        }
+        table
+    }
+
     /// The table as HTML, every cell escaped.
     pub fn html(&self) -> String {
         let mut html = String::from("<table>");
@@ -99,7 +109,8 @@ impl fmt::Display for Table {
     }
 }
 
-fn escaped(text: &str) -> String {
+/// Text as it stands in HTML.
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for sign in text.chars() {
         match sign {
