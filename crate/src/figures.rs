@@ -8,13 +8,14 @@ use tch::{Kind, Tensor};
 use crate::counted;
 use crate::dataset::{self, Index, Leak, split};
 use crate::error::{Error, Result};
-use crate::explain::{self, FilterOptions};
+use crate::explain::{self, FilmCam, FilterOptions};
 use crate::model::Model;
+use crate::phantom::PhantomView;
 use crate::preprocess::{decode, grey};
 use crate::render::{self, BalanceRow, CamPanel, CurvePoint, Figure, Film, FilterPattern, OverlayOptions, Tone};
 use crate::score::{Estimate, Metrics, Report, ViewScore};
 use crate::study::{Label, Split, Study};
-use crate::train::{LrFinder, Recipe, TrainReport};
+use crate::train::{LrFinder, Recipe, Run, TrainReport};
 
 /// `n` films of one split with their labels, normal and abnormal in turn, taken evenly over the split.
 ///
@@ -102,14 +103,22 @@ pub fn class_balance(index: &Index) -> Result<Figure> {
 /// # Errors
 /// [`Error::Figure`].
 pub fn learning_curves(report: &TrainReport) -> Result<Figure> {
+    epochs("Learning curves", &report.epochs, Some(report.best_epoch))
+}
+
+/// Losses and AUROC over epochs; `best` is the one that was kept, else the one of the highest AUROC.
+///
+/// # Errors
+/// [`Error::Figure`] if there are no epochs.
+pub fn epochs(title: &str, run: &Run, best: Option<usize>) -> Result<Figure> {
     let point = |e: &crate::train::EpochReport| CurvePoint {
         epoch: e.epoch,
         train_loss: e.train_loss,
         tune_loss: e.tune_loss,
         tune_auroc: e.tune_auroc,
     };
-    let points: Vec<_> = report.epochs.0.iter().map(point).collect();
-    render::learning_curves("Learning curves", &points, Some(report.best_epoch))
+    let points: Vec<_> = run.0.iter().map(point).collect();
+    render::learning_curves(title, &points, best)
 }
 
 /// The loss over a sweep of the learning rate, with the suggestion.
@@ -200,7 +209,41 @@ pub fn heat_maps(model: &Model, title: &str, scores: &[ViewScore], layer: &str) 
     render::cam_panel(title, &panels.collect::<Result<Vec<_>>>()?, OverlayOptions::default())
 }
 
-/// Every channel of one layer for one film, 12 in a row.
+/// A film beside its heat map.
+///
+/// # Errors
+/// [`Error::Figure`] if the map is empty.
+pub fn film_cam(cam: &FilmCam) -> Result<Figure> {
+    let panel = CamPanel {
+        // One side of the film fills the network's square.
+        map: cam.over_film(cam.placement.width.max(cam.placement.height))?,
+        film: cam.film.clone(),
+        mask: None,
+        caption: format!("called {} ({})", cam.decision, cam.probability),
+        tone: Tone::Plain,
+    };
+    render::cam_panel(&format!("Evidence for {} at {}", cam.class, cam.layer), &[panel], OverlayOptions::default())
+}
+
+/// Simulated films, and where they are fractured or show metal.
+///
+/// # Errors
+/// [`Error::Figure`] if there are none.
+pub fn phantom(title: &str, views: &[PhantomView]) -> Result<Figure> {
+    let mut films = Vec::new();
+    for view in views {
+        let pictures =
+            [("", Some(&view.image)), ("fracture", view.mask.as_ref()), ("metal", view.hardware_mask.as_ref())];
+        for (what, image) in pictures {
+            let caption =
+                if what.is_empty() { format!("{:?}", view.projection).to_lowercase() } else { what.to_owned() };
+            films.extend(image.map(|image| Film { image: image.clone(), caption, tone: Tone::Plain }));
+        }
+    }
+    render::films(title, &films, 6)
+}
+
+/// The first channels of one layer for one film, 12 in a row.
 ///
 /// # Errors
 /// [`Error::NoSuchLayer`], [`Error::Decode`].

@@ -23,7 +23,22 @@ pub mod train;
 pub mod weights;
 
 pub use counted::counted;
+#[cfg(feature = "notebook")]
+pub use display::Show;
 pub use error::{Error, Result};
+pub use image;
 pub use preprocess::Preprocess;
 pub use study::{Finding, Label, Split, Study, View};
 pub use tch;
+
+/// What a notebook's first cell brings along: the modules, the usual types, and how tensors and pictures show themselves.
+pub mod prelude {
+    #[cfg(feature = "notebook")]
+    pub use crate::Show;
+    pub use crate::explain::FilterOptions;
+    pub use crate::model::Model;
+    pub use crate::settings::Settings;
+    pub use crate::weights::Weights;
+    pub use crate::{Label, Preprocess, Split, Study, View};
+    pub use crate::{dataset, device, explain, figures, phantom, preprocess, score, tables, train};
+}

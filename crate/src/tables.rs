@@ -1,15 +1,19 @@
 //! Tables of this crate's results, for notebooks.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::counted;
-use crate::dataset::{SplitSummary, Summary};
+use crate::dataset::{Skipped, SplitSummary, Summary, Warning};
 use crate::explain::Localised;
+use crate::metrics::Confusion;
 use crate::model::{Classifier, ModelCard};
 use crate::render::Table;
 use crate::score::{Metrics, Report, StudyScore, ViewScore};
 use crate::settings::Settings;
-use crate::train::Recipe;
+use crate::study::{Label, Study};
+use crate::train::{PretrainReport, Recipe};
+use crate::weights::file::WeightFile;
 use crate::weights::{Fate, Loaded};
 
 /// Counts by split and by body part, and how large the films are.
@@ -55,37 +59,39 @@ pub fn films(summary: &Summary) -> Table {
 
 /// Every skipped file with its reason, at most `most` of them, and how many more there are.
 pub fn skipped(summary: &Summary, most: usize) -> Table {
-    let n = summary.skipped.len();
-    if n == 0 {
+    skipped_files(&summary.skipped).first(most)
+}
+
+/// Every skipped file with its reason.
+pub fn skipped_files(skipped: &[Skipped]) -> Table {
+    if skipped.is_empty() {
         return Table { title: "No file was skipped".to_owned(), ..Table::default() };
     }
-    let mut table = Table::new(format!("{} skipped", counted(n, "file")), ["file", "reason"]);
-    for skipped in summary.skipped.iter().take(most) {
-        table.row([skipped.path.display().to_string(), skipped.reason.to_string()]);
-    }
-    if n > most {
-        table.row([format!("and {} more", n - most), String::new()]);
+    let mut table = Table::new(format!("{} skipped", counted(skipped.len(), "file")), ["file", "reason"]);
+    for Skipped { path, reason, .. } in skipped {
+        table.row([path.display().to_string(), reason.to_string()]);
     }
     table
 }
 
 /// Every warning with its files' names, at most `most` of them, and how many more there are.
 pub fn warnings(summary: &Summary, most: usize) -> Table {
-    let n = summary.warnings.len();
-    if n == 0 {
+    warnings_of(&summary.warnings).first(most)
+}
+
+/// Every warning with the names of its first three files.
+pub fn warnings_of(warnings: &[Warning]) -> Table {
+    if warnings.is_empty() {
         return Table { title: "No warning".to_owned(), ..Table::default() };
     }
-    let mut table = Table::new(counted(n, "warning"), ["kind", "what", "files"]);
-    for warning in summary.warnings.iter().take(most) {
+    let mut table = Table::new(counted(warnings.len(), "warning"), ["kind", "what", "files"]);
+    for warning in warnings {
         let name = |path: &PathBuf| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let mut names: Vec<String> = warning.paths.iter().take(3).map(name).collect();
         if warning.paths.len() > 3 {
             names.push(format!("and {} more", warning.paths.len() - 3));
         }
         table.row([warning.kind.to_string(), warning.message.clone(), names.join(", ")]);
-    }
-    if n > most {
-        table.row([format!("and {} more", n - most), String::new(), String::new()]);
     }
     table
 }
@@ -144,6 +150,29 @@ pub fn loaded(loaded: &Loaded) -> Table {
     table
 }
 
+/// The tensors of a weight file.
+pub fn weight_file(file: &WeightFile) -> Table {
+    let title = format!("{} of {}", file.format(), counted(file.entries().len(), "tensor"));
+    let mut table = Table::new(title, ["tensor", "kind", "shape"]);
+    for entry in file.entries() {
+        let shape = entry.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
+        table.row([entry.name.clone(), format!("{:?}", entry.dtype), shape]);
+    }
+    table
+}
+
+/// What was learnt of phantoms, question by question.
+pub fn pretraining(report: &PretrainReport) -> Table {
+    let (learnt, held_out) = (counted(report.films, "film"), counted(report.held_out, "film"));
+    let title = format!("Learnt from {learnt}, asked about {held_out}; weights in {}", report.model.display());
+    let mut table = Table::new(title, ["question", "share right", "by guessing"]);
+    for answered in &report.answered {
+        let shares = [answered.accuracy, answered.majority].map(|share| format!("{share:.3}"));
+        table.row([answered.task.to_string()].into_iter().chain(shares));
+    }
+    table
+}
+
 fn thousands(n: i64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
@@ -154,6 +183,14 @@ fn thousands(n: i64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// Decisions against labels.
+pub fn confusion(counts: &Confusion) -> Table {
+    let mut table = Table::new(counted(counts.total(), "decision"), ["label", "called normal", "called abnormal"]);
+    table.row([Label::Normal.to_string(), counts.true_negative.to_string(), counts.false_positive.to_string()]);
+    table.row([Label::Abnormal.to_string(), counts.false_negative.to_string(), counts.true_positive.to_string()]);
+    table
 }
 
 /// Figures with their intervals.
@@ -174,18 +211,97 @@ pub fn metrics(metrics: &Metrics) -> Table {
     table
 }
 
+fn label_name(label: Option<Label>) -> String {
+    label.map_or("unknown".to_owned(), |label| label.to_string())
+}
+
+/// Scored films, one a row.
+pub fn views(views: &[ViewScore]) -> Table {
+    let title = format!("{} scored", counted(views.len(), "film"));
+    let mut table = Table::new(title, ["film", "study", "probability of abnormal", "decision", "label"]);
+    for ViewScore { path, study, probability, decision, label, .. } in views {
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        table.row([name, study.clone(), probability.to_string(), decision.to_string(), label_name(*label)]);
+    }
+    table
+}
+
+/// Scored studies, one a row.
+pub fn studies(studies: &[StudyScore]) -> Table {
+    let title = format!("{} scored", counted(studies.len(), "study"));
+    let mut table = Table::new(title, ["study", "views", "probability of abnormal", "decision", "label"]);
+    for StudyScore { study, probability, decision, label, views, .. } in studies {
+        let cells = [probability.to_string(), decision.to_string(), label_name(*label)];
+        table.row([study.clone(), views.to_string()].into_iter().chain(cells));
+    }
+    table
+}
+
+/// Studies of a data set, one a row.
+pub fn cases(studies: &[Study]) -> Table {
+    let header = ["study", "patient", "part", "split", "label", "views"];
+    let mut table = Table::new(counted(studies.len(), "study"), header);
+    for study in studies {
+        let named = |name: &Option<String>| name.clone().unwrap_or_else(|| "not named".to_owned());
+        let (patient, part) = (named(&study.patient), named(&study.part));
+        let (split, label, views) = (study.split.to_string(), study.label.to_string(), study.views.len().to_string());
+        table.row([study.id.clone(), patient, part, split, label, views]);
+    }
+    table
+}
+
+/// Any value by field, as its `Debug` has them; one without fields is its own title.
+pub fn fields(value: &impl fmt::Debug) -> Table {
+    /// Characters of a field that are shown.
+    const LONGEST: usize = 160;
+    let clipped = |text: String| match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{} …", &text[..end]),
+        None => text,
+    };
+    let text = format!("{value:#?}");
+    let mut lines = text.lines();
+    let name = lines.next().unwrap_or_default().trim_end_matches([' ', '{', '(', '[']);
+    let mut table = Table::new(name, ["field", "value"]);
+    for line in lines {
+        let inside = line.strip_prefix("    ");
+        match inside
+            .filter(|inside| !inside.starts_with([' ', '}', ')', ']']))
+            .and_then(|inside| inside.split_once(": "))
+        {
+            Some((field, value)) => drop(table.row([field.replace('_', " "), value.to_owned()])),
+            // What a field holds goes on.
+            None => {
+                if let (Some(inside), Some(row)) = (inside, table.rows.last_mut()) {
+                    let next = inside.trim();
+                    match (next.starts_with([')', ']', '}']), row[1].strip_suffix(',')) {
+                        (true, Some(held)) => row[1] = format!("{held}{next}"),
+                        (false, Some(held)) => row[1] = format!("{held}, {next}"),
+                        (_, None) => row[1] += next,
+                    }
+                }
+            }
+        }
+    }
+    if table.rows.is_empty() {
+        return Table { title: clipped(format!("{value:?}")), ..Table::default() };
+    }
+    for row in &mut table.rows {
+        row[1] = clipped(row[1].trim_end_matches(',').to_owned());
+    }
+    table
+}
+
 /// One study and its views.
 pub fn study(report: &Report) -> Table {
     let mut table = Table::new("", ["", "probability of abnormal", "decision", "label"]);
-    let label = |label: Option<crate::Label>| label.map_or("unknown".to_owned(), |l| l.to_string());
-    for StudyScore { study, probability, decision, label: claimed, views, unread, .. } in &report.studies {
+    for StudyScore { study, probability, decision, label, views, unread, .. } in &report.studies {
         let of = if *unread > 0 { format!(" of {} views", views + unread) } else { String::new() };
         let name = format!("study {study}, mean of {views}{of}");
-        table.row([name, probability.to_string(), decision.to_string(), label(*claimed)]);
+        table.row([name, probability.to_string(), decision.to_string(), label_name(*label)]);
         for view in report.views.iter().filter(|v| v.study == *study) {
             let ViewScore { path, probability, decision, label: claimed, .. } = view;
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-            table.row([name, probability.to_string(), decision.to_string(), label(*claimed)]);
+            table.row([name, probability.to_string(), decision.to_string(), label_name(*claimed)]);
         }
     }
     table
@@ -206,4 +322,44 @@ pub fn localised(found: &Localised) -> Table {
     table.row(["energy over area", &times]);
     table.row(["peak inside (pointing game)", &format!("{pointing:.3}")]);
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    #[allow(dead_code)]
+    struct Outer {
+        some_number: Option<f64>,
+        list: Vec<Inner>,
+        text: &'static str,
+    }
+
+    #[derive(Debug)]
+    #[allow(dead_code)]
+    struct Inner(u8, Kind);
+
+    #[derive(Debug)]
+    enum Kind {
+        Plain,
+    }
+
+    #[test]
+    fn any_value_is_a_table_of_its_fields() {
+        let value =
+            Outer { some_number: Some(0.5), list: vec![Inner(1, Kind::Plain), Inner(2, Kind::Plain)], text: "a: b" };
+        let table = fields(&value);
+        assert_eq!(table.title, "Outer");
+        let rows: Vec<_> = table.rows.iter().map(|row| row.join(" = ")).collect();
+        assert_eq!(rows, ["some number = Some(0.5)", "list = [Inner(1, Plain), Inner(2, Plain)]", "text = \"a: b\""]);
+        assert_eq!(fields(&Kind::Plain), Table { title: "Plain".to_owned(), ..Table::default() });
+    }
+
+    #[test]
+    fn a_long_field_is_cut() {
+        let value = Outer { some_number: None, list: (0..200).map(|i| Inner(i, Kind::Plain)).collect(), text: "" };
+        let cut = &fields(&value).rows[1][1];
+        assert!(cut.ends_with(" …") && cut.chars().count() == 162, "{cut}");
+    }
 }

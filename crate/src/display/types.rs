@@ -1,0 +1,293 @@
+//! How this crate's own types show themselves.
+
+use super::{draw, say, show, tensor};
+use crate::augment::{Augment, Border};
+use crate::dataset::cache::CacheFolder;
+use crate::dataset::fingerprint::{Hasher, Thumbnail};
+use crate::dataset::*;
+use crate::device::{DeviceChoice, Precision};
+use crate::explain::*;
+use crate::metrics::{Confusion, Interval, Roc, RocPoint};
+use crate::model::checkpoint::DataCard;
+use crate::model::*;
+use crate::phantom::*;
+use crate::preprocess::{DicomHeader, Fit, Flaw, Header, Placement, Preprocess};
+use crate::render::*;
+use crate::score::*;
+use crate::settings::Settings;
+use crate::study::*;
+use crate::train::*;
+use crate::weights::hub::{Cause, Fetched, Fetching, Hub, HubError, HubFile};
+use crate::weights::{self, Adapted, Fate, Found, Loaded, Origin, Weights, file};
+use crate::{Error, counted, figures, preprocess, render, tables, train};
+
+/// Skipped files and warnings that a notebook lists by name.
+const LISTED: usize = 12;
+
+fn summary(summary: &Summary) -> [Table; 4] {
+    [
+        tables::summary(summary),
+        tables::films(summary),
+        tables::skipped(summary, LISTED),
+        tables::warnings(summary, LISTED),
+    ]
+}
+
+macro_rules! shows {
+    ($($type:ty: |$value:ident| $tables:expr;)*) => {$(
+        impl $type {
+            /// Shows it as a table in an evcxr cell.
+            pub fn evcxr_display(&self) {
+                let $value = self;
+                show(&$tables);
+            }
+        }
+    )*};
+}
+
+macro_rules! says {
+    ($($type:ty: |$value:ident| $text:expr;)*) => {$(
+        impl $type {
+            /// Says what it is in an evcxr cell.
+            pub fn evcxr_display(&self) {
+                let $value = self;
+                say(&$text);
+            }
+        }
+    )*};
+}
+
+macro_rules! draws {
+    ($($type:ty: |$value:ident| $figure:expr;)*) => {$(
+        impl $type {
+            /// Draws it in an evcxr cell.
+            pub fn evcxr_display(&self) {
+                let $value = self;
+                draw(|| $figure);
+            }
+        }
+    )*};
+}
+
+macro_rules! fields {
+    ($($type:ty;)*) => {$(
+        impl $type {
+            /// Shows its fields as a table in an evcxr cell.
+            pub fn evcxr_display(&self) {
+                let table = tables::fields(self);
+                if table.rows.is_empty() { say(table.title) } else { show(&[table]) }
+            }
+        }
+    )*};
+}
+
+says! {
+    BatchSizes: |it| it;
+    Cause: |it| it;
+    Decision: |it| it;
+    DeviceChoice: |it| it;
+    Difficulty: |it| it;
+    EpochReport: |it| it;
+    Error: |it| it;
+    Estimate: |it| it;
+    Event: |it| it;
+    Fetching: |it| it;
+    Flaw: |it| it;
+    Hasher: |_it| "random projections";
+    HubError: |it| it;
+    HubFile: |it| it;
+    Label: |it| it;
+    Layout: |it| it;
+    Leak: |it| it;
+    OperatingPoint: |it| it;
+    Origin: |it| it;
+    Precision: |it| it;
+    Preparing: |it| it;
+    Pretraining: |it| it;
+    Probability: |it| it;
+    Progress: |it| it;
+    SkipReason: |it| it;
+    Split: |it| it;
+    Task: |it| it;
+    Thumbnail: |_it| "a film's fingerprint";
+    TrainingRun: |it| it.progress();
+    WarningKind: |it| it;
+    Weights: |it| it;
+    file::Format: |it| it;
+    file::Problem: |it| it;
+    preprocess::Format: |it| it;
+    Films: |it| format!(
+        "{} of {}, {} x {} pixels each",
+        counted(it.views.len(), "film"),
+        counted(it.study.iter().max().map_or(0, |last| last + 1), "study"),
+        it.preprocess.size,
+        it.preprocess.size
+    );
+    Batch: |it| format!("films {}\nlabels {}", tensor::describe(&it.pixels), tensor::describe(&it.labels));
+    Variable: |it| format!("{} {}", it.name, tensor::describe(&it.tensor));
+}
+
+fields! {
+    Adapted;
+    Answered;
+    Architecture;
+    AuditOptions;
+    Augment;
+    BalanceRow;
+    Border;
+    CacheFolder;
+    Colours;
+    CurvePoint;
+    DataCard;
+    DicomHeader;
+    Ema;
+    EventWriter;
+    Fate;
+    Feed;
+    Feeding;
+    Fetched;
+    FilterOptions;
+    Finding;
+    Fit;
+    Found;
+    Fracture;
+    FractureKind;
+    Gradients;
+    Hardware;
+    HardwareKind;
+    Head;
+    Header;
+    Hub;
+    IndexOptions;
+    Interval;
+    LabelSummary;
+    Localisation;
+    Memory;
+    Metal;
+    Mode;
+    Opacity;
+    Optimizer;
+    OverlayOptions;
+    Pace;
+    ParameterCount;
+    PhantomConfig;
+    PhantomSet;
+    Photometric;
+    Placement;
+    Preprocess;
+    PretrainOptions;
+    Projection;
+    RocPoint;
+    Schedule;
+    SelectBy;
+    SizeSummary;
+    Skipped;
+    SplitSummary;
+    Standardise;
+    StopHandle;
+    Sweep;
+    Tone;
+    TrainOptions;
+    Unfreeze;
+    Update;
+    VariableKind;
+    View;
+    Warning;
+    crate::model::Stage;
+    crate::phantom::Format;
+    train::Stage;
+    weights::file::Entry;
+}
+
+shows! {
+    Summary: |it| summary(it);
+    Index: |it| summary(&it.summary());
+    Settings: |it| [tables::settings(it)];
+    Recipe: |it| [tables::recipe(it)];
+    Classifier: |it| [tables::network(it, SMALLEST_INPUT)];
+    ModelCard: |it| [tables::card(it)];
+    Model: |it| [tables::card(&it.card)];
+    Metrics: |it| [tables::metrics(it)];
+    Confusion: |it| [tables::confusion(it)];
+    TrainReport: |it| [tables::metrics(&it.held_out)];
+    PretrainReport: |it| [tables::pretraining(it)];
+    Report: |it| [tables::study(it)];
+    ViewScore: |it| [tables::views(std::slice::from_ref(it))];
+    StudyScore: |it| [tables::studies(std::slice::from_ref(it))];
+    Study: |it| [tables::cases(std::slice::from_ref(it))];
+    Localised: |it| [tables::localised(it)];
+    Loaded: |it| [tables::loaded(it)];
+    file::WeightFile: |it| [tables::weight_file(it)];
+}
+
+draws! {
+    LrFinder: |it| figures::learning_rates(it);
+    Run: |it| figures::epochs("Learning curves", it, None);
+    Roc: |it| render::roc("ROC", it, None, None);
+    Map: |it| activation_grid("Map", std::slice::from_ref(it), 1);
+    Film: |it| films("Film", std::slice::from_ref(it), 1);
+    FilterPattern: |it| filter_grid("Pattern", std::slice::from_ref(it), 1);
+    CamPanel: |it| cam_panel("Evidence", std::slice::from_ref(it), OverlayOptions::default());
+    FilmCam: |it| figures::film_cam(it);
+    PhantomView: |it| figures::phantom("Simulated film, where it is fractured, and where metal is seen", std::slice::from_ref(it));
+    PhantomStudy: |it| figures::phantom(&format!("Study {} of a simulated patient, {}", it.number, it.label), &it.views);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    /// How often each name stands for a public type of the crate, and how often for one that shows itself.
+    type Counts = BTreeMap<String, usize>;
+
+    fn count(counts: &mut Counts, path: &str) {
+        let name = path.rsplit("::").next().unwrap_or(path);
+        *counts.entry(name.to_owned()).or_default() += 1;
+    }
+
+    fn public_types(folder: &Path, counts: &mut Counts) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && path.file_name().is_some_and(|name| name != "bin") {
+                public_types(&path, counts);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                for line in text.lines() {
+                    let name = line.strip_prefix("pub struct ").or_else(|| line.strip_prefix("pub enum "));
+                    let end = |c: char| !c.is_alphanumeric();
+                    name.into_iter().for_each(|name| count(counts, &name[..name.find(end).unwrap_or(name.len())]));
+                }
+            }
+        }
+    }
+
+    fn shown() -> Counts {
+        let mut counts = Counts::new();
+        for text in [include_str!("types.rs"), include_str!("mod.rs")] {
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            for line in code.lines() {
+                let of_list = line.strip_prefix("    ").filter(|rest| rest.starts_with(char::is_alphabetic));
+                let of_list =
+                    of_list.and_then(|rest| rest.split_once(": |").map(|(path, _)| path).or(rest.strip_suffix(';')));
+                let inherent = line.strip_prefix("impl ").and_then(|rest| rest.strip_suffix(" {"));
+                let of_list = of_list.filter(|path| path.chars().all(|c| c.is_alphanumeric() || c == ':' || c == '_'));
+                of_list
+                    .or(inherent.filter(|path| !path.contains('$')))
+                    .into_iter()
+                    .for_each(|path| count(&mut counts, path));
+            }
+        }
+        counts
+    }
+
+    #[test]
+    fn every_public_type_shows_itself() {
+        let mut public = Counts::new();
+        public_types(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut public);
+        assert!(public.len() > 100, "{public:?}");
+        let shown = shown();
+        let lacking: Vec<_> = public.iter().filter(|(name, count)| shown.get(*name) != Some(count)).collect();
+        assert!(lacking.is_empty(), "add these to the lists above, so that a cell can end on them: {lacking:?}");
+    }
+}
