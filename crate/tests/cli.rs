@@ -158,6 +158,66 @@ fn wrong_usage_is_exit_code_2() {
     }
 }
 
+#[test]
+fn help_names_the_values_that_a_recipe_decides() {
+    let help = String::from_utf8(humerus(&["train", "--help"]).stdout).unwrap();
+    let (usual, reference) = (humerus::train::Recipe::default(), humerus::train::Recipe::reference());
+    let [epochs, theirs] = [usual.epochs, reference.epochs];
+    assert!(help.contains(&format!("[default: the recipe's, {epochs}; {theirs} in `reference`]")), "{help}");
+    assert!(help.contains(&format!("[default: the recipe's, {}", usual.preprocess.size)), "{help}");
+    assert!(help.contains(&format!("[default: the recipe's, {}", usual.batch_size)), "{help}");
+    assert!(!help.contains("instead of the recipe"), "{help}");
+}
+
+#[test]
+fn an_error_about_an_option_names_it_as_it_was_typed() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let said = |arguments: &[&str]| {
+        let all = [&["train", "nowhere", "--out", out.to_str().unwrap()], arguments].concat();
+        String::from_utf8(humerus(&all).stderr).unwrap()
+    };
+    assert_eq!(said(&["--size", "5"]), "error: --size: expected 64 to 4096 pixels, got 5\n");
+    assert_eq!(said(&["--batch=1"]), "error: --batch: expected 2 to 4096, got 1\n");
+}
+
+/// What a command shows on a terminal: standard output and error together.
+#[cfg(unix)]
+fn on_a_terminal(arguments: &[&str]) -> String {
+    let python = std::env::var_os("HUMERUS_PYTHON").unwrap_or("python3".into());
+    let terminal = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    let output = Command::new(python)
+        .args(["-c", terminal, env!("CARGO_BIN_EXE_humerus")])
+        .args(arguments)
+        .env("HUMERUS_CACHE", env!("CARGO_TARGET_TMPDIR"))
+        .env("TERM", "xterm")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{shown}{}", String::from_utf8_lossy(&output.stderr));
+    shown
+}
+
+#[cfg(unix)]
+#[test]
+fn long_work_shows_how_far_it_is_on_a_terminal_and_nowhere_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (films, run) = (path("films"), path("run"));
+    let shown = on_a_terminal(&["phantom", "--studies", "12", "--out", &films]);
+    assert!(shown.contains("drawing studies") && shown.contains("12 studies (6 abnormal)"), "{shown}");
+    let train =
+        ["train", &films, "--out", &run, "--epochs", "1", "--size", "64", "--batch", "4", "--weights", "random"];
+    let shown = on_a_terminal(&train);
+    assert!(shown.contains("steps of the epoch") && shown.contains("held out"), "{shown}");
+    let model = path("run/model.safetensors");
+    let shown = on_a_terminal(&["score", &model, &films]);
+    assert!(shown.contains("scoring films"), "{shown}");
+    let silent = humerus(&["score", &model, &films]);
+    assert!(silent.status.success() && silent.stderr.is_empty(), "{}", String::from_utf8_lossy(&silent.stderr));
+}
+
 #[cfg(unix)]
 #[test]
 fn a_reader_that_goes_away_is_no_error() {

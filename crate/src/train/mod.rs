@@ -67,6 +67,8 @@ pub struct TrainOptions {
     pub resume: bool,
     /// How often everything that resuming needs is saved within an epoch; it is after each epoch anyway. Default 10 minutes.
     pub checkpoint_every: Duration,
+    /// How often [`Event::Step`] tells how far an epoch is. Default a minute.
+    pub step_every: Duration,
     /// Asks the run to stop.
     pub stop: StopHandle,
 }
@@ -82,6 +84,7 @@ impl Default for TrainOptions {
             allow: Vec::new(),
             resume: false,
             checkpoint_every: Duration::from_secs(600),
+            step_every: Duration::from_secs(60),
             stop: StopHandle::default(),
         }
     }

@@ -136,7 +136,7 @@ pub enum Event {
         /// Step size before any schedule.
         learning_rate: f64,
     },
-    /// A sign of life in a long epoch, once a minute.
+    /// How far a long epoch is, as often as [`TrainOptions::step_every`](super::TrainOptions::step_every) says.
     Step {
         /// The epoch, counted from 1.
         epoch: usize,

@@ -378,7 +378,7 @@ impl Session<'_> {
 
     /// A sign of life, a look at the loss, a checkpoint, a stop: whatever is due.
     fn between_steps(&mut self, of: usize, progress: &mut dyn FnMut(&Event)) -> Result<()> {
-        if self.clock.said.elapsed().as_secs() >= 60 {
+        if self.clock.said.elapsed() >= self.options.step_every {
             self.clock.said = Instant::now();
             progress(&Event::Step { epoch: self.at.epoch, step: self.at.batches, steps: of });
         }

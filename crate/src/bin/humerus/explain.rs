@@ -8,7 +8,7 @@ use humerus::render::{self, CamPanel, OverlayOptions, Tone};
 use humerus::{Error, Label, Result, explain, files};
 use serde::Serialize;
 
-use crate::output;
+use crate::output::{self, Bar};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -46,6 +46,7 @@ struct Explained {
 impl Args {
     pub fn run(self) -> Result<()> {
         files::keep_inputs(&self.out, &[&self.model, &self.image])?;
+        let bar = Bar::spinner("reading the model and the film");
         let model = Model::open(&self.model, self.device)?;
         let cam =
             explain::film_cam(&model, &self.image, Label::Abnormal, &self.layer).map_err(|error| match error {
@@ -65,6 +66,7 @@ impl Args {
         let title = format!("Evidence for {} at {}", cam.class, cam.layer);
         let size = [cam.map.height, cam.map.width];
         render::cam_panel(&title, &[panel], OverlayOptions::default())?.save(&self.out)?;
+        drop(bar);
         if !self.json {
             return output::text(format_args!(
                 "{}  {}  heat map of {} at {} in {}",

@@ -1,8 +1,10 @@
-//! Standard output that survives a closed pipe, since `println!` would panic; and a bar on a terminal's standard error.
+//! Standard output that survives a closed pipe, since `println!` would panic; and bars, which are drawn on standard error and
+//! only where that is a terminal.
 
 use std::fmt::Display;
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use humerus::dataset::{self, Feeding, Index, Preparing};
 use humerus::{Error, Preprocess, Result};
@@ -32,25 +34,56 @@ pub fn json(value: &impl Serialize) -> Result<()> {
     text(line)
 }
 
-/// Decodes the films that the cache lacks, with a bar if standard error is a terminal and there are any.
-pub fn prepare(index: &Index, preprocess: &Preprocess, feeding: &Feeding) -> Result<()> {
-    let style = ProgressStyle::with_template("decoding films {bar:40} {pos}/{len}  {per_sec}  {eta} left");
-    let mut bar: Option<ProgressBar> = None;
-    let studies: Vec<_> = index.studies.iter().collect();
-    let prepared = dataset::prepare(&studies, preprocess, feeding, &mut |event| match event {
-        Preparing::Decoded { done, of } => {
-            let bar = bar.get_or_insert_with(|| ProgressBar::new(of as u64));
-            if let Ok(style) = &style
-                && done == 0
-            {
-                bar.set_style(style.clone());
-            }
-            bar.set_position(done as u64);
-        }
-        other => eprintln!("{other}"),
-    });
-    if let Some(bar) = bar {
-        bar.finish_and_clear();
+/// How far something has come. It goes when it is dropped, and with it the line that it was on.
+#[derive(Debug)]
+pub struct Bar {
+    bar: ProgressBar,
+    what: &'static str,
+}
+
+impl Bar {
+    /// A bar that appears with its first step.
+    pub fn new(what: &'static str) -> Bar {
+        Bar { bar: ProgressBar::hidden(), what }
     }
-    prepared
+
+    /// A sign of life for something without steps.
+    pub fn spinner(what: &'static str) -> Bar {
+        let bar = ProgressBar::new_spinner();
+        bar.set_message(what);
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Bar { bar, what }
+    }
+
+    /// So many steps of so many are done.
+    pub fn at(&mut self, done: usize, of: usize) {
+        if self.bar.length() != Some(of as u64) {
+            self.bar = ProgressBar::new(of as u64);
+            let line = "{msg} {bar:40} {pos}/{len}  {per_sec}  {eta} left";
+            self.bar.set_style(ProgressStyle::with_template(line).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            self.bar.set_message(self.what);
+        }
+        self.bar.set_position(done as u64);
+    }
+
+    /// Does something to the terminal, while the bar is not there.
+    pub fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.bar.suspend(work)
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Decodes the films that the cache lacks.
+pub fn prepare(index: &Index, preprocess: &Preprocess, feeding: &Feeding) -> Result<()> {
+    let mut bar = Bar::new("decoding films");
+    let studies: Vec<_> = index.studies.iter().collect();
+    dataset::prepare(&studies, preprocess, feeding, &mut |event| match event {
+        Preparing::Decoded { done, of } => bar.at(done, of),
+        other => bar.aside(|| eprintln!("{other}")),
+    })
 }

@@ -1,11 +1,13 @@
 //! `humerus phantom`
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use humerus::phantom::{self, Difficulty, Format, PhantomConfig};
 use humerus::{Result, counted};
 
-use crate::{flags, output};
+use crate::flags;
+use crate::output::{self, Bar};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -61,7 +63,12 @@ impl Args {
             ("hardware_fraction", "--hardware"),
             ("hardware_correlation", "--hardware-correlation"),
         ];
-        let set = phantom::write(&config, &self.out, &|_| ()).map_err(|error| flags::named(error, &flags))?;
+        let bar = Mutex::new(Bar::new("drawing studies"));
+        let set = phantom::write(&config, &self.out, &|done| {
+            bar.lock().unwrap_or_else(PoisonError::into_inner).at(done, config.studies);
+        })
+        .map_err(|error| flags::named(error, &flags))?;
+        drop(bar);
         if self.json {
             return output::json(&set);
         }

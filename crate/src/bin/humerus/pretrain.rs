@@ -29,8 +29,7 @@ pub struct Args {
     /// Side of the network's input in pixels
     #[arg(long, value_name = "PX", default_value_t = 128)]
     size: u32,
-    /// Films per step, instead of the default recipe's
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help = format!("Films per step [default: {}]", Recipe::default().batch_size))]
     batch: Option<usize>,
     /// Seed of phantoms, weights, order and augmentation
     #[arg(long, default_value_t = 0)]

@@ -7,7 +7,7 @@ use humerus::model::Model;
 use humerus::score::{self, Report};
 use humerus::{Error, Result, counted};
 
-use crate::output;
+use crate::output::{self, Bar};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -27,7 +27,9 @@ pub struct Args {
 impl Args {
     pub fn run(self) -> Result<()> {
         let model = Model::open(&self.model, self.device)?;
+        let bar = Bar::spinner("scoring films");
         let report = score::paths(&model, &self.paths)?;
+        drop(bar);
         if self.json {
             output::json(&report)?;
             return self.all_named(&report);

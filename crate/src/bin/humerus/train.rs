@@ -1,18 +1,20 @@
 //! `humerus train`
 
 use std::fmt::Display;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use humerus::dataset::{CacheFolder, Feeding, Leak, split};
+use humerus::dataset::{CacheFolder, Feeding, Leak, Preparing, split};
 use humerus::device::{DeviceChoice, Precision};
-use humerus::train::{self, Recipe, Sweep, TrainOptions};
+use humerus::train::{self, Event, Recipe, Sweep, TrainOptions};
 use humerus::weights::Weights;
 use humerus::{Error, Result};
 
+use crate::flags;
+use crate::output::{self, Bar};
 use crate::signal::Signal;
 use crate::source::Source;
-use crate::{flags, output};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -24,17 +26,13 @@ pub struct Args {
     /// `default`, `reference` (the original project's), or a JSON file with a recipe
     #[arg(long, default_value = "default")]
     recipe: String,
-    /// Most passes over the training films, instead of the recipe's
-    #[arg(long)]
+    #[arg(long, help = with_default("Most passes over the training films", |recipe| recipe.epochs.to_string()))]
     epochs: Option<usize>,
-    /// Side of the network's input in pixels, instead of the recipe's
-    #[arg(long, value_name = "PX")]
+    #[arg(long, value_name = "PX", help = with_default("Side of the network's input in pixels", |recipe| recipe.preprocess.size.to_string()))]
     size: Option<u32>,
-    /// Films per step, instead of the recipe's
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help = with_default("Films per step", |recipe| recipe.batch_size.to_string()))]
     batch: Option<usize>,
-    /// Seed of weights, split, order and augmentation
-    #[arg(long)]
+    #[arg(long, help = with_default("Seed of weights, split, order and augmentation", |recipe| recipe.seed.to_string()))]
     seed: Option<u64>,
     /// Weights to start from: auto (ImageNet for real films, random for phantoms), random, imagenet, hub:OWNER/NAME/FILE, or a file, with #NAME behind it for one of several networks in it
     #[arg(long, value_name = "WEIGHTS", default_value_t)]
@@ -108,7 +106,7 @@ impl Args {
             Some(folder) if folder.as_os_str() == "none" => CacheFolder::Nowhere,
             Some(folder) => CacheFolder::At(folder),
         };
-        let options = TrainOptions {
+        let mut options = TrainOptions {
             run: self.out,
             device: self.device,
             precision: self.precision,
@@ -119,6 +117,10 @@ impl Args {
             checkpoint_every,
             ..TrainOptions::default()
         };
+        let terminal = std::io::stderr().is_terminal();
+        if terminal {
+            options.step_every = Duration::ZERO; // the bar draws itself as often as eyes can follow
+        }
         let signal = Signal::listen(&options.stop)?;
         let mut broken = Ok(());
         if !self.json {
@@ -138,12 +140,15 @@ impl Args {
             let sweep = Sweep::default();
             return found(self.json, &train::find_learning_rate(&index, &recipe, &options, &sweep, &mut |_| ())?);
         }
-        let report = train::run(&index, &recipe, &options, &mut |event| {
+        let mut bar = Bar::new("steps of the epoch");
+        let report = train::run(&index, &recipe, &options, &mut |event| match event {
+            Event::Step { step, steps, .. } if terminal => bar.at(*step, *steps),
+            Event::Preparing(Preparing::Decoded { done, of }) if terminal => bar.at(*done, *of),
             // A reader that goes away does not stop a night's work.
-            if !self.json && broken.is_ok() {
-                broken = output::text(event);
-            }
+            event if !self.json && broken.is_ok() => broken = bar.aside(|| output::text(event)),
+            _ => {}
         });
+        drop(bar);
         let report = match report {
             Err(stopped @ Error::Stopped { .. }) => signal.end(&stopped),
             other => other?,
@@ -152,6 +157,15 @@ impl Args {
             return output::json(&report);
         }
         output::text(format_args!("held out: {}", report.held_out))
+    }
+}
+
+/// Help for an option that the recipe decides where it is not given.
+fn with_default(what: &str, of: fn(&Recipe) -> String) -> String {
+    let values = ["default", "reference"].map(|name| Recipe::named(name).map(|recipe| of(&recipe)).unwrap_or_default());
+    match values {
+        [usual, reference] if usual == reference => format!("{what} [default: the recipe's, {usual}]"),
+        [usual, reference] => format!("{what} [default: the recipe's, {usual}; {reference} in `reference`]"),
     }
 }
 
