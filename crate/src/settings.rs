@@ -14,7 +14,6 @@ use crate::device::{self, DeviceChoice};
 use crate::error::{Error, Result};
 use crate::phantom::{self, PhantomConfig};
 use crate::preprocess::Fit;
-use crate::counted;
 use crate::train::{MODEL_FILE, Recipe, TrainOptions, is_unfinished};
 use crate::weights::Weights;
 

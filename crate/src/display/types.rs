@@ -7,7 +7,7 @@ use crate::dataset::fingerprint::{Hasher, Thumbnail};
 use crate::dataset::*;
 use crate::device::{DeviceChoice, Precision};
 use crate::explain::*;
-use crate::metrics::{Confusion, Interval, Roc, RocPoint};
+use crate::metrics::{Confusion, Interval, NoInterval, Roc, RocPoint};
 use crate::model::checkpoint::DataCard;
 use crate::model::*;
 use crate::phantom::*;
@@ -100,6 +100,7 @@ says! {
     Layout: |it| it;
     Leak: |it| it;
     OperatingPoint: |it| it;
+    NoInterval: |it| it;
     Origin: |it| it;
     Precision: |it| it;
     Preparing: |it| it;
@@ -223,7 +224,7 @@ shows! {
 draws! {
     LrFinder: |it| figures::learning_rates(it);
     Run: |it| figures::epochs("Learning curves", it, None);
-    Roc: |it| render::roc("ROC", it, None, None);
+    Roc: |it| render::roc("ROC", it, Err(None), None);
     Map: |it| activation_grid("Map", std::slice::from_ref(it), 1);
     Film: |it| films("Film", std::slice::from_ref(it), 1);
     FilterPattern: |it| filter_grid("Pattern", std::slice::from_ref(it), 1);
