@@ -105,7 +105,7 @@ pub struct FilterPattern {
 /// [`Error::Figure`](crate::Error::Figure) if there are no films, one has no pixels, or `per_row` is not 1 to 64.
 pub fn films(title: &str, films: &[Film], per_row: usize) -> Result<Figure> {
     check_per_row(per_row)?;
-    let (films, title) = &first_sheet(title, films, per_row, "films");
+    let (films, title) = &first_sheet(title, films, per_row, "films", |film| (&film.caption, film.tone));
     for (i, film) in films.iter().enumerate() {
         has_pixels("film", i, film.image.width(), film.image.height())?;
     }
@@ -128,7 +128,7 @@ pub fn films(title: &str, films: &[Film], per_row: usize) -> Result<Figure> {
 /// [`Error::Figure`](crate::Error::Figure) if there are no patterns, one has no pixels, or `per_row` is not 1 to 64.
 pub fn filter_grid(title: &str, patterns: &[FilterPattern], per_row: usize) -> Result<Figure> {
     check_per_row(per_row)?;
-    let (patterns, title) = &first_sheet(title, patterns, per_row, "patterns");
+    let (patterns, title) = &first_sheet(title, patterns, per_row, "patterns", |it| (&it.caption, Tone::Plain));
     for (i, pattern) in patterns.iter().enumerate() {
         has_pixels("pattern", i, pattern.image.width(), pattern.image.height())?;
     }
@@ -160,11 +160,32 @@ fn columns(per_row: usize, pictures: usize) -> (i32, i32, i32) {
     (columns, gap, ((SHEET - 2 * MARGIN - (columns - 1) * gap) / columns).clamp(96, 440))
 }
 
-/// The pictures that fit a sheet, and its title.
-fn first_sheet<'a, T>(title: &str, pictures: &'a [T], per_row: usize, what: &str) -> (&'a [T], String) {
+/// The pictures that fit a sheet with their captions, and its title.
+fn first_sheet<'a, T>(
+    title: &str,
+    pictures: &'a [T],
+    per_row: usize,
+    what: &str,
+    caption: impl Fn(&T) -> (&str, Tone),
+) -> (&'a [T], String) {
     let (columns, gap, side) = columns(per_row, pictures.len());
-    // With room for two lines under each.
-    first_rows(title, pictures, columns, LONGEST / (side + gap + 45), what)
+    let face = Typeface::bundled();
+    let height = |picture: &T| {
+        let (text, tone) = caption(picture);
+        Caption::new(&face, text, tone, caption_style(side), side).height()
+    };
+    let mut room = LONGEST;
+    let fits = |row: &&[T]| {
+        room -= side + gap + row.iter().map(height).max().unwrap_or(0);
+        room > 0
+    };
+    let rows = pictures.chunks(columns as usize).take_while(fits).count() as i32;
+    first_rows(title, pictures, columns, rows, what)
+}
+
+/// How captions are set below pictures of this side.
+fn caption_style(side: i32) -> Style {
+    if side < 150 { TICK.sized(13.0) } else { BODY.sized(15.0) }
 }
 
 fn sheet(title: &str, tiles: &[Tile], per_row: usize, what: &str) -> Result<RgbImage> {
@@ -172,10 +193,10 @@ fn sheet(title: &str, tiles: &[Tile], per_row: usize, what: &str) -> Result<RgbI
         return Err(nothing(what));
     }
     let (columns, gap, side) = columns(per_row, tiles.len());
+    let style = caption_style(side);
     let width = 2 * MARGIN + columns * side + (columns - 1) * gap;
 
     let face = Typeface::bundled();
-    let style = if side < 150 { TICK.sized(13.0) } else { BODY.sized(15.0) };
     let captions: Vec<_> = tiles.iter().map(|tile| Caption::new(&face, tile.caption, tile.tone, style, side)).collect();
     let head = Head::new(&face, title, Tone::keys(tiles.iter().map(|t| t.tone)), width);
     let row_height = |row: &[Caption]| {
