@@ -11,14 +11,14 @@ use crate::metrics::{Confusion, Interval, NoInterval, Roc, RocPoint};
 use crate::model::checkpoint::DataCard;
 use crate::model::*;
 use crate::phantom::*;
-use crate::preprocess::{DicomHeader, Fit, Flaw, Header, Placement, Preprocess};
+use crate::preprocess::{DicomHeader, Doubt, Fit, Flaw, Header, Placement, Preprocess};
 use crate::render::*;
 use crate::score::*;
 use crate::settings::Settings;
 use crate::study::*;
 use crate::train::*;
 use crate::weights::hub::{Cause, Fetched, Fetching, Hub, HubError, HubFile};
-use crate::weights::{self, Adapted, Fate, Found, Loaded, Origin, Weights, file};
+use crate::weights::{self, Adapted, Fate, Found, Loaded, Origin, Other, Weights, file};
 use crate::{Error, counted, figures, preprocess, render, tables, train};
 
 /// Skipped files and warnings that a notebook lists by name.
@@ -88,6 +88,7 @@ says! {
     DeviceChoice: |it| it;
     Difficulty: |it| it;
     EpochReport: |it| it;
+    Doubt: |it| it;
     Error: |it| it;
     Estimate: |it| it;
     Event: |it| it;
@@ -168,6 +169,7 @@ fields! {
     Mode;
     Opacity;
     Optimizer;
+    Other;
     OverlayOptions;
     Pace;
     ParameterCount;
