@@ -43,7 +43,7 @@ fn an_epoch_over_more_films_than_it_may_hold_stays_in_bounded_memory() {
     let fed: usize = films.feed(batches, Device::Cpu, feeding.ahead).map(|batch| batch.unwrap().indices.len()).sum();
     assert_eq!(fed, 1600);
     films.statistics().unwrap();
-    // The films take 400 MiB; what is mapped of them at a time, 128 MiB; films being decoded or read, up to 64 MiB.
+    // The films take 400 MiB; films being decoded or read, up to 64 MiB.
     let taken = peak().unwrap() - before;
     assert!(taken < 256, "{taken} MiB");
 }

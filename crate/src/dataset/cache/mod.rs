@@ -4,14 +4,14 @@
 //! preprocessing but for mean and deviation, and the version of this crate's pixels. So films keep their place when files
 //! are renamed, linked, or dealt to other splits and folds, and a film that changes is decoded again.
 //!
-//! **Files.** A folder for each preprocessing holds files of up to 512 MiB of films, read through memory maps. A file
+//! **Files.** A folder for each preprocessing holds files of up to 512 MiB of films, read at their offsets. A file
 //! appears by a rename when it is complete. One process at a time adds films to a folder; others wait for it and then find
 //! them.
 //!
 //! **What is verified when.** Opening verifies each file's length, header and table by checksum, and removes a file that
-//! fails. Each film is verified by its own checksum *every time it is read*; one that fails is decoded anew and put back. A
-//! source file is taken to be unchanged while path, size and time of change (in nanoseconds) are; any other is read and hashed
-//! again at the start. A finished file must not be shortened while it is in use: that ends a process on any memory map.
+//! fails. Each film is verified by its own checksum *every time it is read*; one that fails is decoded anew and put back, also where a
+//! file was shortened while it was in use. A source file is taken to be unchanged while path, size and time of change (in nanoseconds) are; any other is read and hashed
+//! again at the start.
 //!
 //! **Bounds.** After films were added, the files that were not used for longest are removed until all are below the limit.
 //! Where the folder cannot be written, or the disk is full, films are kept in memory instead, and the reader is told once.
@@ -23,7 +23,6 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use etcetera::BaseStrategy;
@@ -42,10 +41,6 @@ const PIXELS: u32 = 2;
 const FORMAT: u32 = 1;
 /// Bytes of films in one file, about.
 const FILE: u64 = 512 << 20;
-/// Bytes of mapped films that count as this process' memory at a time.
-const RESIDENT: usize = 128 << 20;
-/// What a page fault may map around the film that it is for.
-const AROUND: usize = 128 << 10;
 
 /// Where decoded films are kept between runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -136,8 +131,6 @@ pub(super) struct Cached {
 #[derive(Debug)]
 pub(super) struct Store {
     packs: Vec<Pack>,
-    recipe: Recipe,
-    touched: AtomicUsize,
 }
 
 /// Bytes of a film.
@@ -205,12 +198,13 @@ pub(super) fn open(
         .collect();
     let cached = found.ok_or_else(|| std::io::Error::other("films that were just written are gone"))?;
     let used: HashSet<u32> = cached.iter().map(|film| film.slot.pack).collect();
+    used.iter().try_for_each(|pack| packs[*pack as usize].hold())?;
     let in_use: HashSet<PathBuf> = used.iter().map(|pack| packs[*pack as usize].path.clone()).collect();
     in_use.iter().for_each(|path| mark_used(path));
     if added {
         remove_unused(root, limit, &in_use);
     }
-    Ok((Store { packs, recipe, touched: AtomicUsize::new(0) }, cached))
+    Ok((Store { packs }, cached))
 }
 
 /// Opens the files of a folder that are not open yet, in the order of their names; removes those that are damaged.
@@ -292,13 +286,7 @@ impl Store {
     /// [`Error::Io`] or [`Error::Decode`] if the film is damaged in the cache and the file is not there any more.
     pub fn read(&self, film: Cached, path: &Path, preprocess: &Preprocess, pixels: &mut [u8]) -> Result<()> {
         let pack = &self.packs[film.slot.pack as usize];
-        let whole = pack.read(film.slot.at as usize, pixels);
-        let touched = self.touched.fetch_add(self.recipe.film + AROUND, Ordering::Relaxed);
-        if touched > RESIDENT {
-            self.touched.store(0, Ordering::Relaxed);
-            self.packs.iter().for_each(Pack::forget);
-        }
-        if whole {
+        if pack.read(film.slot.at as usize, pixels) {
             return Ok(());
         }
         let decoded = self::film(path, film.content, preprocess)?;

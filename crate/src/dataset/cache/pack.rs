@@ -3,12 +3,14 @@
 //! All numbers are little-endian. A header of 64 bytes (magic, format, recipe, bytes a film, number of films, checksum of
 //! the table, checksum of the header), then the films one after the other, then a table with the content key and the
 //! checksum of each. A file appears by a rename when it is complete, and then only changes where a damaged film is mended.
+//!
+//! Films are read at their offsets, never through a memory map: another process may mend a film meanwhile, or shorten the file, which
+//! then is a film that has to be decoded again, and nothing worse.
 
 use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
 use tempfile::NamedTempFile;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -37,29 +39,28 @@ struct Entry {
     checksum: u64,
 }
 
-/// A finished file, mapped into memory; header and table are verified, the films are verified as they are read.
+/// A finished file, whose header and table are verified; the films are verified as they are read.
 #[derive(Debug)]
 pub(super) struct Pack {
     pub path: PathBuf,
-    map: Mmap,
+    /// Open while films are wanted of it.
+    file: Option<File>,
     table: Vec<Entry>,
     film: usize,
 }
 
 impl Pack {
-    /// Opens a file; `None` if a byte of its header or table, or its length, is not as it was written for this `recipe`.
+    /// Looks at a file; `None` if a byte of its header or table, or its length, is not as it was written for this `recipe`.
     pub fn open(path: &Path, recipe: Recipe) -> std::io::Result<Option<Pack>> {
-        let file = File::open(path)?;
-        if file.metadata()?.len() < HEADER as u64 {
-            return Ok(None);
-        }
-        // SAFETY: the map is only read, and each film is verified after it was copied out, so that another process that
-        // mends the file meanwhile is noticed. Nobody shortens a finished file: see this module's description.
-        let map = unsafe { Mmap::map(&file)? };
-        let table = parse(&map, recipe);
-        // What was looked at need not stay in memory.
-        forget(&map);
-        Ok(table.map(|table| Pack { path: path.to_owned(), map, table, film: recipe.film }))
+        let mut file = File::open(path)?;
+        let table = table(&mut file, recipe)?;
+        Ok(table.map(|table| Pack { path: path.to_owned(), file: None, table, film: recipe.film }))
+    }
+
+    /// Opens the file for [`read`](Self::read). Films can be read from then on even if the file is removed.
+    pub fn hold(&mut self) -> std::io::Result<()> {
+        self.file = Some(File::open(&self.path)?);
+        Ok(())
     }
 
     /// The content keys, in the order of the films.
@@ -67,27 +68,22 @@ impl Pack {
         self.table.iter().map(|entry| entry.key)
     }
 
-    /// Copies film `at` into `pixels`; `false` if its bytes are not those that were written.
+    /// Copies film `at` into `pixels`; `false` if its bytes are not those that were written, or cannot be read.
     pub fn read(&self, at: usize, pixels: &mut [u8]) -> bool {
-        pixels.copy_from_slice(&self.map[self.range(at)]);
-        xxh3_64(pixels) == self.table[at].checksum
+        let read = self.file.as_ref().is_some_and(|file| read_at(file, pixels, self.start(at)).is_ok());
+        read && xxh3_64(pixels) == self.table[at].checksum
     }
 
     /// Asks for film `at` to be brought into memory, without waiting for it.
     pub fn want(&self, at: usize) {
-        #[cfg(unix)]
-        {
-            let range = self.range(at);
+        #[cfg(target_os = "linux")]
+        if let Some(file) = &self.file {
             // A hint: without it the film only comes later.
-            let _ = self.map.advise_range(memmap2::Advice::WillNeed, range.start, range.len());
+            let film = std::num::NonZeroU64::new(self.film as u64);
+            let _ = rustix::fs::fadvise(file, self.start(at), film, rustix::fs::Advice::WillNeed);
         }
-        #[cfg(not(unix))]
+        #[cfg(not(target_os = "linux"))]
         let _ = at;
-    }
-
-    /// Gives the memory of all films read so far back; the operating system may keep them in its own cache.
-    pub fn forget(&self) {
-        forget(&self.map);
     }
 
     /// Puts film `at` back as it was; `false` if `pixels` are not what was written at first.
@@ -96,47 +92,67 @@ impl Pack {
             return Ok(false);
         }
         let mut file = File::options().write(true).open(&self.path)?;
-        file.seek(SeekFrom::Start(self.range(at).start as u64))?;
+        file.seek(SeekFrom::Start(self.start(at)))?;
         file.write_all(pixels)?;
         Ok(true)
     }
 
-    fn range(&self, at: usize) -> std::ops::Range<usize> {
-        let start = HEADER + at * self.film;
-        start..start + self.film
+    fn start(&self, at: usize) -> u64 {
+        (HEADER + at * self.film) as u64
     }
 }
 
 #[cfg(unix)]
-fn forget(map: &Mmap) {
-    // SAFETY: the map shows a file and was never written through, so dropping its pages loses nothing: they are read from
-    // the file again when they are touched.
-    let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+fn read_at(file: &File, bytes: &mut [u8], start: u64) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, start)
 }
 
-#[cfg(not(unix))]
-fn forget(_: &Mmap) {}
+#[cfg(windows)]
+fn read_at(file: &File, bytes: &mut [u8], start: u64) -> std::io::Result<()> {
+    let mut done = 0;
+    while done < bytes.len() {
+        match std::os::windows::fs::FileExt::seek_read(file, &mut bytes[done..], start + done as u64)? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            more => done += more,
+        }
+    }
+    Ok(())
+}
 
 fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at + N)?.try_into().ok()
 }
 
 /// The table, if everything but the films is as it was written.
-fn parse(bytes: &[u8], recipe: Recipe) -> Option<Vec<Entry>> {
-    let header = bytes.get(..HEADER)?;
-    let count = usize::try_from(u64::from_le_bytes(number(header, 40)?)).ok()?;
-    if *header != self::header(recipe, count, u64::from_le_bytes(number(header, 48)?)) {
-        return None;
+fn table(file: &mut File, recipe: Recipe) -> std::io::Result<Option<Vec<Entry>>> {
+    let length = file.metadata()?.len();
+    let mut header = [0; HEADER];
+    if length < HEADER as u64 {
+        return Ok(None);
     }
-    let films = count.checked_mul(recipe.film)?;
-    let table = bytes.get(HEADER.checked_add(films)?..)?;
-    if Some(table.len()) != count.checked_mul(ENTRY) || xxh3_64(table).to_le_bytes() != header[48..56] {
-        return None;
+    file.read_exact(&mut header)?;
+    let Some((start, entries)) = promised(&header, length, recipe) else { return Ok(None) };
+    let mut table = vec![0; entries * ENTRY];
+    file.seek(SeekFrom::Start(start))?;
+    file.read_exact(&mut table)?;
+    if xxh3_64(&table).to_le_bytes() != header[48..56] {
+        return Ok(None);
     }
     let entry = |bytes: &[u8]| {
         Some(Entry { key: u128::from_le_bytes(number(bytes, 0)?), checksum: u64::from_le_bytes(number(bytes, 16)?) })
     };
-    table.chunks_exact(ENTRY).map(entry).collect()
+    Ok(table.chunks_exact(ENTRY).map(entry).collect())
+}
+
+/// Where a file of this length has its table, and how many entries, if its header is as it was written.
+fn promised(header: &[u8; HEADER], length: u64, recipe: Recipe) -> Option<(u64, usize)> {
+    let count = u64::from_le_bytes(number(header, 40)?);
+    let entries = usize::try_from(count).ok()?;
+    if *header != self::header(recipe, entries, u64::from_le_bytes(number(header, 48)?)) {
+        return None;
+    }
+    let start = count.checked_mul(recipe.film as u64)?.checked_add(HEADER as u64)?;
+    (count.checked_mul(ENTRY as u64)?.checked_add(start)? == length).then_some((start, entries))
 }
 
 fn header(recipe: Recipe, count: usize, table: u64) -> [u8; HEADER] {
@@ -217,16 +233,22 @@ mod tests {
         writer.finish().unwrap()
     }
 
+    fn held(path: &Path) -> Option<Pack> {
+        let mut pack = Pack::open(path, RECIPE).unwrap()?;
+        pack.hold().unwrap();
+        Some(pack)
+    }
+
     #[test]
     fn films_come_back_as_they_were_written() {
         let folder = tempfile::tempdir().unwrap();
-        let pack = Pack::open(&pack(folder.path()), RECIPE).unwrap().unwrap();
+        let pack = held(&pack(folder.path())).unwrap();
         assert_eq!(pack.keys().collect::<Vec<_>>(), [0, 1, 2]);
         let mut pixels = vec![0; 100];
         for at in [2, 0, 1] {
+            pack.want(at);
             assert!(pack.read(at, &mut pixels));
             assert_eq!(pixels, film(at as u8));
-            pack.forget();
         }
     }
 
@@ -240,7 +262,7 @@ mod tests {
             let mut damaged = whole.clone();
             damaged[at] ^= 1 << (at % 8);
             std::fs::write(&path, &damaged).unwrap();
-            let pack = Pack::open(&path, RECIPE).unwrap();
+            let pack = held(&path);
             let films = HEADER..HEADER + 300;
             assert_eq!(pack.is_some(), films.contains(&at), "byte {at}");
             if let Some(pack) = pack {
@@ -279,11 +301,52 @@ mod tests {
         let mut damaged = whole.clone();
         damaged[HEADER + 150] ^= 4;
         std::fs::write(&path, &damaged).unwrap();
-        let pack = Pack::open(&path, RECIPE).unwrap().unwrap();
+        let pack = held(&path).unwrap();
         assert!(!pack.mend(1, &film(2)).unwrap());
         assert!(pack.mend(1, &film(1)).unwrap());
         assert_eq!(std::fs::read(&path).unwrap(), whole);
-        assert!(pack.read(1, &mut [0; 100]), "the map shows the file as it is now");
+        assert!(pack.read(1, &mut [0; 100]), "the file as it is now");
+    }
+
+    #[test]
+    fn a_file_that_is_shortened_or_removed_while_it_is_open_ends_no_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = pack(folder.path());
+        let pack = held(&path).unwrap();
+        let mut pixels = vec![0; 100];
+        for (length, whole) in [(HEADER as u64 + 250, [true, true, false]), (HEADER as u64, [false; 3]), (0, [false; 3])] {
+            File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
+            assert_eq!([0, 1, 2].map(|at| pack.read(at, &mut pixels)), whole, "{length} bytes left");
+        }
+        assert!(pack.mend(1, &film(1)).unwrap() && pack.read(1, &mut pixels), "mended nevertheless");
+        std::fs::remove_file(&path).unwrap();
+        if cfg!(unix) {
+            assert!(pack.read(1, &mut pixels), "an open file stays");
+        }
+    }
+
+    #[test]
+    fn a_film_that_is_damaged_and_mended_while_it_is_read_is_whole_or_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = pack(folder.path());
+        let pack = held(&path).unwrap();
+        let mut damaged = film(1);
+        damaged[99] ^= 1;
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let mut file = File::options().write(true).open(&path).unwrap();
+                for _ in 0..500 {
+                    file.seek(SeekFrom::Start(pack.start(1))).unwrap();
+                    file.write_all(&damaged).unwrap();
+                    assert!(pack.mend(1, &film(1)).unwrap());
+                }
+            });
+            let mut pixels = vec![0; 100];
+            while !writer.is_finished() {
+                assert!(!pack.read(1, &mut pixels) || pixels == film(1));
+            }
+        });
+        assert!(pack.read(1, &mut [0; 100]));
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use image::Luma;
@@ -131,6 +132,27 @@ fn damage_in_any_region_of_a_file_is_mended() {
     }
     std::fs::write(&fixture.files(EXTENSION)[0], b"not one of ours").unwrap();
     assert_eq!(fixture.check(&preprocess()), 3);
+}
+
+#[test]
+fn films_of_a_file_that_is_shortened_or_removed_while_it_is_in_use_are_the_same() {
+    let fixture = Fixture::new(5);
+    let (store, films, _) = fixture.open(5, &preprocess());
+    let check = || {
+        let mut pixels = vec![0; film_bytes(&preprocess())];
+        for (film, path) in films.iter().zip(&fixture.paths) {
+            store.want(*film);
+            store.read(*film, path, &preprocess(), &mut pixels).unwrap();
+            assert_eq!(pixels, preprocess().film(&decode(path).unwrap()).into_raw());
+        }
+    };
+    let [path] = &fixture.files(EXTENSION)[..] else { panic!("one file was written") };
+    for length in [64 + 3 * film_bytes(&preprocess()) + 9, 64, 0] {
+        File::options().write(true).open(path).unwrap().set_len(length as u64).unwrap();
+        check();
+    }
+    std::fs::remove_file(path).unwrap();
+    check();
 }
 
 #[test]
