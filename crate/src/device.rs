@@ -3,6 +3,7 @@
 //! A plain link of a libtorch program drops `libtorch_cuda` as unneeded, after which CUDA looks absent for good. So we open that library
 //! ourselves before anything asks about CUDA: on the first [`resolve`], and inside a notebook as soon as the first cell is loaded.
 
+use std::ffi::c_int;
 use std::fmt;
 use std::str::FromStr;
 
@@ -53,7 +54,8 @@ pub fn load_cuda_library() -> bool {
     #[cfg(target_os = "linux")]
     {
         use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
-        // SAFETY: libtorch's own library, which any CUDA program of libtorch loads the same way at start.
+        // SAFETY: what runs when it is loaded registers kernels and devices with libtorch, which is loaded already, as this crate is
+        // linked to it; any CUDA program of libtorch loads it the same way at start. Its name is found where libtorch's own is.
         match unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) } {
             Ok(library) => {
                 // Never closed: its kernels stay registered for the life of the process.
@@ -72,6 +74,8 @@ pub fn load_cuda_library() -> bool {
 /// In a notebook, runs when the first cell that uses this crate is loaded, before the cell can ask about CUDA by itself.
 #[cfg(all(target_os = "linux", feature = "notebook"))]
 #[used]
+// SAFETY: the section holds addresses of functions that the loader calls without looking at what they return, as this one is. Arguments
+// that it passes are left alone, and nothing unwinds out of a function of C's, it would end the process.
 #[unsafe(link_section = ".init_array")]
 static LOAD_CUDA_LIBRARY: extern "C" fn() = {
     extern "C" fn load() {
@@ -164,36 +168,44 @@ fn computes_in_bf16(device: Device) -> bool {
     }
 }
 
+/// NVIDIA's driver, which libtorch has loaded and initialised where there is a CUDA device to ask about.
+fn driver() -> Option<libloading::Library> {
+    let name = if cfg!(windows) { "nvcuda.dll" } else { "libcuda.so.1" };
+    // SAFETY: it is loaded already and stays when this handle is dropped, as libtorch keeps its own. Where someone asks about a device
+    // that is not there, it is loaded as any program of CUDA does, answers with an error, as nobody has initialised it, and is unloaded.
+    unsafe { libloading::Library::new(name) }.ok()
+}
+
 /// The first number of a CUDA device's compute capability: 8 for Ampere.
 fn compute_capability(number: usize) -> Option<i32> {
+    /// `cuDeviceGetAttribute`: writes an attribute of a device to an address, and returns 0 if it could.
+    type Ask = unsafe extern "C" fn(&mut c_int, c_int, c_int) -> c_int;
     /// `CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR`.
-    const MAJOR: i32 = 75;
-    let name = if cfg!(windows) { "nvcuda.dll" } else { "libcuda.so.1" };
-    // SAFETY: NVIDIA's driver library, which libtorch has loaded and initialised; the signature is `cuDeviceGetAttribute`'s.
-    unsafe {
-        let driver = libloading::Library::new(name).ok()?;
-        let ask: libloading::Symbol<'_, unsafe extern "C" fn(*mut i32, i32, i32) -> i32> =
-            driver.get(b"cuDeviceGetAttribute\0").ok()?;
-        let mut major = 0;
-        (ask(&mut major, MAJOR, i32::try_from(number).ok()?) == 0).then_some(major)
-    }
+    const MAJOR: c_int = 75;
+    let driver = driver()?;
+    // SAFETY: the function's signature, in every version of CUDA.
+    let ask = unsafe { driver.get::<Ask>(b"cuDeviceGetAttribute\0") }.ok()?;
+    let (mut major, number) = (0, c_int::try_from(number).ok()?);
+    // SAFETY: it writes one `int`, or nothing, and refuses numbers of devices that are not there.
+    let answer = unsafe { ask(&mut major, MAJOR, number) };
+    (answer == 0).then_some(major)
 }
 
 /// Bytes free on a CUDA device, as its driver counts them; `None` for a CPU, and where the driver does not tell.
 pub fn free_memory(device: Device) -> Option<u64> {
+    /// `cuMemGetInfo_v2`: writes free and whole memory of the device that is current on this thread, and returns 0 if it could.
+    type Ask = unsafe extern "C" fn(&mut usize, &mut usize) -> c_int;
     let Device::Cuda(_) = device else { return None };
     // Asked of the driver itself, whose name is the same in every version of CUDA. libtorch makes the device current on
     // this thread when it first allocates there.
     drop(tch::Tensor::f_zeros([1], (tch::Kind::Uint8, device)).ok()?);
-    let name = if cfg!(windows) { "nvcuda.dll" } else { "libcuda.so.1" };
-    // SAFETY: NVIDIA's driver library, which libtorch has loaded already; the signature is `cuMemGetInfo`'s.
-    unsafe {
-        let driver = libloading::Library::new(name).ok()?;
-        let ask: libloading::Symbol<'_, unsafe extern "C" fn(*mut usize, *mut usize) -> i32> =
-            driver.get(b"cuMemGetInfo_v2\0").ok()?;
-        let (mut free, mut total) = (0, 0);
-        (ask(&mut free, &mut total) == 0).then_some(free as u64)
-    }
+    let driver = driver()?;
+    // SAFETY: the function's signature since CUDA 4, whose `size_t` is `usize`.
+    let ask = unsafe { driver.get::<Ask>(b"cuMemGetInfo_v2\0") }.ok()?;
+    let (mut free, mut total) = (0, 0);
+    // SAFETY: it writes these two, or nothing, and refuses where no device is current.
+    let answer = unsafe { ask(&mut free, &mut total) };
+    (answer == 0).then_some(free as u64)
 }
 
 /// Bytes of memory that programs can still be given without swapping, on Linux; `None` elsewhere.
@@ -219,10 +231,9 @@ pub(crate) fn keep_freed_memory() {
             {
                 return;
             }
-            // SAFETY: sets two parameters of glibc's allocator, under its own lock.
-            unsafe {
-                libc::mallopt(libc::M_MMAP_THRESHOLD, LARGEST);
-                libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
+            for (parameter, value) in [(libc::M_MMAP_THRESHOLD, LARGEST), (libc::M_TRIM_THRESHOLD, libc::c_int::MAX)] {
+                // SAFETY: sets a parameter of glibc's allocator under its own lock; one that it refuses stays as it was.
+                unsafe { libc::mallopt(parameter, value) };
             }
         });
     }

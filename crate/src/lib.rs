@@ -17,6 +17,7 @@ pub mod preprocess;
 pub mod render;
 pub mod score;
 pub mod settings;
+mod slices;
 pub mod study;
 pub mod tables;
 pub mod train;

@@ -9,6 +9,7 @@ use tch::{Device, Kind, Tensor};
 use super::pixels::Pixels;
 use super::{rows, standardise};
 use crate::preprocess::{Preprocess, grey};
+use crate::slices;
 use crate::{Error, Result};
 
 /// Films for one step.
@@ -30,9 +31,9 @@ impl Batch {
 
     /// The films as the network sees them, `[B, channels, size, size]`, `f32`: standardised by `preprocess`.
     pub fn standardised(&self, preprocess: &Preprocess) -> Tensor {
-        match self.pixels.device() {
-            Device::Cpu if preprocess.channels == 3 => standardise::in_one_pass(&self.pixels, preprocess),
-            _ => preprocess.standardise(&self.films()),
+        match standardise::in_one_pass(&self.pixels, preprocess) {
+            Some(films) => films,
+            None => preprocess.standardise(&self.films()),
         }
     }
 }
@@ -129,12 +130,7 @@ impl Drop for Feed {
 /// Films at `indices` as bytes, `[B, size, size]`, on the CPU.
 pub(super) fn bytes(pixels: &Pixels, indices: &[usize]) -> Result<Tensor> {
     let side = pixels.side();
-    let films = Tensor::f_empty([indices.len() as i64, side, side], (Kind::Uint8, Device::Cpu))?;
-    // SAFETY: the new tensor is contiguous, on the CPU, has so many bytes, and nobody else knows of it yet.
-    let place =
-        unsafe { std::slice::from_raw_parts_mut(films.data_ptr() as *mut u8, indices.len() * pixels.film_bytes()) };
-    pixels.gather(indices, place)?;
-    Ok(films)
+    slices::try_filled([indices.len() as i64, side, side], |place| pixels.gather(indices, place))?
 }
 
 /// The bytes in memory that a GPU can fetch by itself, if one is to.

@@ -400,6 +400,23 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_batch_is_a_batch_without_films() {
+        let folder = tempfile::tempdir().unwrap();
+        let studies = studies(folder.path());
+        let films = Films::load(&[&studies[1]], &preprocess(), &|_| {}).unwrap();
+        let (batch, labels) = films.batch(&[], Device::Cpu).unwrap();
+        assert_eq!((batch.size(), labels.size()), (vec![0, 3, 64, 64], vec![0]));
+        let fed: Vec<Batch> = films.feed(vec![vec![], vec![4], vec![]], Device::Cpu, 2).map(Result::unwrap).collect();
+        let sizes: Vec<i64> = fed.iter().map(|batch| batch.standardised(&films.preprocess).size()[0]).collect();
+        assert_eq!(sizes, [0, 1, 0]);
+        assert_eq!(fed[0].standardised(&films.preprocess).size(), [0, 3, 64, 64]);
+        // Fields are open: pixels of another kind are standardised by libtorch.
+        let [batch] = <[Batch; 1]>::try_from(films.feed(vec![vec![0, 4]], Device::Cpu, 1).map(Result::unwrap).collect::<Vec<_>>()).unwrap();
+        let wider = Batch { pixels: batch.pixels.to_kind(Kind::Int), ..batch };
+        assert_eq!(wider.standardised(&films.preprocess), films.batch(&[0, 4], Device::Cpu).unwrap().0);
+    }
+
+    #[test]
     fn a_feed_that_is_left_early_ends_its_thread() {
         let folder = tempfile::tempdir().unwrap();
         let studies = studies(folder.path());

@@ -6,35 +6,33 @@ use multiversion::multiversion;
 use tch::{Device, Kind, Tensor};
 
 use crate::preprocess::Preprocess;
+use crate::slices;
 
-/// Bytes `[B, size, size]` as standardised films `[B, 3, size, size]`, `f32`: bit for bit [`Preprocess::standardise`]'s.
-pub(super) fn in_one_pass(pixels: &Tensor, preprocess: &Preprocess) -> Tensor {
+/// Bytes `[B, size, size]` as standardised films `[B, 3, size, size]`, `f32`: bit for bit [`Preprocess::standardise`]'s. `None` for
+/// tensors of another kind or shape, or on another device, and for another number of channels.
+pub(super) fn in_one_pass(pixels: &Tensor, preprocess: &Preprocess) -> Option<Tensor> {
+    let [n, height, width] = pixels.size()[..] else { return None };
+    if preprocess.channels != 3 || pixels.kind() != Kind::Uint8 || pixels.device() != Device::Cpu {
+        return None;
+    }
     let scales: [[f32; 2]; 3] = std::array::from_fn(|channel| [preprocess.mean[channel], preprocess.std[channel]]);
-    let [n, height, width] = pixels.size()[..] else { panic!("bytes of films: [B, size, size]") };
-    let pixels = pixels.contiguous();
-    let films = Tensor::empty([n, 3, height, width], (Kind::Float, Device::Cpu));
-    let film = (height * width) as usize;
-    // SAFETY: both tensors are contiguous, on the CPU, of these kinds and sizes, and outlive the slices; nobody else knows of
-    // `films` yet, and every element of it is written below.
-    let (from, to) = unsafe {
-        let count = n as usize * film;
-        (
-            std::slice::from_raw_parts(pixels.data_ptr() as *const u8, count),
-            std::slice::from_raw_parts_mut(films.data_ptr() as *mut f32, 3 * count),
-        )
-    };
+    let film = ((height * width) as usize).max(1);
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let share = film * (n as usize).div_ceil(threads).max(1);
-    thread::scope(|scope| {
-        for (from, to) in from.chunks(share).zip(to.chunks_mut(3 * share)) {
-            scope.spawn(move || {
-                for (from, to) in from.chunks_exact(film).zip(to.chunks_exact_mut(3 * film)) {
-                    spread(&scales, from, to);
+    let films = slices::read([&pixels.contiguous()], |[from]: [&[u8]; 1]| {
+        slices::filled([n, 3, height, width], |to: &mut [f32]| {
+            thread::scope(|scope| {
+                for (from, to) in from.chunks(share).zip(to.chunks_mut(3 * share)) {
+                    scope.spawn(move || {
+                        for (from, to) in from.chunks_exact(film).zip(to.chunks_exact_mut(3 * film)) {
+                            spread(&scales, from, to);
+                        }
+                    });
                 }
             });
-        }
+        })
     });
-    films
+    Some(films)
 }
 
 /// Three channels of one film.
@@ -62,7 +60,27 @@ mod tests {
         let pixels = Tensor::from_slice(&levels).view([4, 8, 8]);
         for (mean, std) in [([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]), ([0.31; 3], [0.17; 3])] {
             let preprocess = Preprocess { mean, std, ..Preprocess::default() };
-            assert!(in_one_pass(&pixels, &preprocess).equal(&preprocess.standardise(&grey(&pixels))));
+            let expected = preprocess.standardise(&grey(&pixels));
+            assert!(in_one_pass(&pixels, &preprocess).unwrap().equal(&expected));
+            let turned = pixels.transpose(1, 2).contiguous().transpose(1, 2);
+            assert!(in_one_pass(&turned, &preprocess).unwrap().equal(&expected), "in another order in memory");
         }
+    }
+
+    #[test]
+    fn no_films_are_no_films_and_other_tensors_are_left_to_libtorch() {
+        let preprocess = Preprocess::default();
+        for size in [[0, 8, 8], [3, 0, 8], [0, 0, 0]] {
+            let found = in_one_pass(&Tensor::zeros(size, (Kind::Uint8, Device::Cpu)), &preprocess).unwrap();
+            assert_eq!((found.size(), found.kind()), (vec![size[0], 3, size[1], size[2]], Kind::Float));
+        }
+        for kind in [Kind::Float, Kind::Int64, Kind::Int8, Kind::Bool] {
+            assert!(in_one_pass(&Tensor::zeros([2, 8, 8], (kind, Device::Cpu)), &preprocess).is_none(), "{kind:?}");
+        }
+        let bytes = |size: &[i64]| Tensor::zeros(size, (Kind::Uint8, Device::Cpu));
+        assert!(in_one_pass(&bytes(&[8, 8]), &preprocess).is_none());
+        assert!(in_one_pass(&bytes(&[2, 1, 8, 8]), &preprocess).is_none());
+        let grey = Preprocess { channels: 1, ..preprocess };
+        assert!(in_one_pass(&bytes(&[2, 8, 8]), &grey).is_none());
     }
 }
