@@ -6,6 +6,7 @@
 mod fused;
 mod kernels;
 mod parallel;
+mod rows;
 
 use std::ops::ControlFlow;
 use std::str::FromStr;

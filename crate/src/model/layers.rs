@@ -114,20 +114,27 @@ pub(crate) struct BatchNorm {
 }
 
 impl BatchNorm {
+    /// Whether weight or bias may learn.
+    pub(super) fn learns(&self) -> bool {
+        self.weight.requires_grad() || self.bias.requires_grad()
+    }
+
     /// Batch statistics are used, and running ones moved, only in train mode **and** only where the layer may learn: a frozen
     /// BatchNorm keeps its stored statistics, as in Keras.
     pub(crate) fn forward(&self, xs: &Tensor, train: bool) -> Tensor {
-        let train = train && self.weight.requires_grad();
-        xs.batch_norm(
-            Some(&self.weight),
-            Some(&self.bias),
-            Some(&self.mean),
-            Some(&self.variance),
-            train,
-            0.1,
-            1e-5,
-            true,
-        )
+        let train = train && self.learns();
+        let all = [&self.weight, &self.bias, &self.mean, &self.variance];
+        // libtorch takes f32 statistics and weights for bf16, but not for f64.
+        let all = all.map(|it| if xs.kind() == Kind::Double { it.to_kind(Kind::Double) } else { it.shallow_clone() });
+        let [weight, bias, mean, variance] = &all;
+        let ys = xs.batch_norm(Some(weight), Some(bias), Some(mean), Some(variance), train, 0.1, 1e-5, true);
+        if train && xs.kind() == Kind::Double {
+            tch::no_grad(|| {
+                self.mean.shallow_clone().copy_(mean);
+                self.variance.shallow_clone().copy_(variance);
+            });
+        }
+        ys
     }
 }
 
@@ -139,7 +146,7 @@ pub(crate) struct Linear {
 
 impl Linear {
     pub(crate) fn forward(&self, xs: &Tensor) -> Tensor {
-        xs.linear(&self.weight, Some(&self.bias))
+        xs.linear(&self.weight.to_kind(xs.kind()), Some(&self.bias.to_kind(xs.kind())))
     }
 }
 

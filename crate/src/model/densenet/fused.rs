@@ -119,34 +119,32 @@ fn address(weight: &Tensor) -> usize {
     weight.data_ptr() as usize
 }
 
-fn vector(tensor: &Tensor) -> Vec<f32> {
-    Vec::try_from(tensor.detach()).expect("a vector of f32")
+/// The values of a layer's vector.
+fn numbers(tensor: &Tensor) -> Vec<f64> {
+    Vec::try_from(tensor.detach()).expect("a vector")
 }
 
 impl BatchNorm {
-    fn learns(&self) -> bool {
-        self.weight.requires_grad()
-    }
-
-    /// What this layer does at this step; running statistics move if it learns from batches.
-    fn at_step(&self, train: bool, rows: i64, batch: impl FnOnce() -> Moments) -> Norm {
+    /// What this layer does at this step to feature maps of this kind; running statistics move if it learns from batches.
+    fn at_step(&self, train: bool, kind: Kind, rows: i64, batch: impl FnOnce() -> Moments) -> Norm {
         let of_batch = train && self.learns();
         let Moments { mean, variance } = if of_batch {
             let moments = batch();
             let unbiased = rows as f64 / (rows as f64 - 1.0).max(1.0);
             let [mut mean, mut variance] = [&self.mean, &self.variance].map(Tensor::detach);
             let device = mean.device();
-            let _ = mean.lerp_(&Tensor::from_slice(&moments.mean).to_device(device), 0.1);
-            let _ = variance.lerp_(&(Tensor::from_slice(&moments.variance) * unbiased).to_device(device), 0.1);
+            let _ = mean.lerp_(&kernels::vector(&moments.mean).to_device(device), 0.1);
+            let _ = variance.lerp_(&(kernels::vector(&moments.variance) * unbiased).to_device(device), 0.1);
             moments
         } else {
-            Moments { mean: vector(&self.mean), variance: vector(&self.variance) }
+            Moments { mean: numbers(&self.mean), variance: numbers(&self.variance) }
         };
-        let sharpness: Vec<f32> = variance.iter().map(|it| (1.0 / (f64::from(*it) + 1e-5).sqrt()) as f32).collect();
-        let scale: Vec<f32> =
-            vector(&self.weight).iter().zip(&sharpness).map(|(weight, sharp)| weight * sharp).collect();
-        let moved = scale.iter().zip(&mean);
-        let shift = vector(&self.bias).iter().zip(moved).map(|(bias, (scale, mean))| bias - mean * scale).collect();
+        let rounded = |value: f64| kernels::rounded(kind, value);
+        let sharpness: Vec<f64> = variance.iter().map(|it| rounded(1.0 / (it + 1e-5).sqrt())).collect();
+        let scale = numbers(&self.weight).into_iter().zip(&sharpness).map(|(weight, sharp)| rounded(weight * sharp));
+        let scale: Vec<f64> = scale.collect();
+        let moved = scale.iter().zip(&mean).map(|(scale, mean)| rounded(mean * scale));
+        let shift = numbers(&self.bias).into_iter().zip(moved).map(|(bias, moved)| rounded(bias - moved)).collect();
         Norm { scale, shift, mean, sharpness, of_batch }
     }
 
@@ -156,7 +154,7 @@ impl BatchNorm {
         gradient: &Tensor,
         read: &Tensor,
         norm: &Norm,
-        target: Option<(&Tensor, Store)>,
+        target: Option<(&mut Tensor, Store)>,
         gradients: &mut Gradients,
     ) {
         let found = kernels::backward(gradient, read, norm, target);
@@ -235,7 +233,8 @@ impl Features {
         }
         // Behind the last block, the buffer itself comes back.
         let (grid, buffer) = rows(&image);
-        let last = self.norm5.at_step(train, grid.rows(), || kernels::moments(&buffer, 0, buffer.size()[1] as usize));
+        let kind = buffer.kind();
+        let last = self.norm5.at_step(train, kind, grid.rows(), || kernels::moments(&buffer, 0, buffer.size()[1] as usize));
         let out = grid.image(&kernels::normalise(&buffer, &last));
         let learns = train && (below || self.norm5.learns());
         (out, learns.then_some(Tape { stem, blocks, last }))
@@ -246,13 +245,13 @@ impl Features {
         let pool = |image: &Tensor| image.max_pool2d_with_indices([3, 3], [2, 2], [1, 1], [1, 1], false);
         if !(train && (self.conv0.learns() || self.norm0.learns())) {
             let (grid, out) = rows(&self.conv0.convolve(batch, &self.conv0.cast(kind)));
-            let norm = self.norm0.at_step(false, grid.rows(), Moments::default);
+            let norm = self.norm0.at_step(false, kind, grid.rows(), Moments::default);
             return (None, pool(&grid.image(&kernels::normalise(&out, &norm))).0);
         }
         let weight = self.conv0.cast(kind).set_requires_grad(true);
         let out = tch::with_grad(|| self.conv0.convolve(batch, &weight));
         let (grid, flat) = rows(&out.detach());
-        let norm = self.norm0.at_step(train, grid.rows(), || kernels::moments(&flat, 0, flat.size()[1] as usize));
+        let norm = self.norm0.at_step(train, kind, grid.rows(), || kernels::moments(&flat, 0, flat.size()[1] as usize));
         let (pooled, indices) = pool(&grid.image(&kernels::normalise(&flat, &norm)));
         (Some(Stem { out, weight, norm, indices }), pooled)
     }
@@ -266,8 +265,8 @@ impl Features {
         for (at, block) in tape.blocks.into_iter().enumerate().rev() {
             let below =
                 block.layers.iter().any(Option::is_some) || tape.stem.is_some() || at > 0 && self.learns_below(at);
-            let whole = block.buffer.empty_like();
-            let target = below.then_some((&whole, Store::Written));
+            let mut whole = block.buffer.empty_like();
+            let target = below.then_some((&mut whole, Store::Written));
             match (&block.transition, self.transitions.get(at)) {
                 (Some(step), Some(transition)) => {
                     let read = transition.conv.back(&above, step, &mut gradients);
@@ -287,7 +286,7 @@ impl Features {
             for (number, (layer, kept)) in layers.iter().zip(block.layers).enumerate().rev() {
                 let Some(kept) = kept else { return gradients };
                 let from = block.first + number * layer.growth();
-                layer.back(kept, block.grid, &block.buffer, &whole, from, &mut gradients);
+                layer.back(kept, block.grid, &block.buffer, &mut whole, from, &mut gradients);
             }
             above = whole.narrow(1, 0, block.first as i64).contiguous();
         }
@@ -316,8 +315,8 @@ impl Features {
             false,
             &stem.indices,
         );
-        let target = out.empty_like();
-        self.norm0.back(&rows(&spread).1, &out, &stem.norm, Some((&target, Store::Written)), gradients);
+        let mut target = out.empty_like();
+        self.norm0.back(&rows(&spread).1, &out, &stem.norm, Some((&mut target, Store::Written)), gradients);
         if self.conv0.learns() {
             let found = convolution_back(&stem.out, &grid.image(&target), &[&stem.weight]);
             gradients.insert(address(&self.conv0.weight), found[0].to_kind(Kind::Float));
@@ -349,11 +348,11 @@ fn fused_block(
             (false, false) => Wanted::Norm2,
         };
         below |= train && layer.learns();
-        let norm = layer.norm1.at_step(train, grid.rows(), || known.up_to(&buffer, filled));
+        let norm = layer.norm1.at_step(train, kind, grid.rows(), || known.up_to(&buffer, filled));
         let read = kernels::normalise(&buffer, &norm);
         let (_, between) = rows(&layer.conv1.convolve(&grid.image(&read), &layer.conv1.cast(kind)));
         let width = between.size()[1] as usize;
-        let norm2 = layer.norm2.at_step(train, grid.rows(), || kernels::moments(&between, 0, width));
+        let norm2 = layer.norm2.at_step(train, kind, grid.rows(), || kernels::moments(&between, 0, width));
         let read2 = kernels::normalise(&between, &norm2);
         let weight2 = layer.conv2.cast(kind);
         let out = if below {
@@ -374,7 +373,7 @@ fn fused_block(
         let whole = grid.image(&block.buffer);
         return (block, whole);
     };
-    let norm = transition.norm.at_step(train, grid.rows(), || known.up_to(&block.buffer, channels as usize));
+    let norm = transition.norm.at_step(train, kind, grid.rows(), || known.up_to(&block.buffer, channels as usize));
     let full = grid.image(&kernels::normalise(&block.buffer, &norm));
     let (small, read) = rows(&full.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None::<i64>));
     let out = transition.conv.convolve(&small.image(&read), &transition.conv.cast(kind));
@@ -406,14 +405,14 @@ impl DenseLayer {
 
     /// The way back through a layer that wrote its channels to `buffer` at `from`: the gradient of what it read is added to the
     /// first channels of `whole`, the gradient of the buffer.
-    fn back(&self, kept: Layer, grid: Grid, buffer: &Tensor, whole: &Tensor, from: usize, gradients: &mut Gradients) {
+    fn back(&self, kept: Layer, grid: Grid, buffer: &Tensor, whole: &mut Tensor, from: usize, gradients: &mut Gradients) {
         let gradient = grid.image(&whole.narrow(1, from as i64, self.growth() as i64).contiguous());
         let mut found = convolution_back(&kept.out, &gradient, &[&kept.read2, &kept.weight2]);
         if self.conv2.learns() {
             gradients.insert(address(&self.conv2.weight), found.remove(1).to_kind(Kind::Float));
         }
-        let between = kept.between.empty_like();
-        let target = (kept.wanted > Wanted::Norm2).then_some((&between, Store::Written));
+        let mut between = kept.between.empty_like();
+        let target = (kept.wanted > Wanted::Norm2).then_some((&mut between, Store::Written));
         self.norm2.back(&found[0].contiguous(), &kept.between, &kept.norm2, target, gradients);
         if kept.wanted > Wanted::Norm2 {
             let read = self.conv1.back(&between, &kept.one, gradients);

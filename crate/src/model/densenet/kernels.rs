@@ -1,59 +1,26 @@
 //! BatchNorm and ReLU in one pass over memory, forward and backward, on a CPU.
 //!
-//! All work on rows: the pixels of a feature map that lies channels last, `[pixels, channels]`, of which the first channels may be
-//! taken. On a CPU these steps are bound by memory: PyTorch's separate concatenation, statistics, normalisation and ReLU read and
-//! write a feature map seven times, this does it twice.
+//! All work on [`rows`](super::rows): the pixels of a feature map that lies channels last, `[pixels, channels]`, of which the first
+//! channels may be taken. On a CPU these steps are bound by memory: PyTorch's separate concatenation, statistics, normalisation and
+//! ReLU read and write a feature map seven times, this does it twice.
 
 use half::bf16;
-use multiversion::multiversion;
 use tch::{Kind, Tensor};
 
 use super::parallel;
+use super::rows::{self, CHUNK, Rows, Value, Wide};
+use crate::slices::{self, Element};
 
-/// Rows that are worked on at once. Sums are taken over so many in `f32` and joined in `f64`, in order, so that they do not
-/// depend on the number of threads.
-const CHUNK: usize = 256;
-
-/// A kind of number that feature maps are made of.
-trait Element: Copy + Send + Sync {
-    fn get(self) -> f32;
-    fn of(value: f32) -> Self;
-}
-
-impl Element for f32 {
-    #[inline(always)]
-    fn get(self) -> f32 {
-        self
-    }
-    #[inline(always)]
-    fn of(value: f32) -> f32 {
-        value
-    }
-}
-
-impl Element for bf16 {
-    #[inline(always)]
-    fn get(self) -> f32 {
-        f32::from_bits(u32::from(self.to_bits()) << 16)
-    }
-    /// To the nearest, ties to even; not a number stays none.
-    #[inline(always)]
-    fn of(value: f32) -> bf16 {
-        let bits = value.to_bits();
-        let rounded = (bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16;
-        bf16::from_bits(if value.is_nan() { 0x7fc0 } else { rounded })
-    }
-}
-
-/// What a BatchNorm layer does to each channel at one step, with what its way back needs.
+/// What a BatchNorm layer does to each channel at one step, with what its way back needs: numbers of the precision that the feature
+/// maps are computed in, [`rounded`].
 #[derive(Debug)]
 pub(super) struct Norm {
     /// `x · scale + shift`, before the ReLU.
-    pub scale: Vec<f32>,
-    pub shift: Vec<f32>,
-    pub mean: Vec<f32>,
+    pub scale: Vec<f64>,
+    pub shift: Vec<f64>,
+    pub mean: Vec<f64>,
     /// One over the standard deviation.
-    pub sharpness: Vec<f32>,
+    pub sharpness: Vec<f64>,
     /// Whether mean and deviation are those of the batch, so that they move with it.
     pub of_batch: bool,
 }
@@ -61,62 +28,8 @@ pub(super) struct Norm {
 /// Mean and mean square deviation of each channel.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Moments {
-    pub mean: Vec<f32>,
-    pub variance: Vec<f32>,
-}
-
-/// The first channels of a matrix `[rows, stride]` that some other thread may be writing elsewhere.
-#[derive(Clone, Copy)]
-struct Rows<E> {
-    data: *mut E,
-    rows: usize,
-    stride: usize,
-    channels: usize,
-}
-
-// SAFETY: threads are given rows of their own to write.
-unsafe impl<E> Send for Rows<E> {}
-unsafe impl<E> Sync for Rows<E> {}
-
-impl<E: Copy + Send + Sync> Rows<E> {
-    /// Channels `from..from + channels` of a contiguous matrix.
-    fn of(matrix: &Tensor, from: usize, channels: usize) -> Rows<E> {
-        let size = matrix.size();
-        let (rows, stride) = (size[0] as usize, size[1] as usize);
-        assert!(matrix.is_contiguous() && from + channels <= stride, "{size:?}, channels {from} and {channels} more");
-        // SAFETY: within the tensor, or one past its end if it is empty.
-        let data = unsafe { (matrix.data_ptr() as *mut E).add(from) };
-        Rows { data, rows, stride, channels }
-    }
-
-    #[inline(always)]
-    fn row<'a>(self, row: usize) -> &'a [E] {
-        debug_assert!(row < self.rows);
-        // SAFETY: `of` has checked that the channels of each row lie in the tensor, which outlives the kernel's call.
-        unsafe { std::slice::from_raw_parts(self.data.add(row * self.stride), self.channels) }
-    }
-
-    /// # Safety
-    /// No one else may read or write this row meanwhile.
-    #[inline(always)]
-    unsafe fn row_mut<'a>(self, row: usize) -> &'a mut [E] {
-        debug_assert!(row < self.rows);
-        // SAFETY: as for `row`.
-        unsafe { std::slice::from_raw_parts_mut(self.data.add(row * self.stride), self.channels) }
-    }
-
-    fn chunks(self) -> usize {
-        self.rows.div_ceil(CHUNK)
-    }
-
-    fn chunk(self, at: usize) -> std::ops::Range<usize> {
-        at * CHUNK..((at + 1) * CHUNK).min(self.rows)
-    }
-
-    /// Works on all rows, a chunk at a time, on several threads.
-    fn each_chunk(self, work: impl Fn(std::ops::Range<usize>) + Sync) {
-        parallel::each(self.chunks(), &|at| work(self.chunk(at)));
-    }
+    pub mean: Vec<f64>,
+    pub variance: Vec<f64>,
 }
 
 /// Calls a kernel for the kind of number that a tensor holds.
@@ -124,9 +37,26 @@ macro_rules! by_kind {
     ($tensor:expr, $kernel:ident($($argument:expr),*)) => {
         match $tensor.kind() {
             Kind::BFloat16 => $kernel::<bf16>($($argument),*),
-            _ => $kernel::<f32>($($argument),*),
+            Kind::Float => $kernel::<f32>($($argument),*),
+            Kind::Double => $kernel::<f64>($($argument),*),
+            other => panic!("feature maps are made of f32, bf16 or f64, not of {other:?}"),
         }
     };
+}
+
+/// The nearest number that feature maps of this kind are computed with.
+pub(super) fn rounded(kind: Kind, value: f64) -> f64 {
+    if kind == Kind::Double { value } else { f64::from(value as f32) }
+}
+
+fn wide<W: Wide>(values: &[f64]) -> Vec<W> {
+    values.iter().map(|value| W::of(*value)).collect()
+}
+
+/// Rows and the values in each, of a matrix.
+fn shape(matrix: &Tensor) -> (usize, usize) {
+    let [rows, stride] = matrix.size()[..] else { panic!("expected a matrix, got {:?}", matrix.size()) };
+    (rows as usize, stride as usize)
 }
 
 /// The moments of channels `from..from + channels` of `[rows, stride]`.
@@ -134,57 +64,44 @@ pub(super) fn moments(matrix: &Tensor, from: usize, channels: usize) -> Moments 
     by_kind!(matrix, moments_of(matrix, from, channels))
 }
 
-fn moments_of<E: Element>(matrix: &Tensor, from: usize, channels: usize) -> Moments {
-    let xs = Rows::<E>::of(matrix, from, channels);
-    // Taken about the first pixel's values, which lie nearer to the mean than 0 does.
-    let about: Vec<f32> = xs.row(0).iter().map(|x| x.get()).collect();
-    let sums = summed(xs, |rows, [first, second]| moments_kernel(xs, rows, &about, first, second));
-    let n = xs.rows as f64;
-    let mut moments = Moments::default();
-    for channel in 0..channels {
-        let (off, square) = (sums[0][channel] / n, sums[1][channel] / n);
-        moments.mean.push((f64::from(about[channel]) + off) as f32);
-        moments.variance.push((square - off * off).max(0.0) as f32);
-    }
-    moments
+fn moments_of<E: Element + Value>(matrix: &Tensor, from: usize, channels: usize) -> Moments {
+    let (count, stride) = shape(matrix);
+    slices::read([matrix], |[values]: [&[E]; 1]| {
+        let xs = Rows::of(values, stride, from..from + channels);
+        // Taken about the first pixel's values, which lie nearer to the mean than 0 does.
+        let about: Vec<E::Wide> = match count {
+            0 => vec![E::Wide::default(); channels],
+            _ => xs.row(0).iter().map(|x| x.wide()).collect(),
+        };
+        let sums = summed(xs.chunks(), channels, |at, [first, second]| {
+            rows::moments(xs.chunk(at), &about, first, second);
+        });
+        let n = count as f64;
+        let mut moments = Moments::default();
+        for channel in 0..channels {
+            let (off, square) = (sums[0][channel] / n, sums[1][channel] / n);
+            moments.mean.push(E::Wide::of(about[channel].into() + off).into());
+            moments.variance.push(E::Wide::of((square - off * off).max(0.0)).into());
+        }
+        moments
+    })
 }
 
 /// Two sums for each channel: of all chunks, in their order.
-fn summed<E: Element>(xs: Rows<E>, work: impl Fn(std::ops::Range<usize>, [&mut [f32]; 2]) + Sync) -> [Vec<f64>; 2] {
-    let width = xs.channels;
+fn summed<W: Wide>(chunks: usize, channels: usize, work: impl Fn(usize, [&mut [W]; 2]) + Sync) -> [Vec<f64>; 2] {
+    let mut sums = [vec![0.0; channels], vec![0.0; channels]];
+    if channels == 0 {
+        return sums;
+    }
     // Of each chunk the first sums, then the second ones.
-    let mut parts = vec![0f32; xs.chunks() * 2 * width];
-    let of_chunks = Rows { data: parts.as_mut_ptr(), rows: xs.chunks(), stride: 2 * width, channels: 2 * width };
-    parallel::each(xs.chunks(), &|at| {
-        // SAFETY: each chunk has a row of its own in `parts`, which outlives the call.
-        let (first, second) = unsafe { of_chunks.row_mut(at) }.split_at_mut(width);
-        work(xs.chunk(at), [first, second]);
-    });
-    let mut sums = [vec![0.0; width], vec![0.0; width]];
-    for part in parts.chunks_exact(2 * width.max(1)) {
-        for (sums, part) in sums.iter_mut().zip(part.chunks_exact(width)) {
-            sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += f64::from(*part));
+    let mut parts = vec![W::default(); chunks * 2 * channels];
+    parallel::each_part(&mut parts, 2 * channels, &|at, part| work(at, part.split_at_mut(channels).into()));
+    for part in parts.chunks_exact(2 * channels) {
+        for (sums, part) in sums.iter_mut().zip(part.chunks_exact(channels)) {
+            sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += (*part).into());
         }
     }
     sums
-}
-
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2+fma"))]
-fn moments_kernel<E: Element>(
-    xs: Rows<E>,
-    rows: std::ops::Range<usize>,
-    about: &[f32],
-    first: &mut [f32],
-    second: &mut [f32],
-) {
-    for row in rows {
-        let sums = first.iter_mut().zip(second.iter_mut());
-        for ((x, about), (first, second)) in xs.row(row).iter().zip(about).zip(sums) {
-            let off = x.get() - about;
-            *first += off;
-            *second += off * off;
-        }
-    }
 }
 
 /// `relu(x · scale + shift)` of the first channels of `[rows, stride]`, as `[rows, channels]`.
@@ -192,28 +109,18 @@ pub(super) fn normalise(matrix: &Tensor, norm: &Norm) -> Tensor {
     by_kind!(matrix, normalised(matrix, norm))
 }
 
-fn normalised<E: Element>(matrix: &Tensor, norm: &Norm) -> Tensor {
-    let channels = norm.scale.len();
-    let out = Tensor::empty([matrix.size()[0], channels as i64], (matrix.kind(), matrix.device()));
-    let (xs, ys) = (Rows::<E>::of(matrix, 0, channels), Rows::<E>::of(&out, 0, channels));
-    xs.each_chunk(|rows| normalise_kernel(xs, ys, rows, &norm.scale, &norm.shift));
-    out
+fn normalised<E: Element + Value>(matrix: &Tensor, norm: &Norm) -> Tensor {
+    let ((count, stride), channels) = (shape(matrix), norm.scale.len());
+    let [scale, shift] = [&norm.scale, &norm.shift].map(|it| wide::<E::Wide>(it));
+    slices::read([matrix], |[values]: [&[E]; 1]| {
+        let xs = Rows::of(values, stride, 0..channels);
+        slices::filled([count as i64, channels as i64], |ys| {
+            parallel::each_part(ys, CHUNK * channels, &|at, ys| rows::normalise(xs.chunk(at), ys, &scale, &shift));
+        })
+    })
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2+fma"))]
-fn normalise_kernel<E: Element>(xs: Rows<E>, ys: Rows<E>, rows: std::ops::Range<usize>, scale: &[f32], shift: &[f32]) {
-    for row in rows {
-        // SAFETY: `ys` is new, and each chunk has rows of its own.
-        let ys = unsafe { ys.row_mut(row) };
-        for ((y, x), (scale, shift)) in ys.iter_mut().zip(xs.row(row)).zip(scale.iter().zip(shift)) {
-            let value = x.get() * scale + shift;
-            // Not `max`, which would hide what is not a number.
-            *y = E::of(if value < 0.0 { 0.0 } else { value });
-        }
-    }
-}
-
-/// What the gradient of a BatchNorm layer is, `[channels]` each.
+/// What the gradient of a BatchNorm layer is, `[channels]` each, `f32`.
 #[derive(Debug)]
 pub(super) struct NormGradient {
     pub weight: Tensor,
@@ -235,87 +142,58 @@ pub(super) fn backward(
     gradient: &Tensor,
     matrix: &Tensor,
     norm: &Norm,
-    target: Option<(&Tensor, Store)>,
+    target: Option<(&mut Tensor, Store)>,
 ) -> NormGradient {
     by_kind!(matrix, backward_of(gradient, matrix, norm, target))
 }
 
-fn backward_of<E: Element>(
+fn backward_of<E: Element + Value>(
     gradient: &Tensor,
     matrix: &Tensor,
     norm: &Norm,
-    target: Option<(&Tensor, Store)>,
+    target: Option<(&mut Tensor, Store)>,
 ) -> NormGradient {
     let channels = norm.scale.len();
-    let (gs, xs) = (Rows::<E>::of(gradient, 0, channels), Rows::<E>::of(matrix, 0, channels));
-    let sums = summed(xs, |rows, [first, second]| reduce_kernel(gs, xs, rows, norm, first, second));
-    let sharp = |(sum, sharpness): (&f64, &f32)| (sum * f64::from(*sharpness)) as f32;
-    let bias: Vec<f32> = sums[0].iter().map(|sum| *sum as f32).collect();
-    let weight: Vec<f32> = sums[1].iter().zip(&norm.sharpness).map(sharp).collect();
+    let ((count, stride), (of_gradient, gradient_stride)) = (shape(matrix), shape(gradient));
+    assert_eq!(of_gradient, count, "rows of the gradient");
+    let [scale, shift, mean] = [&norm.scale, &norm.shift, &norm.mean].map(|it| wide::<E::Wide>(it));
+    let sums = slices::read([gradient, matrix], |[gs, xs]: [&[E]; 2]| {
+        let (gs, xs) = (Rows::of(gs, gradient_stride, 0..channels), Rows::of(xs, stride, 0..channels));
+        summed(xs.chunks(), channels, |at, [first, second]| {
+            rows::reduce(gs.chunk(at), xs.chunk(at), [&scale, &shift, &mean], first, second);
+        })
+    });
+    let bias: Vec<E::Wide> = wide(&sums[0]);
+    let weight = sums[1].iter().zip(&norm.sharpness).map(|(sum, sharpness)| E::Wide::of(sum * sharpness));
+    let weight: Vec<E::Wide> = weight.collect();
     if let Some((target, into)) = target {
         // dx = scale · (dz - mean(dz) - x̂ · mean(dz · x̂)), as scale · dz + x · tilt + lift.
-        let n = xs.rows as f32;
-        let (mut tilt, mut lift) = (vec![0.0; channels], vec![0.0; channels]);
+        let n = E::Wide::of(count as f64);
+        let mut tilt = vec![E::Wide::default(); channels];
+        let mut lift = tilt.clone();
         if norm.of_batch {
             for at in 0..channels {
-                tilt[at] = -norm.scale[at] * norm.sharpness[at] * weight[at] / n;
-                lift[at] = -norm.scale[at] * bias[at] / n - norm.mean[at] * tilt[at];
+                tilt[at] = -scale[at] * E::Wide::of(norm.sharpness[at]) * weight[at] / n;
+                lift[at] = -scale[at] * bias[at] / n - mean[at] * tilt[at];
             }
         }
-        let to = Rows::<E>::of(target, 0, channels);
-        let add = into == Store::Added;
-        xs.each_chunk(|rows| apply_kernel(gs, xs, to, rows, norm, [&tilt, &lift], add));
+        let (of_target, target_stride) = shape(target);
+        assert!(of_target == count && channels <= target_stride, "{channels} channels of {count} rows into {target:?}");
+        slices::change(target, [gradient, matrix], |to, [gs, xs]: [&[E]; 2]| {
+            let (gs, xs) = (Rows::of(gs, gradient_stride, 0..channels), Rows::of(xs, stride, 0..channels));
+            parallel::each_part(to, CHUNK * target_stride, &|at, to| {
+                let (gs, xs, to) = (gs.chunk(at), xs.chunk(at), (to, target_stride));
+                rows::apply(gs, xs, to, [&scale, &shift, &tilt, &lift], into == Store::Added);
+            });
+        });
     }
-    NormGradient { weight: Tensor::from_slice(&weight), bias: Tensor::from_slice(&bias) }
+    let [weight, bias] = [weight, bias].map(|it| it.into_iter().map(Into::into).collect::<Vec<f64>>());
+    NormGradient { weight: vector(&weight), bias: vector(&bias) }
 }
 
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2+fma"))]
-fn reduce_kernel<E: Element>(
-    gs: Rows<E>,
-    xs: Rows<E>,
-    rows: std::ops::Range<usize>,
-    norm: &Norm,
-    first: &mut [f32],
-    second: &mut [f32],
-) {
-    let n = first.len();
-    let (scale, shift, mean) = (&norm.scale[..n], &norm.shift[..n], &norm.mean[..n]);
-    let second = &mut second[..n];
-    for row in rows {
-        let (gs, xs) = (&gs.row(row)[..n], &xs.row(row)[..n]);
-        for at in 0..n {
-            let x = xs[at].get();
-            let passes = x * scale[at] + shift[at] > 0.0;
-            let gradient = if passes { gs[at].get() } else { 0.0 };
-            first[at] += gradient;
-            second[at] += gradient * (x - mean[at]);
-        }
-    }
-}
-
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2+fma"))]
-fn apply_kernel<E: Element>(
-    gs: Rows<E>,
-    xs: Rows<E>,
-    to: Rows<E>,
-    rows: std::ops::Range<usize>,
-    norm: &Norm,
-    [tilt, lift]: [&[f32]; 2],
-    add: bool,
-) {
-    let n = tilt.len();
-    let (scale, shift, lift) = (&norm.scale[..n], &norm.shift[..n], &lift[..n]);
-    for row in rows {
-        // SAFETY: the target is neither of the others, and each chunk has rows of its own.
-        let (gs, xs, to) = (&gs.row(row)[..n], &xs.row(row)[..n], unsafe { &mut to.row_mut(row)[..n] });
-        for at in 0..n {
-            let x = xs[at].get();
-            let passes = x * scale[at] + shift[at] > 0.0;
-            let gradient = if passes { gs[at].get() * scale[at] } else { 0.0 };
-            let before = if add { to[at].get() } else { 0.0 };
-            to[at] = E::of(before + gradient + x * tilt[at] + lift[at]);
-        }
-    }
+/// `[channels]`, `f32`.
+pub(super) fn vector(values: &[f64]) -> Tensor {
+    Tensor::from_slice(values).to_kind(Kind::Float)
 }
 
 #[cfg(test)]
@@ -330,9 +208,13 @@ mod tests {
         (&a - &b).abs().max().double_value(&[]) / b.abs().max().double_value(&[])
     }
 
-    /// libtorch's BatchNorm and ReLU on rows: output, gradients of input, weight and bias; with the moments that were used.
+    fn numbers(tensor: &Tensor) -> Vec<f64> {
+        Vec::try_from(tensor.to_kind(Kind::Double)).unwrap()
+    }
+
+    /// libtorch's BatchNorm and ReLU on rows, in f64: output, gradients of input, weight and bias.
     fn theirs(xs: &Tensor, weight: &Tensor, bias: &Tensor, stored: Option<&Moments>, gradient: &Tensor) -> Vec<Tensor> {
-        let leaves = [xs, weight, bias].map(|it| it.copy().set_requires_grad(true));
+        let leaves = [xs, weight, bias].map(|it| it.to_kind(Kind::Double).detach().copy().set_requires_grad(true));
         let stored = stored.map(|it| [Tensor::from_slice(&it.mean), Tensor::from_slice(&it.variance)]);
         let [mean, variance] = match &stored {
             Some([mean, variance]) => [Some(mean), Some(variance)],
@@ -342,41 +224,83 @@ mod tests {
         let out = leaves[0].batch_norm(Some(&leaves[1]), Some(&leaves[2]), mean, variance, of_batch, 0.1, 1e-5, false);
         let out = out.relu();
         let mut all = vec![out.detach()];
-        all.extend(Tensor::run_backward(&[(out * gradient).sum(Kind::Double)], &leaves, false, false));
+        let loss = (out * gradient.to_kind(Kind::Double)).sum(Kind::Double);
+        all.extend(Tensor::run_backward(&[loss], &leaves, false, false));
         all
     }
 
     #[test]
-    fn norm_and_relu_are_libtorchs_forward_and_backward_for_batch_and_stored_statistics() {
+    fn norm_and_relu_are_libtorchs_forward_and_backward_for_batch_and_stored_statistics_in_every_kind() {
         tch::manual_seed(1);
         let options = (Kind::Double, Device::Cpu);
-        // Wider than what is taken, more rows than a chunk, far from zero.
-        let wide = (Tensor::randn([777, 96], options) * 3.0 + 40.0).to_kind(Kind::Float);
-        let xs = wide.narrow(1, 0, 64).contiguous();
-        let weight = Tensor::randn([64], options).to_kind(Kind::Float);
-        let bias = Tensor::randn([64], options).to_kind(Kind::Float);
-        let gradient = Tensor::randn([777, 64], options).to_kind(Kind::Float);
-        let stored = Moments { mean: vec![39.0; 64], variance: vec![7.0; 64] };
-        for of_batch in [true, false] {
-            let Moments { mean, variance } = if of_batch { moments(&wide, 0, 64) } else { stored.clone() };
-            let sharpness: Vec<f32> = variance.iter().map(|it| 1.0 / (it + 1e-5).sqrt()).collect();
-            let of = |tensor: &Tensor| Vec::<f32>::try_from(tensor).unwrap();
-            let scale: Vec<f32> = of(&weight).iter().zip(&sharpness).map(|(a, b)| a * b).collect();
-            let shift =
-                of(&bias).iter().zip(&mean).zip(&scale).map(|((bias, mean), scale)| bias - mean * scale).collect();
-            let norm = Norm { scale, shift, mean, sharpness, of_batch };
-            let double = |it: &Tensor| it.to_kind(Kind::Double);
-            let stored = (!of_batch).then_some(&stored);
-            let stored64 = stored.cloned();
-            let expected = theirs(&xs, &weight, &bias, stored64.as_ref(), &gradient);
-            let target = wide.ones_like();
-            let found = backward(&gradient, &wide, &norm, Some((&target, Store::Added)));
-            let ours = [normalise(&wide, &norm), target.narrow(1, 0, 64) - 1.0, found.weight, found.bias];
-            for (ours, theirs) in ours.iter().zip(&expected) {
-                let off = off(&double(ours), &double(theirs));
-                assert!(off < 1e-4, "{off:.1e}");
+        // Weight and bias leave their way back as f32, whatever they were computed in.
+        for (kind, values, weights) in
+            [(Kind::Double, 1e-9, 1e-7), (Kind::Float, 1e-5, 1e-5), (Kind::BFloat16, 1e-2, 1e-3)]
+        {
+            // Wider than what is taken, more rows than a chunk, far from zero.
+            let wide = (Tensor::randn([777, 96], options) * 3.0 + 10.0).to_kind(kind);
+            let xs = wide.narrow(1, 0, 64).contiguous();
+            let [weight, bias] = [0, 1].map(|_| Tensor::randn([64], options).to_kind(Kind::Float));
+            let gradient = Tensor::randn([777, 64], options).to_kind(kind);
+            let stored = Moments { mean: vec![9.5; 64], variance: vec![7.0; 64] };
+            for of_batch in [true, false] {
+                let Moments { mean, variance } = if of_batch { moments(&wide, 0, 64) } else { stored.clone() };
+                let sharpness: Vec<f64> =
+                    variance.iter().map(|it| rounded(kind, 1.0 / (it + 1e-5).sqrt())).collect();
+                let scale: Vec<f64> = numbers(&weight).iter().zip(&sharpness).map(|(a, b)| rounded(kind, a * b)).collect();
+                let shift = numbers(&bias).into_iter().zip(&mean).zip(&scale);
+                let shift = shift.map(|((bias, mean), scale)| rounded(kind, bias - mean * scale)).collect();
+                let norm = Norm { scale, shift, mean, sharpness, of_batch };
+                let expected = theirs(&xs, &weight, &bias, (!of_batch).then_some(&stored), &gradient);
+                let mut target = wide.ones_like();
+                let found = backward(&gradient, &wide, &norm, Some((&mut target, Store::Written)));
+                let ours = [&normalise(&wide, &norm), &target.narrow(1, 0, 64), &found.weight, &found.bias];
+                for (at, (ours, theirs)) in ours.into_iter().zip(&expected).enumerate() {
+                    let (off, most) = (off(ours, theirs), if at < 2 { values } else { weights });
+                    assert!(off < most, "{kind:?}, statistics of the batch {of_batch}, number {at}: {off:.1e}");
+                }
+                assert_eq!(target.narrow(1, 64, 32), Tensor::ones([777, 32], (kind, Device::Cpu)), "untouched");
+                let once = target.copy();
+                backward(&gradient, &wide, &norm, Some((&mut target, Store::Added)));
+                let twice = target.narrow(1, 0, 64);
+                assert!(off(&twice, &(once.narrow(1, 0, 64).to_kind(Kind::Double) * 2.0)) < values, "{kind:?}: added");
             }
-            assert_eq!(target.narrow(1, 64, 32), Tensor::ones([777, 32], (Kind::Float, Device::Cpu)), "untouched");
+        }
+    }
+
+    #[test]
+    fn moments_are_libtorchs_far_from_zero_and_for_any_channels() {
+        for (kind, most) in [(Kind::Double, 1e-9), (Kind::Float, 1e-5), (Kind::BFloat16, 1e-5)] {
+            let matrix = (Tensor::randn([1000, 24], (Kind::Double, Device::Cpu)) * 2.0 + 40.0).to_kind(kind);
+            for (from, channels) in [(0, 24), (5, 7), (23, 1), (24, 0)] {
+                let found = moments(&matrix, from, channels);
+                assert_eq!((found.mean.len(), found.variance.len()), (channels, channels));
+                if channels > 0 {
+                    let part = matrix.narrow(1, from as i64, channels as i64).to_kind(Kind::Double);
+                    let (variance, mean) = part.var_mean_dim([0i64].as_slice(), false, false);
+                    for (ours, theirs) in [(found.mean, mean), (found.variance, variance)] {
+                        let off = off(&Tensor::from_slice(&ours), &theirs);
+                        assert!(off < most, "{kind:?}, {channels} channels from {from}: {off:.1e}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_rows_have_no_output_and_gradients_of_zero() {
+        for kind in [Kind::Double, Kind::Float, Kind::BFloat16] {
+            let nothing = || Tensor::zeros([0, 3], (kind, Device::Cpu));
+            let one = || vec![1.0; 3];
+            for of_batch in [true, false] {
+                let norm = Norm { scale: one(), shift: one(), mean: one(), sharpness: one(), of_batch };
+                assert_eq!(normalise(&nothing(), &norm).size(), [0, 3]);
+                let found = backward(&nothing(), &nothing(), &norm, Some((&mut nothing(), Store::Added)));
+                for gradient in [found.weight, found.bias] {
+                    assert_eq!(gradient, Tensor::zeros([3], (Kind::Float, Device::Cpu)));
+                }
+            }
+            assert!(moments(&nothing(), 0, 3).mean.iter().all(|mean| mean.is_nan()), "the mean of nothing");
         }
     }
 
@@ -385,11 +309,33 @@ mod tests {
         let xs = Tensor::from_slice(&[1.0f32, f32::NAN, -1.0, f32::INFINITY]).view([4, 1]);
         let one = || vec![1.0];
         let norm = Norm { scale: one(), shift: vec![0.0], mean: vec![0.0], sharpness: one(), of_batch: false };
-        for kind in [Kind::Float, Kind::BFloat16] {
-            let found =
-                Vec::<f32>::try_from(normalise(&xs.to_kind(kind), &norm).to_kind(Kind::Float).view(-1)).unwrap();
-            assert!(found[0] == 1.0 && found[1].is_nan() && found[2] == 0.0 && found[3] == f32::INFINITY, "{found:?}");
+        for kind in [Kind::Float, Kind::BFloat16, Kind::Double] {
+            let found = numbers(&normalise(&xs.to_kind(kind), &norm).view(-1));
+            assert!(found[0] == 1.0 && found[1].is_nan() && found[2] == 0.0 && found[3] == f64::INFINITY, "{found:?}");
         }
+    }
+
+    #[test]
+    fn kinds_and_shapes_that_do_not_belong_together_are_refused() {
+        let zeros = |rows, columns, kind| Tensor::zeros([rows, columns], (kind, Device::Cpu));
+        let one = || vec![1.0; 3];
+        let norm = Norm { scale: one(), shift: one(), mean: one(), sharpness: one(), of_batch: true };
+        let refused = |gradient: &Tensor, matrix: &Tensor, target: &mut Tensor| {
+            let call = || backward(gradient, matrix, &norm, Some((target, Store::Written)));
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).is_err()
+        };
+        let float = |rows, columns| zeros(rows, columns, Kind::Float);
+        assert!(!refused(&float(5, 3), &float(5, 4), &mut float(5, 6)));
+        assert!(refused(&float(4, 3), &float(5, 4), &mut float(5, 6)), "fewer gradients than rows");
+        assert!(refused(&float(5, 2), &float(5, 4), &mut float(5, 6)), "fewer channels");
+        assert!(refused(&float(5, 3), &float(5, 2), &mut float(5, 6)));
+        assert!(refused(&float(5, 3), &float(5, 4), &mut float(5, 2)));
+        assert!(refused(&float(5, 3), &float(5, 4), &mut float(4, 6)));
+        assert!(refused(&zeros(5, 3, Kind::BFloat16), &float(5, 4), &mut float(5, 6)), "another kind");
+        assert!(refused(&float(5, 3), &float(5, 4), &mut zeros(5, 6, Kind::Double)));
+        assert!(refused(&zeros(5, 3, Kind::Half), &zeros(5, 4, Kind::Half), &mut zeros(5, 6, Kind::Half)));
+        let matrix = float(5, 4);
+        assert!(refused(&float(5, 3), &matrix, &mut matrix.shallow_clone()), "read and written at once");
     }
 
     #[test]
@@ -397,7 +343,7 @@ mod tests {
         let xs = Tensor::randn([999], (Kind::Float, Device::Cpu)) * 1e3;
         let theirs = Vec::<f32>::try_from(xs.to_kind(Kind::BFloat16).to_kind(Kind::Float)).unwrap();
         let ours: Vec<f32> =
-            Vec::<f32>::try_from(&xs).unwrap().into_iter().map(|x| <bf16 as Element>::of(x).get()).collect();
+            Vec::<f32>::try_from(&xs).unwrap().into_iter().map(|x| <bf16 as Value>::of(x).wide()).collect();
         assert_eq!(ours, theirs);
     }
 }
