@@ -121,7 +121,10 @@ fn check<E: Element>(tensor: &Tensor) -> usize {
     assert!(kind == E::KIND && device == Device::Cpu, "expected {:?} on the CPU, got {kind:?} on {device:?}", E::KIND);
     assert!(tensor.is_contiguous(), "expected a contiguous tensor, got strides {:?}", tensor.stride());
     let (count, place) = (tensor.numel(), tensor.data_ptr() as *const E);
-    assert!(count == 0 || !place.is_null() && place.is_aligned(), "a tensor of {count} values without a place for them");
+    assert!(
+        count == 0 || !place.is_null() && place.is_aligned(),
+        "a tensor of {count} values without a place for them"
+    );
     count
 }
 
@@ -145,7 +148,10 @@ mod tests {
     fn values_come_in_order_and_what_is_written_is_the_tensors() {
         let whole = Tensor::arange(24, (Kind::Float, Device::Cpu)).view([4, 6]);
         let last = whole.narrow(0, 2, 2);
-        assert_eq!(read([&last], |[values]: [&[f32]; 1]| values.to_vec()), (12..24).map(|x| x as f32).collect::<Vec<_>>());
+        assert_eq!(
+            read([&last], |[values]: [&[f32]; 1]| values.to_vec()),
+            (12..24).map(|x| x as f32).collect::<Vec<_>>()
+        );
         let mut first = whole.narrow(0, 0, 2);
         change(&mut first, [&last], |to: &mut [f32], [from]| to.copy_from_slice(from));
         assert_eq!(whole.narrow(0, 0, 2), whole.narrow(0, 2, 2));
@@ -178,7 +184,10 @@ mod tests {
         for strided in [matrix.tr(), matrix.narrow(1, 1, 3), matrix.get(0).expand([4, 6], false)] {
             assert!(read(&strided), "{strided:?}");
         }
-        assert!(read(&Tensor::internal_efficientzerotensor([4], (Kind::Float, Device::Cpu))), "values that lie nowhere");
+        assert!(
+            read(&Tensor::internal_efficientzerotensor([4], (Kind::Float, Device::Cpu))),
+            "values that lie nowhere"
+        );
         let rows = |from: i64, count: i64| matrix.narrow(0, from, count);
         let overlap = |mut a: Tensor, b: Tensor| panics(|| change(&mut a, [&b], |_: &mut [f32], _| ()));
         assert!(overlap(rows(0, 3), rows(2, 2)) && overlap(rows(2, 2), rows(0, 4)) && overlap(rows(1, 1), rows(1, 1)));

@@ -314,7 +314,9 @@ mod tests {
         let path = pack(folder.path());
         let pack = held(&path).unwrap();
         let mut pixels = vec![0; 100];
-        for (length, whole) in [(HEADER as u64 + 250, [true, true, false]), (HEADER as u64, [false; 3]), (0, [false; 3])] {
+        for (length, whole) in
+            [(HEADER as u64 + 250, [true, true, false]), (HEADER as u64, [false; 3]), (0, [false; 3])]
+        {
             File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
             assert_eq!([0, 1, 2].map(|at| pack.read(at, &mut pixels)), whole, "{length} bytes left");
         }

@@ -411,7 +411,10 @@ mod tests {
         assert_eq!(sizes, [0, 1, 0]);
         assert_eq!(fed[0].standardised(&films.preprocess).size(), [0, 3, 64, 64]);
         // Fields are open: pixels of another kind are standardised by libtorch.
-        let [batch] = <[Batch; 1]>::try_from(films.feed(vec![vec![0, 4]], Device::Cpu, 1).map(Result::unwrap).collect::<Vec<_>>()).unwrap();
+        let [batch] = <[Batch; 1]>::try_from(
+            films.feed(vec![vec![0, 4]], Device::Cpu, 1).map(Result::unwrap).collect::<Vec<_>>(),
+        )
+        .unwrap();
         let wider = Batch { pixels: batch.pixels.to_kind(Kind::Int), ..batch };
         assert_eq!(wider.standardised(&films.preprocess), films.batch(&[0, 4], Device::Cpu).unwrap().0);
     }

@@ -234,7 +234,8 @@ impl Features {
         // Behind the last block, the buffer itself comes back.
         let (grid, buffer) = rows(&image);
         let kind = buffer.kind();
-        let last = self.norm5.at_step(train, kind, grid.rows(), || kernels::moments(&buffer, 0, buffer.size()[1] as usize));
+        let last =
+            self.norm5.at_step(train, kind, grid.rows(), || kernels::moments(&buffer, 0, buffer.size()[1] as usize));
         let out = grid.image(&kernels::normalise(&buffer, &last));
         let learns = train && (below || self.norm5.learns());
         (out, learns.then_some(Tape { stem, blocks, last }))
@@ -405,7 +406,15 @@ impl DenseLayer {
 
     /// The way back through a layer that wrote its channels to `buffer` at `from`: the gradient of what it read is added to the
     /// first channels of `whole`, the gradient of the buffer.
-    fn back(&self, kept: Layer, grid: Grid, buffer: &Tensor, whole: &mut Tensor, from: usize, gradients: &mut Gradients) {
+    fn back(
+        &self,
+        kept: Layer,
+        grid: Grid,
+        buffer: &Tensor,
+        whole: &mut Tensor,
+        from: usize,
+        gradients: &mut Gradients,
+    ) {
         let gradient = grid.image(&whole.narrow(1, from as i64, self.growth() as i64).contiguous());
         let mut found = convolution_back(&kept.out, &gradient, &[&kept.read2, &kept.weight2]);
         if self.conv2.learns() {

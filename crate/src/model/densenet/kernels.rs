@@ -245,9 +245,9 @@ mod tests {
             let stored = Moments { mean: vec![9.5; 64], variance: vec![7.0; 64] };
             for of_batch in [true, false] {
                 let Moments { mean, variance } = if of_batch { moments(&wide, 0, 64) } else { stored.clone() };
-                let sharpness: Vec<f64> =
-                    variance.iter().map(|it| rounded(kind, 1.0 / (it + 1e-5).sqrt())).collect();
-                let scale: Vec<f64> = numbers(&weight).iter().zip(&sharpness).map(|(a, b)| rounded(kind, a * b)).collect();
+                let sharpness: Vec<f64> = variance.iter().map(|it| rounded(kind, 1.0 / (it + 1e-5).sqrt())).collect();
+                let scale: Vec<f64> =
+                    numbers(&weight).iter().zip(&sharpness).map(|(a, b)| rounded(kind, a * b)).collect();
                 let shift = numbers(&bias).into_iter().zip(&mean).zip(&scale);
                 let shift = shift.map(|((bias, mean), scale)| rounded(kind, bias - mean * scale)).collect();
                 let norm = Norm { scale, shift, mean, sharpness, of_batch };

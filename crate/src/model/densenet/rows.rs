@@ -104,7 +104,11 @@ impl<'a, E: Value> Rows<'a, E> {
     pub fn of(values: &'a [E], stride: usize, columns: Range<usize>) -> Rows<'a, E> {
         let Range { start: from, end: to } = columns;
         let whole = stride > 0 && values.len().is_multiple_of(stride);
-        assert!(whole && from <= to && to <= stride, "columns {from} to {to} of {} values, {stride} a row", values.len());
+        assert!(
+            whole && from <= to && to <= stride,
+            "columns {from} to {to} of {} values, {stride} a row",
+            values.len()
+        );
         Rows { values, stride, from, to }
     }
 
