@@ -1,8 +1,12 @@
 //! Deep learning on X-rays, made to be called from Rust notebooks.
 
+// Pointers and foreign functions stay in the modules that allow them, and each use says why it is sound.
+#![deny(unsafe_code, clippy::undocumented_unsafe_blocks)]
+
 pub mod augment;
 mod counted;
 pub mod dataset;
+#[allow(unsafe_code)]
 pub mod device;
 #[cfg(feature = "notebook")]
 mod display;
@@ -17,6 +21,7 @@ pub mod preprocess;
 pub mod render;
 pub mod score;
 pub mod settings;
+#[allow(unsafe_code)]
 mod slices;
 pub mod study;
 pub mod tables;

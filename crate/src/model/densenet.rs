@@ -5,6 +5,7 @@
 
 mod fused;
 mod kernels;
+#[allow(unsafe_code)]
 mod parallel;
 mod rows;
 
