@@ -20,6 +20,7 @@ use crate::dataset::{Films, Skipped};
 use crate::error::{Error, Result};
 use crate::metrics::Roc;
 use crate::model::Model;
+use crate::preprocess::{Doubt, examine};
 use crate::study::{Label, Split, Study, View, lossy};
 
 /// Films per forward pass when only looking.
@@ -142,6 +143,10 @@ pub struct ViewScore {
     /// What the data set claims, where it claims anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<Label>,
+    /// What is doubtful about the film's greys, where it was decoded to be scored: a reason to look at it before believing
+    /// the score.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<Doubt>,
     /// The view, with what the data set points out on it.
     #[serde(skip)]
     pub view: View,
@@ -285,7 +290,9 @@ pub(crate) fn abnormal(logits: &Tensor) -> Result<Vec<Probability>> {
 /// [`Error::Io`], [`Error::Decode`].
 pub fn film(model: &Model, path: impl AsRef<Path>) -> Result<ViewScore> {
     let path = path.as_ref();
-    let batch = model.card.preprocess.load(&[path])?;
+    model.card.preprocess.validate()?;
+    let (film, doubts) = examine(path)?;
+    let batch = model.card.preprocess.tensor(&[model.card.preprocess.film(&film)])?;
     let probability = probabilities(model, &batch)?[0];
     Ok(ViewScore {
         path: path.to_owned(),
@@ -293,6 +300,7 @@ pub fn film(model: &Model, path: impl AsRef<Path>) -> Result<ViewScore> {
         probability,
         decision: model.card.operating_point.decide(probability),
         label: None,
+        doubts,
         view: View::new(path),
     })
 }
@@ -330,6 +338,7 @@ fn report(model: &Model, studies: &[&Study], found: &[Option<Probability>], labe
                 probability,
                 decision: point.decide(probability),
                 label,
+                doubts: Vec::new(),
                 view: (*view).clone(),
             });
         }
@@ -365,7 +374,15 @@ mod tests {
             let (id, probability) = (format!("study{at}"), Probability(probability));
             let (decision, path) = (report.operating_point.decide(probability), PathBuf::from(format!("{at}.png")));
             let view = View::new(&path);
-            report.views.push(ViewScore { path, study: id.clone(), probability, decision, label: Some(label), view });
+            report.views.push(ViewScore {
+                path,
+                study: id.clone(),
+                probability,
+                decision,
+                label: Some(label),
+                doubts: Vec::new(),
+                view,
+            });
             let group = id.clone();
             report.studies.push(StudyScore {
                 study: id,

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use humerus::model::checkpoint::DataCard;
 use humerus::model::{Model, ModelCard};
-use humerus::preprocess::{decode, inspect};
+use humerus::preprocess::{Doubt, decode, inspect};
 use humerus::train::Recipe;
 use humerus::{Error, Preprocess, dataset, score};
 use serde_json::Value;
@@ -153,6 +153,37 @@ fn films_named_one_by_one_are_all_scored_before_the_exit_code_says_that_one_was_
     // Nothing to report on: the film's own error.
     let error = score::paths(&model, &films[1..2]).unwrap_err();
     assert!(matches!(error, Error::Decode { .. }) && error.to_string().contains("b.png"), "{error}");
+}
+
+#[test]
+fn a_film_of_hardly_any_grey_is_scored_with_a_warning() {
+    let set = TestSet::new();
+    let folder = tempfile::tempdir().unwrap();
+    let (model, path) = model(folder.path());
+    let sound = set.film("films/normal/sound.png", 1);
+    let mut film = decode(&sound).unwrap();
+    film.pixels_mut().for_each(|pixel| pixel.0[0] /= 16);
+    let dark = set.root().join("films/abnormal/dark.png");
+    std::fs::create_dir_all(dark.parent().unwrap()).unwrap();
+    film.save(&dark).unwrap();
+
+    let alone = score::film(&model, &dark).unwrap();
+    assert_eq!(alone.doubts, [Doubt::NearlyBlack]);
+    assert_eq!(score::film(&model, &sound).unwrap().doubts, []);
+    // In a data set with labels, and named one by one.
+    for paths in [vec![set.root().join("films")], vec![dark.clone(), sound.clone()]] {
+        let report = score::paths(&model, &paths).unwrap();
+        let doubts: BTreeMap<_, _> = report.views.iter().map(|view| (&view.path, view.doubts.as_slice())).collect();
+        assert_eq!(doubts, BTreeMap::from([(&dark, [Doubt::NearlyBlack].as_slice()), (&sound, &[])]));
+        assert!((by_name(&report)["dark.png"] - alone.probability.get()).abs() < 1e-6);
+    }
+    let arguments = ["score".as_ref(), path.as_os_str(), "--device".as_ref(), "cpu".as_ref(), dark.as_os_str()];
+    let lines = String::from_utf8(humerus(&arguments).stdout).unwrap();
+    let warning = format!("warning {}: nearly-black: hardly any grey above a quarter of white", dark.display());
+    assert!(lines.lines().count() == 2 && lines.lines().last().unwrap().starts_with(&warning), "{lines}");
+    let views = json(&humerus(&[&arguments[..], &["--json".as_ref(), sound.as_os_str()]].concat()))["views"].clone();
+    let doubts = views.as_array().unwrap().iter().map(|view| view["doubts"].clone());
+    assert_eq!(doubts.collect::<Vec<_>>(), [serde_json::json!(["nearly-black"]), Value::Null]);
 }
 
 /// Three hundred films, of which every hundredth is broken; `HUMERUS_MANY_FILMS` sets how many.

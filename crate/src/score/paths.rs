@@ -12,7 +12,7 @@ use crate::dataset::films::LOOK_AHEAD;
 use crate::dataset::{self, Batch, SkipReason, Skipped, parallel};
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::preprocess::{Preprocess, decode};
+use crate::preprocess::{Doubt, Preprocess, examine};
 use crate::study::{Label, Split, Study, View};
 
 /// Films per forward pass.
@@ -92,6 +92,8 @@ fn score(model: &Model, studies: &[&Study], labelled: bool, all: &mut Report) ->
     preprocess.validate()?;
     let views: Vec<&View> = studies.iter().flat_map(|study| &study.views).collect();
     let mut found: Vec<Option<Probability>> = Vec::with_capacity(views.len());
+    // Of the films that could be read, in order.
+    let mut doubts: Vec<Vec<Doubt>> = Vec::new();
     let mut first = None;
     // Decoded a batch at a time, ahead of the network, so that a folder larger than memory can be scored.
     std::thread::scope(|scope| -> Result<()> {
@@ -104,14 +106,17 @@ fn score(model: &Model, studies: &[&Study], labelled: bool, all: &mut Report) ->
                 }
             }
         });
-        let ready: Receiver<Vec<Result<GrayImage>>> = ready;
+        let ready: Receiver<Vec<Result<(GrayImage, Vec<Doubt>)>>> = ready;
         for films in ready {
             let mut read = Vec::with_capacity(films.len());
             let start = found.len();
             found.resize(start + films.len(), None);
             for (at, film) in (start..).zip(films) {
                 match film {
-                    Ok(film) => read.push((at, film)),
+                    Ok((film, doubtful)) => {
+                        read.push((at, film));
+                        doubts.push(doubtful);
+                    }
                     Err(error) => {
                         all.skipped.push(Skipped::new(views[at].path.clone(), unreadable(&views[at].path, &error)));
                         first.get_or_insert(error);
@@ -125,14 +130,17 @@ fn score(model: &Model, studies: &[&Study], labelled: bool, all: &mut Report) ->
         }
         Ok(())
     })?;
-    let part = report(model, studies, &found, labelled);
+    let mut part = report(model, studies, &found, labelled);
+    part.views.iter_mut().zip(doubts).for_each(|(view, doubts)| view.doubts = doubts);
     all.views.extend(part.views);
     all.studies.extend(part.studies);
     Ok(first)
 }
 
-fn film(view: &View, preprocess: &Preprocess) -> Result<GrayImage> {
-    Ok(preprocess.film(&decode(&view.path)?))
+/// The film as the network sees it before standardisation, and what is doubtful about its greys.
+fn film(view: &View, preprocess: &Preprocess) -> Result<(GrayImage, Vec<Doubt>)> {
+    let (film, doubts) = examine(&view.path)?;
+    Ok((preprocess.film(&film), doubts))
 }
 
 /// Fitted films as the network sees them, on its device.

@@ -44,6 +44,11 @@ impl Args {
             let name = output::path(study.study.as_ref());
             output::text(format_args!("{}  {:<8}  study {name}, mean of {of}", study.probability, study.decision))?;
         }
+        for view in &report.views {
+            for doubt in &view.doubts {
+                output::text(format_args!("warning {}: {doubt}", output::path(&view.path)))?;
+            }
+        }
         for why in &report.unlabelled {
             output::text(format_args!("scored without labels: {why}"))?;
         }
