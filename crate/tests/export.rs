@@ -129,7 +129,9 @@ fn the_python_of_the_docs_gives_our_probability_for_films_of_every_kind_or_refus
             films.iter().map(|it| Some(score::film(&model, it).ok()?.probability.get())).collect();
         let spread = |pick: fn(f64, f64) -> f64| ours.iter().flatten().copied().reduce(pick).unwrap();
         assert!(spread(f64::max) - spread(f64::min) > 0.2, "a network without opinions tests nothing: {ours:?}");
-        for path in &paths {
+        // The other two files hold the same network; preparing films is what differs from one model to the next.
+        let paths = if window.is_none() { &paths[..] } else { &paths[..1] };
+        for path in paths {
             let mut worst = (0.0, String::new());
             for ((film, ours), theirs) in films.iter().zip(&ours).zip(by_python(&python, &loader, path, &films)) {
                 let name = film.file_name().unwrap().to_str().unwrap();

@@ -11,6 +11,9 @@ const WRAPPERS: [&str; 8] =
 const COPIES: [&str; 7] = ["ema", "averaged", "avg", "swa", "momentum", "shadow", "target"];
 const KEY_ENCODERS: [&str; 2] = ["encoder_k", "key_encoder"];
 
+/// Names that one network may have and still be told to be one.
+const MOST_NAMES: usize = 16;
+
 /// What stands before the names of each network's tensors, with its dot, in the file's order.
 pub(super) fn networks(names: &[&str]) -> Vec<String> {
     let before = |end: &str| -> Vec<String> {
@@ -52,7 +55,7 @@ pub(super) fn choose<'n>(
         let Some(best) = networks.iter().map(|prefix| rank(prefix)).min() else { return Ok("") };
         let mut best: Vec<&String> = networks.iter().filter(|prefix| rank(prefix) == best).collect();
         best.sort_by_key(|prefix| prefix.len());
-        if best.iter().all(|prefix| same(prefix, best[0])) {
+        if best.len() <= MOST_NAMES && best.iter().all(|prefix| same(prefix, best[0])) {
             return Ok(best[0]);
         }
         return Err(format!("holds {} networks, name one behind the file as in FILE#NAME: {}", networks.len(), list()));
@@ -77,22 +80,25 @@ pub(super) fn shown(prefix: &str) -> String {
     }
 }
 
+/// The beginnings of a name that end with a dot, from the longest, and the one of no length.
+fn beginnings(name: &str) -> impl Iterator<Item = &str> {
+    name.rmatch_indices('.').map(|(at, _)| &name[..=at]).chain([""])
+}
+
 /// Which part of a file a tensor belongs to that is not the network's behind `prefix`: another network, or the first of its parts that
 /// differs.
-pub(super) fn part(name: &str, prefix: &str, networks: &[String]) -> String {
-    let others = networks.iter().filter(|other| *other != prefix && !other.is_empty());
-    if let Some(other) = others.filter(|other| name.starts_with(other.as_str())).max_by_key(|other| other.len()) {
-        return other.trim_end_matches('.').to_owned();
+pub(super) fn part<'n>(name: &'n str, prefix: &str, networks: &HashSet<&str>) -> &'n str {
+    let other = beginnings(name).find(|start| !start.is_empty() && *start != prefix && networks.contains(start));
+    if let Some(other) = other {
+        return other.trim_end_matches('.');
     }
     let shared = name.split('.').zip(prefix.split('.')).take_while(|(a, b)| a == b).count();
-    name.split('.').take(shared + 1).collect::<Vec<_>>().join(".")
+    name.match_indices('.').nth(shared).map_or(name, |(at, _)| &name[..at])
 }
 
 /// Whether a tensor is the network's behind `prefix`, and not one of another network that begins with the same words.
 pub(super) fn belongs(name: &str, prefix: &str, networks: &HashSet<&str>) -> bool {
-    let Some(rest) = name.strip_prefix(prefix) else { return false };
-    let ends = rest.match_indices('.').map(|(at, _)| prefix.len() + at + 1);
-    !ends.into_iter().any(|end| networks.contains(&name[..end]) && end > prefix.len())
+    beginnings(name).find(|start| networks.contains(start) || *start == prefix) == Some(prefix)
 }
 
 #[cfg(test)]
@@ -145,12 +151,11 @@ mod tests {
 
     #[test]
     fn what_is_not_the_networks_is_named_by_the_part_that_it_is_in() {
-        let networks = ["s.m.q.", "s.m.k.", ""].map(str::to_owned);
+        let all = HashSet::from(["s.m.q.", "s.m.k.", ""]);
         for (name, expected) in [("s.m.queue", "s.m.queue"), ("opt.state.0.step", "opt"), ("s.m.k.features.x", "s.m.k")]
         {
-            assert_eq!(part(name, "s.m.q.", &networks), expected);
+            assert_eq!(part(name, "s.m.q.", &all), expected);
         }
-        let all = networks.iter().map(String::as_str).collect();
         assert!(belongs("s.m.q.classifier.bias", "s.m.q.", &all) && belongs("opt.x", "", &all));
         assert!(!belongs("s.m.k.classifier.bias", "s.m.q.", &all) && !belongs("s.m.k.classifier.bias", "", &all));
     }

@@ -1,6 +1,6 @@
 //! From a file's tensors to a network's weights.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
 
@@ -190,7 +190,7 @@ fn transfer(network: &Classifier, file: &WeightFile, wanted: Option<&str>) -> st
         kept: vec![],
         unexpected: vec![],
         network: (!prefix.is_empty()).then(|| prefix.trim_end_matches('.').to_owned()),
-        others: others(&theirs, &names, prefix, &networks),
+        others: others(&theirs, &names, prefix, &prefixes),
         unreadable: file.unreadable().to_vec(),
         skipped: file.foreign().to_vec(),
     };
@@ -249,17 +249,16 @@ fn same(file: &WeightFile, a: &str, b: &str) -> bool {
 }
 
 /// What a file holds beside the network, in its order.
-fn others(theirs: &[&str], names: &[Option<String>], prefix: &str, all: &[String]) -> Vec<Other> {
-    let mut others: Vec<Other> = Vec::new();
+fn others(theirs: &[&str], names: &[Option<String>], prefix: &str, networks: &HashSet<&str>) -> Vec<Other> {
+    let (mut others, mut places): (Vec<Other>, HashMap<&str, usize>) = Default::default();
     for (name, _) in theirs.iter().zip(names).filter(|(_, name)| name.is_none()) {
-        let part = networks::part(name, prefix, all);
-        match others.iter_mut().rev().find(|other| other.name == part) {
-            Some(other) => other.tensors += 1,
-            None => {
-                let is_network = all.iter().any(|network| network.strip_suffix('.') == Some(&part));
-                others.push(Other { name: part, tensors: 1, is_network });
-            }
+        let part = networks::part(name, prefix, networks);
+        let at = *places.entry(part).or_insert(others.len());
+        if at == others.len() {
+            let is_network = networks.contains(format!("{part}.").as_str());
+            others.push(Other { name: part.to_owned(), tensors: 0, is_network });
         }
+        others[at].tensors += 1;
     }
     others
 }
