@@ -45,6 +45,6 @@ pub mod prelude {
     pub use crate::model::Model;
     pub use crate::settings::Settings;
     pub use crate::weights::Weights;
-    pub use crate::{Label, Preprocess, Split, Study, View};
+    pub use crate::{Label, Preprocess, Split, Study, View, counted};
     pub use crate::{dataset, device, explain, figures, phantom, preprocess, score, tables, train};
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 pub use estimate::{Estimate, Metrics};
-pub use paths::{paths, studies};
+pub use paths::{paths, paths_with, studies};
 
 use crate::dataset::films::LOOK_AHEAD;
 use crate::dataset::{Films, Skipped};

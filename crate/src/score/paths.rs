@@ -24,7 +24,7 @@ const BATCH: usize = 32;
 /// [`Error::Io`] or [`Error::Decode`] naming the first film, if none at all can be read.
 pub fn studies(model: &Model, studies: &[&Study]) -> Result<Report> {
     let mut all = Report::empty(model.card.operating_point.clone());
-    let unread = score(model, studies, true, &mut all)?;
+    let unread = score(model, studies, true, &mut all, &mut |_| ())?;
     whole(all, 0, unread)
 }
 
@@ -36,6 +36,14 @@ pub fn studies(model: &Model, studies: &[&Study]) -> Result<Report> {
 /// [`Error::Io`] for a path that is not there, [`Error::NoFilms`] for a folder without images, before anything is scored;
 /// [`Error::Io`] or [`Error::Decode`] naming the first film, if none at all can be read.
 pub fn paths(model: &Model, paths: &[PathBuf]) -> Result<Report> {
+    paths_with(model, paths, &mut |_, _| ())
+}
+
+/// [`paths`] that tells `progress`, batch by batch, how many films of how many are done.
+///
+/// # Errors
+/// As [`paths`].
+pub fn paths_with(model: &Model, paths: &[PathBuf], progress: &mut dyn FnMut(usize, usize)) -> Result<Report> {
     let mut all = Report::empty(model.card.operating_point.clone());
     let mut labelled = Vec::new();
     let mut loose = Vec::new();
@@ -63,9 +71,16 @@ pub fn paths(model: &Model, paths: &[PathBuf]) -> Result<Report> {
     }
     let at_once = all.skipped.len();
     let mut unread = None;
-    for (studies, is_labelled) in [(labelled, true), (group(&loose), false)] {
+    let parts = [(labelled, true), (group(&loose), false)];
+    let of = parts.iter().flat_map(|(studies, _)| studies).map(|study| study.views.len()).sum();
+    let mut done = 0;
+    progress(done, of);
+    for (studies, is_labelled) in parts {
         let studies: Vec<&Study> = studies.iter().collect();
-        let failed = score(model, &studies, is_labelled, &mut all)?;
+        let failed = score(model, &studies, is_labelled, &mut all, &mut |films| {
+            done += films;
+            progress(done, of);
+        })?;
         unread = unread.or(failed);
     }
     whole(all, at_once, unread)
@@ -83,8 +98,15 @@ fn whole(mut report: Report, at_once: usize, unread: Option<Error>) -> Result<Re
     }
 }
 
-/// Adds the scores of some studies to a report, and returns why the first film could not be read, if any could not.
-fn score(model: &Model, studies: &[&Study], labelled: bool, all: &mut Report) -> Result<Option<Error>> {
+/// Adds the scores of some studies to a report, tells after each batch of how many films it was, and returns why the first film
+/// could not be read, if any could not.
+fn score(
+    model: &Model,
+    studies: &[&Study],
+    labelled: bool,
+    all: &mut Report,
+    tell: &mut dyn FnMut(usize),
+) -> Result<Option<Error>> {
     if studies.is_empty() {
         return Ok(None);
     }
@@ -127,6 +149,7 @@ fn score(model: &Model, studies: &[&Study], labelled: bool, all: &mut Report) ->
                 let probabilities = probabilities(model, &batch(model, &read))?;
                 read.iter().zip(probabilities).for_each(|((at, _), probability)| found[*at] = Some(probability));
             }
+            tell(found.len() - start);
         }
         Ok(())
     })?;

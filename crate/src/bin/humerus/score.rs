@@ -27,8 +27,8 @@ pub struct Args {
 impl Args {
     pub fn run(self) -> Result<()> {
         let model = Model::open(&self.model, self.device)?;
-        let bar = Bar::spinner("scoring films");
-        let report = score::paths(&model, &self.paths)?;
+        let mut bar = Bar::new("scoring films");
+        let report = score::paths_with(&model, &self.paths, &mut |done, of| bar.at(done, of))?;
         drop(bar);
         if self.json {
             output::json(&report)?;
