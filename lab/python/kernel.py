@@ -19,6 +19,8 @@ import nbformat
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
+import narrate
+
 MARKER = "lab_cell_finished"
 PREFIX = f"let {MARKER}: u32 = 0; "
 # What evcxr takes for a command, or skips while it still looks for commands.
@@ -238,7 +240,7 @@ class Kernel:
             lines = [line.strip() for line in errors[0].splitlines() if line.strip()]
             # What a dying process printed comes first; how it died is the last line.
             return next((line for line in lines if line.startswith("Subprocess terminated")), lines[0] if lines else "")
-        said = [line for line in stderr if line.strip()]
+        said = [line for line in stderr if line.strip() and not line.startswith(narrate.START)]
         said = [line for line in said if not line.startswith("[W")] or said  # libtorch's warnings are not the reason
         return f"`?` returned an error: {said[-1]}" if said else None
 

@@ -25,6 +25,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from narrate import Narrator
+
 FINISHED = (".rlib", ".rmeta", ".so", ".dylib", ".a", ".o")
 SPARE_AFTER = 60  # seconds; until then the kernel itself needs the processor
 PROGRAM = ("build-script-build", "build_script_build-")
@@ -160,13 +162,23 @@ def freeze(session):
         os.utime(mark, (FROZEN, FROZEN))
 
 
+def built_since(session, started):
+    """Whether the session's copy of the crate was built after `started`, or is frozen."""
+    return any(mark > started for mark in marks(session))
+
+
 def freeze_when_built(session, started):
     """Freezes the crate if this kernel has built it by now."""
+    if any(started < mark < FROZEN for mark in marks(session)):
+        freeze(session)
+
+
+def marks(session):
+    """When the crate was built, in each of its forms."""
     try:
-        if any(started < mark.stat().st_mtime < FROZEN for mark in session.glob(BUILT)):
-            freeze(session)
+        return [mark.stat().st_mtime for mark in session.glob(BUILT)]
     except OSError:
-        pass  # cargo is writing; a second later it is not
+        return []  # cargo is writing; a second later it is not
 
 
 def alive(pid):
@@ -180,7 +192,7 @@ def alive(pid):
     return True
 
 
-def janitor(kernel_pid, session, lock_path, template):
+def janitor(kernel_pid, session, lock_path, template, last_build):
     """Waits for the kernel to end, ends its process group, removes its directory. Runs in a session of its own."""
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -190,10 +202,12 @@ def janitor(kernel_pid, session, lock_path, template):
         os.dup2(nothing, stream)
     client = int(os.environ.get("JPY_PARENT_PID", "0"))  # Jupyter, or our runner: a kernel nobody can reach ends too
     started, born, looked = time.monotonic(), time.time(), 0.0
+    narrator = Narrator(kernel_pid, template is not None, lambda: built_since(session, born), last_build)
     while os.getppid() == kernel_pid and (client == 0 or alive(client)):
         time.sleep(0.2)
         if time.monotonic() - looked > 1:
             looked = time.monotonic()
+            narrator.look()
             freeze_when_built(session, born)
         if template is not None and time.monotonic() - started > SPARE_AFTER:
             make_spare(template)
@@ -254,7 +268,7 @@ def main():
             try:
                 # The janitor must not hold the lock: a sweep may only wait for the kernel and what it started.
                 os.close(lock.fileno())
-                janitor(pid, session, lock_path, template)
+                janitor(pid, session, lock_path, template, kernel_file.with_name("last-build"))
             finally:
                 os._exit(1)
         os.set_inheritable(lock.fileno(), True)

@@ -109,3 +109,13 @@ fn an_edit_that_does_not_compile_may_be_mended_in_the_same_kernel() {
     fixture.edit(2);
     assert_eq!(fixture.cell(), "2");
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_build_is_told_under_the_cell_that_waits_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/narrate.py");
+    let python = std::env::var_os("HUMERUS_PYTHON").unwrap_or("python3".into());
+    let output = Command::new(python).arg("-B").arg(script).arg(folder.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -236,6 +236,45 @@ fn kernels_live_side_by_side_and_leave_nothing_behind() {
     assert!(stdout.lines().filter(|line| line.starts_with("ok: ")).count() == 16, "{stdout}");
 }
 
+/// Five seconds are the aim; machines that are busy with other tests get more. What must never happen is a build of the
+/// dependencies in another form, which takes minutes.
+#[test]
+fn the_first_mistake_in_a_kernel_is_answered_at_once() {
+    if !kernel_is_there() {
+        return;
+    }
+    let lab = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(env!("CARGO_BIN_EXE_lab"))
+        .args(["exec", "--", "python"])
+        .arg(lab.join("tests/mistake.py"))
+        .arg(lab.join("../crate").canonicalize().unwrap())
+        .output()
+        .unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    println!("{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success());
+    let mistakes: Vec<serde_json::Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let errors: Vec<_> = mistakes.iter().map(|mistake| mistake["error"].as_str().unwrap_or("none")).collect();
+    assert!(errors[0].starts_with("no method named `foo` found for struct"), "{errors:?}");
+    assert!(errors[1].starts_with("type annotations needed"), "{errors:?}");
+    assert!(errors[2].starts_with("mismatched types"), "{errors:?}");
+    for mistake in &mistakes {
+        assert_eq!(mistake["built"], serde_json::json!(["ctx"]), "{mistake}");
+        assert!(mistake["seconds"].as_f64().is_some_and(|seconds| seconds < 30.0), "{mistake}");
+    }
+}
+
+#[test]
+fn jupyterlab_does_not_ask_about_news() {
+    if !kernel_is_there() {
+        return;
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/open.py");
+    let lab = env!("CARGO_BIN_EXE_lab");
+    let output = Command::new(lab).args(["exec", "--", "python"]).arg(script).arg(lab).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[test]
 fn an_active_conda_environment_gets_the_kernel() {
     if !kernel_is_there() {

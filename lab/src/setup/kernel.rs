@@ -23,8 +23,9 @@ use crate::problem::{Problem, Result};
 use crate::progress::{self, Step};
 
 /// The Python pieces, by name.
-const SCRIPTS: [(&str, &str); 7] = [
+const SCRIPTS: [(&str, &str); 8] = [
     ("launch.py", include_str!("../../python/launch.py")),
+    ("narrate.py", include_str!("../../python/narrate.py")),
     ("kernel.py", include_str!("../../python/kernel.py")),
     ("execute.py", include_str!("../../python/execute.py")),
     ("warm.py", include_str!("../../python/warm.py")),
@@ -78,6 +79,8 @@ pub fn install(
     write_if_changed(&folder.join("Cargo.lock"), lock.as_bytes())?;
     write_if_changed(&folder.join("config/init.evcxr"), INIT_EVCXR.as_bytes())?;
 
+    let programs = folder.join("bin");
+    super::programs::write(&programs, rust)?;
     let sources = folder.join("rust-src");
     link_sources(&rust.library(), &sources)?;
     let mut environment = HashMap::from([
@@ -96,6 +99,7 @@ pub fn install(
     if let Ok(toolchain) = std::env::var("RUSTUP_TOOLCHAIN") {
         environment.insert("RUSTUP_TOOLCHAIN", toolchain);
     }
+    let program_path: Vec<String> = [programs].iter().chain(&cargo_folder()).map(|folder| text(folder)).collect();
     let kernel = json!({
         "evcxr_jupyter": text(evcxr),
         "sessions": text(&cache.join("sessions")),
@@ -103,7 +107,7 @@ pub fn install(
         "environment": environment,
         // evcxr 0.22 gives cells a wrong run path when the toolchain and the cache lie under one folder.
         "library_path": [text(&python.torch.join("lib")), text(&rust.target_libdir)],
-        "program_path": cargo_folder().iter().map(|folder| text(folder)).collect::<Vec<_>>(),
+        "program_path": program_path,
     });
     let file = folder.join("kernel.json");
     write_if_changed(&file, pretty(&kernel).as_bytes())?;

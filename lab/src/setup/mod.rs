@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod evcxr;
 pub mod kernel;
+pub mod programs;
 pub mod python;
 pub mod rust;
 
@@ -110,13 +111,13 @@ impl Ready {
 }
 
 /// The entries of a path variable of ours.
-fn inherited(name: &str) -> impl Iterator<Item = PathBuf> {
+pub fn inherited(name: &str) -> impl Iterator<Item = PathBuf> {
     let value = std::env::var_os(name).unwrap_or_default();
     std::env::split_paths(&value).filter(|path| !path.as_os_str().is_empty()).collect::<Vec<_>>().into_iter()
 }
 
 /// A path variable of these entries, each once.
-fn join_paths(paths: impl Iterator<Item = PathBuf>) -> OsString {
+pub fn join_paths(paths: impl Iterator<Item = PathBuf>) -> OsString {
     let mut once: Vec<PathBuf> = Vec::new();
     for path in paths {
         if !once.contains(&path) {
