@@ -134,6 +134,11 @@ impl Precision {
             Precision::Auto | Precision::Fp32 => Kind::Float,
         }
     }
+
+    /// The precision whose numbers are of this kind.
+    pub(crate) fn of(kind: Kind) -> Precision {
+        if kind == Kind::BFloat16 { Precision::Bf16 } else { Precision::Fp32 }
+    }
 }
 
 impl FromStr for Precision {
@@ -208,11 +213,10 @@ pub fn free_memory(device: Device) -> Option<u64> {
     (answer == 0).then_some(free as u64)
 }
 
-/// Bytes of memory that programs can still be given without swapping, on Linux; `None` elsewhere.
+/// Bytes of memory that this process can still be given without swapping, on Linux: what the machine has, or what its container's
+/// limit leaves if that is less. `None` elsewhere.
 pub fn available_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
+    crate::memory::available()
 }
 
 /// Lets glibc keep what is freed instead of giving it back to the system: each step frees and takes the same feature maps, and new
@@ -241,14 +245,13 @@ pub(crate) fn keep_freed_memory() {
 
 /// The device and the numbers in words, for example `CPU, 2 threads, fp32`.
 pub(crate) fn computing(device: Device, kind: Kind) -> String {
-    let kind = if kind == Kind::BFloat16 { Precision::Bf16 } else { Precision::Fp32 };
-    format!("{}, {kind}", describe(device))
+    format!("{}, {}", describe(device), Precision::of(kind))
 }
 
 /// The device in words, for example `CPU, 2 threads` or `CUDA device 0`.
 pub fn describe(device: Device) -> String {
     match device {
-        Device::Cpu => format!("CPU, {}", counted(tch::get_num_threads() as usize, "thread")),
+        Device::Cpu => format!("CPU, {}", counted(tch::get_num_threads().max(1) as usize, "thread")),
         Device::Cuda(number) => format!("CUDA device {number}"),
         other => format!("{other:?}"),
     }

@@ -110,6 +110,17 @@ pub enum Error {
     /// Training that cannot go on; what was saved before stays.
     #[error("training stopped: {0}")]
     Training(String),
+    /// Memory that ran out; what was saved before stays.
+    #[error("out of memory: {0}")]
+    Memory(String),
+    /// A run that was to be continued and cannot be; nothing was trained or moved.
+    #[error("the run in {} cannot be continued: {reason}; without --resume (`Resume::No`) it is set aside and a new one begins", .run.display())]
+    Resume {
+        /// The run's folder.
+        run: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// Training that was asked to stop, and did after a step; with `resume` the same call continues it.
     #[error("stopped in epoch {epoch} after batch {batches}; saved in {} to be continued", .run.display())]
     Stopped {

@@ -8,12 +8,14 @@ mod counted;
 pub mod dataset;
 #[allow(unsafe_code)]
 pub mod device;
+pub mod disk;
 #[cfg(feature = "notebook")]
 mod display;
 pub mod error;
 pub mod explain;
 pub mod figures;
 pub mod files;
+mod memory;
 pub mod metrics;
 pub mod model;
 pub mod phantom;
@@ -21,6 +23,7 @@ pub mod preprocess;
 pub mod render;
 pub mod score;
 pub mod settings;
+pub mod shortage;
 #[allow(unsafe_code)]
 mod slices;
 pub mod study;
