@@ -10,7 +10,7 @@ use super::fingerprint::{Hasher, Thumbnail, WHOLE, Window, windows};
 use super::neighbours::Neighbours;
 use super::prints::{Print, Prints};
 use super::summary::files;
-use super::{Index, SkipReason, Skipped, Warning, WarningKind, duplicates, groups, parallel};
+use super::{Held, Index, SkipReason, Skipped, Warning, WarningKind, duplicates, groups, parallel};
 use crate::preprocess::Doubt;
 use crate::study::View;
 use crate::{Error, Result, preprocess};
@@ -105,6 +105,7 @@ impl Index {
     /// Takes films out that have no fingerprint because they cannot be decoded.
     fn skip_undecodable(&mut self, prints: &[Result<Print, String>]) -> Result<()> {
         let mut prints = prints.iter();
+        let before = Held::of(&self.studies);
         for study in &mut self.studies {
             study.views.retain(|view| match prints.next() {
                 Some(Err(why)) => {
@@ -115,6 +116,10 @@ impl Index {
             });
         }
         self.studies.retain(|study| !study.views.is_empty());
+        let after = Held::of(&self.studies);
+        // What cannot be decoded is listed among the skipped, and nobody has taken it out.
+        self.held.studies = self.held.studies.saturating_sub(before.studies - after.studies);
+        self.held.views = self.held.views.saturating_sub(before.views - after.views);
         self.skipped.sort_by(|a, b| a.path.cmp(&b.path));
         if self.studies.is_empty() {
             let reason = format!("{}, none of which can be decoded", files(self.skipped.len()));

@@ -1,5 +1,6 @@
 //! What training refuses: anything by which a network could have seen what it is tested on.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -9,7 +10,7 @@ use super::{AuditOptions, Index, Warning, WarningKind, duplicates, split};
 use crate::{Error, Result};
 
 /// A flaw that training refuses unless told otherwise by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Leak {
     /// Equal or nearly identical films in two splits.
@@ -107,6 +108,17 @@ pub fn refuse_leaks(index: &Index, allow: &[Leak]) -> Result<()> {
     }
     split::assert_unique(index)?;
     if allow.contains(&Leak::PatientInTwoSplits) { Ok(()) } else { split::assert_disjoint(index) }
+}
+
+/// The leaks of an index, each with the number of its warnings: training refused them, or was told to allow them.
+pub fn leaks(index: &Index) -> BTreeMap<Leak, usize> {
+    let mut fresh = index.clone();
+    duplicates::warn(&mut fresh);
+    let mut found = BTreeMap::new();
+    for leak in fresh.warnings.iter().filter_map(|warning| Leak::of(warning.kind)) {
+        *found.entry(leak).or_default() += 1;
+    }
+    found
 }
 
 #[cfg(test)]

@@ -39,12 +39,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use audit::AuditOptions;
+pub(crate) use cache::contents;
 pub use cache::{CacheFolder, Preparing};
 pub use films::{Batch, Feed, Feeding, Films, epoch_order, prepare};
-pub use leaks::{Leak, refuse_leaks, trainable};
+pub use leaks::{Leak, leaks, refuse_leaks, trainable};
 pub use region::fracture_mask;
 pub use skipped::{SkipReason, Skipped};
 pub use summary::{LabelSummary, SizeSummary, SplitSummary, Summary};
@@ -152,6 +153,40 @@ pub struct Index {
     /// The sets of films that are copies of each other: of the same content, and once audited nearly identical ones too.
     #[serde(serialize_with = "lossy_sets")]
     pub copies: Vec<Vec<PathBuf>>,
+    /// Which fold of how many the splits are, if [`split::k_folds`] dealt them.
+    pub fold: Option<Fold>,
+    /// What the folder held when it was indexed: where `studies` holds less, somebody has taken some out.
+    pub held: Held,
+}
+
+/// One of several ways to deal the same studies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fold {
+    /// The fold that is held out, counted from 1.
+    pub number: usize,
+    /// How many folds there are.
+    pub of: usize,
+}
+
+impl fmt::Display for Fold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.number, self.of)
+    }
+}
+
+/// How much there is of a data set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Examinations.
+    pub studies: usize,
+    /// Films.
+    pub views: usize,
+}
+
+impl Held {
+    pub(crate) fn of(studies: &[Study]) -> Held {
+        Held { studies: studies.len(), views: studies.iter().map(|study| study.views.len()).sum() }
+    }
 }
 
 fn lossy_sets<S: serde::Serializer>(sets: &[Vec<PathBuf>], serializer: S) -> Result<S::Ok, S::Error> {
@@ -260,6 +295,7 @@ fn settle(root: &Path, layout: Layout, found: Found) -> Index {
     skipped.sort_by(|a, b| a.path.cmp(&b.path));
     companions.sort();
     let two_labels = duplicates::name_apart(&mut studies);
+    let held = Held::of(&studies);
     let mut index = Index {
         root: root.to_owned(),
         layout,
@@ -271,6 +307,8 @@ fn settle(root: &Path, layout: Layout, found: Found) -> Index {
         fixed_split: false,
         audited: false,
         copies: Vec::new(),
+        fold: None,
+        held,
     };
     index.warnings.extend(two_labels);
     index.copies = duplicates::same_content(&index);

@@ -9,7 +9,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Index, duplicates};
+use super::{Fold, Index, duplicates};
 use crate::study::{Label, Split, Study};
 use crate::{Error, Result, counted};
 
@@ -94,7 +94,7 @@ pub fn k_folds(index: &Index, k: usize, seed: u64) -> Result<Vec<Index>> {
         }
     }
     let fold = |fold: usize| {
-        let mut index = all.clone();
+        let mut index = Index { fold: Some(Fold { number: fold + 1, of: k }), ..all.clone() };
         for (study, at) in index.studies.iter_mut().zip(&folds) {
             study.split = if *at == fold { Split::Valid } else { Split::Train };
         }
@@ -250,7 +250,7 @@ pub(super) fn assert_unique(index: &Index) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::Layout;
+    use crate::dataset::{Held, Layout};
     use crate::study::View;
 
     /// One study for each `(group, label)`.
@@ -275,6 +275,8 @@ mod tests {
             fixed_split: false,
             audited: true,
             copies: Vec::new(),
+            fold: None,
+            held: Held::default(),
         }
     }
 

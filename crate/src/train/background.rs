@@ -158,7 +158,7 @@ impl Drop for TrainingRun {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::Layout;
+    use crate::dataset::{Held, Layout};
 
     fn is_send<T: Send + 'static>(_: &T) {}
 
@@ -175,6 +175,8 @@ mod tests {
             fixed_split: false,
             audited: true,
             copies: Vec::new(),
+            fold: None,
+            held: Held::default(),
         };
         let mut training = spawn(&index, &Recipe::default(), &TrainOptions::default());
         is_send(&training);

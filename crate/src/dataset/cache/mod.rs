@@ -32,6 +32,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::parallel;
 use crate::counted;
 use crate::preprocess::{Preprocess, decode, read};
+use crate::study::View;
 use crate::{Error, Result};
 use pack::{EXTENSION, Pack, Recipe, UNFINISHED, Writer};
 
@@ -66,6 +67,15 @@ impl CacheFolder {
             },
         }
     }
+}
+
+/// The content key of the file of each view, in order. Costs a look at each file's time and size where the cache remembers it; others are
+/// read.
+///
+/// # Errors
+/// [`Error::Io`] that names the first file that cannot be read.
+pub(crate) fn contents(cache: &CacheFolder, views: &[&View]) -> Result<Vec<u128>> {
+    identity::of_views(cache.path().as_deref(), views)
 }
 
 /// What preparing films tells while it goes on.
