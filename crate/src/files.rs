@@ -5,6 +5,7 @@ use std::path::Path;
 
 use tempfile::{Builder, NamedTempFile};
 
+use crate::disk;
 use crate::error::{Error, Result};
 
 /// What an unfinished file of ours is called, with six letters or digits between: nothing that people call theirs.
@@ -84,9 +85,9 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = folder_of(path);
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     let mut file = unfinished(folder).map_err(Error::io(folder))?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(Error::io(path))?;
+    file.write_all(bytes).and_then(|()| disk::sync(file.as_file())).map_err(Error::io(path))?;
     persist(file, path)?;
-    sync_folder(folder)
+    disk::sync_folder(folder)
 }
 
 /// Gives an unfinished file its name, and the rights of the file that had it.
@@ -96,13 +97,6 @@ pub(crate) fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
         let _ = file.as_file().set_permissions(before.permissions());
     }
     file.persist(path).map(drop).map_err(|refused| Error::io(path)(refused.error))
-}
-
-/// Makes a rename in `folder` last through a power cut, on Unix; elsewhere the file system sees to it.
-pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
-    #[cfg(unix)]
-    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder))?;
-    Ok(())
 }
 
 #[cfg(test)]

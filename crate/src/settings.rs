@@ -14,7 +14,7 @@ use crate::device::{self, DeviceChoice};
 use crate::error::{Error, Result};
 use crate::phantom::{self, PhantomConfig};
 use crate::preprocess::Fit;
-use crate::train::{MODEL_FILE, Recipe, TrainOptions, is_unfinished};
+use crate::train::{MODEL_FILE, Recipe, Resume, TrainOptions, is_unfinished};
 use crate::weights::Weights;
 
 /// Settings shared by the three notebooks.
@@ -120,7 +120,7 @@ impl Settings {
 
     /// Where training goes; an unfinished run there is continued.
     pub fn options(&self) -> TrainOptions {
-        let resume = is_unfinished(&self.run);
+        let resume = if is_unfinished(&self.run) { Resume::IfPossible } else { Resume::No };
         TrainOptions {
             run: self.run.clone(),
             device: self.device,

@@ -231,7 +231,7 @@ fn the_best_epochs_keep_their_files_and_the_averages_are_what_is_saved() {
         assert_eq!(files, [true, true, false, false], "{epochs:?}");
         let (model, best) = (read(&options.run.join("model.safetensors")), read(&kept(epochs[0].epoch)));
         assert!(model.iter().all(|(name, tensor)| tensor.equal(&best[name])));
-        assert!(!options.run.join("resume.safetensors").exists(), "nothing is left to resume");
+        assert!(!train::is_unfinished(&options.run) && options.run.join("finished.json").exists());
     }
     // The same steps but for clipping and averaging: the first loss is the same, the saved weights are not.
     let [a, b] = ["plain", "averaged"].map(|name| read(&folder.path().join(name).join("last.safetensors")));
@@ -343,7 +343,7 @@ fn a_run_on_its_own_thread_is_watched_stopped_and_continued_to_the_same_end() {
     let plain = support::options(folder.path(), "plain");
     let expected = train::run(&index, &recipe, &plain, &mut |_| ()).unwrap();
 
-    let options = || train::TrainOptions { resume: true, ..support::options(folder.path(), "run") };
+    let options = || train::TrainOptions { resume: train::Resume::OrRefuse, ..support::options(folder.path(), "run") };
     let mut training = train::spawn(&index, &recipe, &options());
     let mut lines = Vec::new();
     while training.watch(0.2, &mut |event| lines.push(event.clone())).epochs.0.is_empty() {

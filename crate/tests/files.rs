@@ -17,7 +17,7 @@ fn model(path: &Path) {
     let mut recipe = Recipe { head: Head::Linear { classes: 2 }, ..Recipe::default() };
     recipe.preprocess.size = 64;
     let classifier = recipe.network(tch::Device::Cpu);
-    let data = DataCard { name: "none".into(), layout: "mura".into(), splits: BTreeMap::new(), skipped: 0 };
+    let data = DataCard { name: "none".into(), layout: "mura".into(), ..DataCard::default() };
     let card = ModelCard::new(&classifier, &recipe, data);
     Model { classifier, card }.save(path).unwrap();
 }

@@ -3,7 +3,8 @@
 
 mod support;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -145,7 +146,15 @@ fn same(run: &Path, reference: &Path) {
             let equal = bits(tensor).iter().zip(bits(&ours[key])).all(|(a, b)| a.to_bits() == b.to_bits());
             assert!(equal, "{name}: {key}");
         }
-        let [ours, theirs] = [run, reference].map(|run| Model::open(run.join(name), DeviceChoice::Cpu).unwrap().card);
+        if name == "resume.safetensors" {
+            continue;
+        }
+        let [ours, theirs] = [run, reference].map(|run| {
+            let mut card = Model::open(run.join(name), DeviceChoice::Cpu).unwrap().card;
+            let seconds = &mut card.trained.as_mut().expect("it was trained").seconds;
+            assert!(std::mem::replace(seconds, 0.0) > 0.0);
+            card
+        });
         assert_eq!(ours, theirs, "{name}");
     }
     let [ours, theirs] = [run, reference].map(epochs);
@@ -155,6 +164,33 @@ fn same(run: &Path, reference: &Path) {
             assert_eq!(a[figure], b[figure], "{figure}");
         }
     }
+}
+
+/// Checks that TensorBoard reads the points of the uninterrupted run, each once, from the runs' event files.
+fn same_points(runs: &[PathBuf], reference: &Path) {
+    let Some(python) = support::python() else { return };
+    let folders: Vec<PathBuf> = runs.iter().map(PathBuf::as_path).chain([reference]).map(board).collect();
+    let folders: Vec<&OsStr> = folders.iter().map(|folder| folder.as_os_str()).collect();
+    let read = support::script(&python, "points.py", &folders);
+    let points = |line: &str| -> BTreeMap<String, Vec<u64>> {
+        let mut points: BTreeMap<String, Vec<u64>> = serde_json::from_str(line).unwrap();
+        points.values_mut().for_each(|steps| steps.sort_unstable());
+        points
+    };
+    let mut read: Vec<_> = read.lines().map(points).collect();
+    let expected = read.pop().expect("the uninterrupted run's");
+    assert!(
+        expected.len() > 8 && expected["training films"] == [0] && expected["train/loss"].len() > 1,
+        "{expected:?}"
+    );
+    assert_eq!(read.len(), runs.len());
+    for (points, run) in read.iter().zip(runs) {
+        assert_eq!(*points, expected, "{}", run.display());
+    }
+}
+
+fn board(run: &Path) -> PathBuf {
+    run.join("tensorboard")
 }
 
 /// Kills runs at random moments, `kills` times, and lets each that was killed go on until it is done: how many runs there were, and how
@@ -186,7 +222,10 @@ fn killed(bench: &Bench, (reference, whole): (&Path, Duration), worker: u64, kil
             break;
         }
         same(&run, reference);
-        std::fs::remove_dir_all(&run).unwrap();
+        // Only what TensorBoard reads, at the end of all.
+        for name in files(&run).iter().filter(|name| *name != "tensorboard") {
+            std::fs::remove_file(run.join(name)).unwrap();
+        }
     }
     (runs, continued)
 }
@@ -206,6 +245,11 @@ fn a_run_killed_at_random_moments_ends_with_the_weights_of_one_that_was_not() {
         let workers: Vec<_> = workers.collect();
         workers.into_iter().map(|worker| worker.join().unwrap()).collect::<Vec<_>>()
     });
+    let runs = told.iter().zip(0..).flat_map(|((runs, _), worker)| {
+        let bench = &bench;
+        (1..=*runs).map(move |run| bench.path(&format!("run-{worker}-{run}")))
+    });
+    same_points(&runs.collect::<Vec<_>>(), &reference);
     println!("{kills} kills by two, (runs, continued): {told:?}; uninterrupted {whole:.1?}");
     assert!(kills < 8 || told.iter().all(|(_, continued)| *continued > 0), "nothing was ever continued");
 }
@@ -243,7 +287,7 @@ fn a_signal_ends_the_step_and_says_how_to_continue() {
 }
 
 #[test]
-fn what_cannot_be_continued_is_set_aside_with_a_reason() {
+fn what_cannot_be_continued_is_refused_in_one_line_and_set_aside_when_a_new_run_is_wanted() {
     let bench = Bench::new();
     let run = bench.path("run");
     let said = |more: &[&str], until: &str, there: &[&str]| {
@@ -262,9 +306,13 @@ fn what_cannot_be_continued_is_set_aside_with_a_reason() {
     let resume = "resume.safetensors";
     said(&["--resume"], "films to learn from", &[resume]);
     assert!(said(&["--resume"], "continuing", &[resume]).contains("epoch"));
-    let aside = format!("previous-1/{resume}");
-    let other = said(&["--resume", "--seed", "4", "--epochs", "5"], "starting anew", &[&aside]);
-    assert!(other.contains("of another recipe (epochs, seed differ)"), "{other}");
+    let before = files(&run);
+    let other = bench.train(&run, &["--resume", "--seed", "4"]).wait_with_output().unwrap();
+    let line = text(&other.stderr);
+    assert!(other.status.code() == Some(1) && line.lines().count() == 1, "{line}");
+    assert!(line.contains("cannot be continued: it is of another recipe (seed differ)"), "{line}");
+    assert_eq!(files(&run), before);
+    said(&["--seed", "4"], "films to learn from", &[&format!("previous-1/{resume}")]);
 }
 
 /// Runs a script as the root of a mount namespace of its own; `None` where the system does not allow that.
@@ -309,6 +357,7 @@ fn a_full_disk_stops_with_one_line_and_the_run_continues_when_there_is_room() {
     assert!(text(&output.stdout).contains("continuing "));
     bench.uninterrupted();
     same(&kept.join("whole"), &reference);
+    same_points(&[kept.join("whole")], &reference);
 }
 
 #[test]

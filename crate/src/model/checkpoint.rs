@@ -3,6 +3,7 @@
 //! The tensors carry torchvision's names, so Python's `safetensors` loads them into torchvision's network; the card is JSON under the
 //! metadata key `humerus`. Files are written to a temporary sibling and renamed, so no reader meets half a file.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,10 +11,12 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
+use xxhash_rust::xxh3::Xxh3;
 
+use super::provenance::{Apart, Trained};
 use super::{Architecture, Classifier, Head, ParameterCount, bytes};
 use crate::counted;
-use crate::dataset::{Index, SplitSummary};
+use crate::dataset::{self, Fold, Held, Index, Leak, SplitSummary};
 use crate::device::{self, DeviceChoice};
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
@@ -61,10 +64,13 @@ pub struct ModelCard {
     /// The weights that training began with; none if they were random.
     #[serde(default)]
     pub weights: Option<Origin>,
+    /// How the training went; none in cards of old, and before training.
+    #[serde(default)]
+    pub trained: Option<Trained>,
 }
 
 /// The data behind a model: names and counts only, no paths and no patients.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DataCard {
     /// Name of the data folder.
     pub name: String,
@@ -74,6 +80,21 @@ pub struct DataCard {
     pub splits: BTreeMap<Split, SplitSummary>,
     /// Files that were skipped.
     pub skipped: usize,
+    /// The body parts, where the data set names them.
+    #[serde(default)]
+    pub parts: Vec<String>,
+    /// What the folder held, where these are not all of its studies and films.
+    #[serde(default)]
+    pub part_of: Option<Held>,
+    /// The fold, where the splits are one of several.
+    #[serde(default)]
+    pub fold: Option<Fold>,
+    /// What no two splits have in common; none in cards of old, where nothing is known of it.
+    #[serde(default)]
+    pub apart: Option<Apart>,
+    /// The leaks that were allowed and there, with the number of warnings; none in cards of old.
+    #[serde(default)]
+    pub leaks: Option<BTreeMap<Leak, usize>>,
 }
 
 impl DataCard {
@@ -86,6 +107,11 @@ impl DataCard {
             layout: summary.layout.to_string(),
             splits: summary.splits,
             skipped: summary.skipped.len(),
+            parts: summary.parts.into_keys().collect(),
+            part_of: (Held::of(&index.studies) != index.held).then_some(index.held),
+            fold: index.fold,
+            apart: Some(Apart::of(index)),
+            leaks: Some(dataset::leaks(index)),
         }
     }
 }
@@ -109,6 +135,7 @@ impl ModelCard {
             held_out: None,
             parameters: model.parameters(),
             weights: None,
+            trained: None,
         }
     }
 }
@@ -175,16 +202,13 @@ impl ModelCard {
             ),
         ];
         for (split, counts) in &self.data.splits {
-            rows.push((
-                split.name(),
-                format!(
-                    "{} ({} abnormal), {}",
-                    counted(counts.studies, "study"),
-                    counts.positive_studies,
-                    counted(counts.views, "view")
-                ),
-            ));
+            let SplitSummary { studies, views, positive_studies, .. } = counts;
+            let patients = counts.patients.map_or("patients unknown".to_owned(), |n| counted(n, "patient"));
+            let (studies, views) = (counted(*studies, "study"), counted(*views, "view"));
+            rows.push((split.name(), format!("{studies} ({positive_studies} abnormal), {views}, {patients}")));
         }
+        rows.extend(self.data.rows());
+        rows.extend(self.trained.as_ref().map(|trained| ("trained", trained.to_string())));
         rows.push(("operating point", self.operating_point.to_string()));
         for (name, metrics) in [("tune", &self.tune), ("held out", &self.held_out)] {
             if let Some(metrics) = metrics {
@@ -295,6 +319,32 @@ pub(crate) fn save_tensors(model: &Classifier, metadata: HashMap<String, String>
     write_atomically(path, &file)
 }
 
+/// A sum over a network's weights and statistics: that of any model file that holds just these, whatever its card says.
+pub(crate) fn sum(model: &Classifier) -> String {
+    sum_by_name(model.variables().iter().map(|v| (v.name.as_str(), Cow::Owned(bytes(&v.tensor).0))).collect())
+}
+
+/// [`sum`] of the network in a file.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Checkpoint`] if it cannot be read.
+pub(crate) fn sum_of_file(path: &Path) -> Result<String> {
+    let file = std::fs::read(path).map_err(Error::io(path))?;
+    let wrong = |e| Error::Checkpoint { path: path.to_owned(), reason: unreadable(&file, &e) };
+    let tensors = SafeTensors::deserialize(&file).map_err(wrong)?;
+    Ok(sum_by_name(tensors.iter().map(|(name, view)| (name, Cow::Borrowed(view.data()))).collect()))
+}
+
+fn sum_by_name(mut tensors: Vec<(&str, Cow<'_, [u8]>)>) -> String {
+    tensors.sort_by_key(|(name, _)| *name);
+    let mut sum = Xxh3::new();
+    for (name, bytes) in tensors {
+        sum.update(name.as_bytes());
+        sum.update(&bytes);
+    }
+    format!("{:032x}", sum.digest128())
+}
+
 /// Gives a model file's weights to its network; all of them must be there.
 fn load_weights(model: &Classifier, path: &Path, file: &[u8]) -> Result<()> {
     let wrong = |reason: String| Error::Checkpoint { path: PathBuf::from(path), reason };
@@ -321,7 +371,7 @@ fn load_weights(model: &Classifier, path: &Path, file: &[u8]) -> Result<()> {
 pub(crate) fn untrained(head: Head, size: u32) -> Model {
     let recipe = Recipe { head, preprocess: Preprocess { size, ..Preprocess::default() }, ..Recipe::default() };
     let classifier = Classifier::new(recipe.architecture, head, 1, tch::Device::Cpu);
-    let data = DataCard { name: "none".into(), layout: "mura".into(), splits: BTreeMap::new(), skipped: 0 };
+    let data = DataCard { name: "none".into(), layout: "mura".into(), ..DataCard::default() };
     let card = ModelCard::new(&classifier, &recipe, data);
     Model { classifier, card }
 }
@@ -340,6 +390,8 @@ mod tests {
         model.save(&path).unwrap();
         let back = Model::open(&path, DeviceChoice::Cpu).unwrap();
         assert_eq!(back.card, model.card);
+        assert_eq!(sum_of_file(&path).unwrap(), sum(&model.classifier));
+        assert_ne!(sum(&model.classifier), sum(&untrained(Head::Linear { classes: 2 }, 96).classifier));
         for (a, b) in model.classifier.variables().iter().zip(back.classifier.variables()) {
             assert!(a.tensor.equal(&b.tensor), "{}", a.name);
         }

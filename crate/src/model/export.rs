@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::checkpoint::{Model, ModelCard};
+use super::provenance::Apart;
 use crate::counted;
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
@@ -118,12 +119,16 @@ impl ModelCard {
         text.push_str("\n## How well it does\n\n");
         match &self.held_out {
             Some(metrics) => {
+                let leaks = self.data.leaks_in_words();
+                let leaks =
+                    leaks.map_or(String::new(), |leaks| format!(" Allowed leaks, each of which may flatter: {leaks}."));
                 let _ = write!(
                     text,
-                    "{} ({}) of patients that were not trained on; 95 % intervals over patients. A study's \
-                     probability is the mean of its views'.\n\n| figure | value |\n|---|---|\n",
+                    "{} ({}){}; 95 % intervals over patients. A study's probability is the mean of its views'.{leaks}\n\n\
+                     | figure | value |\n|---|---|\n",
                     counted(metrics.studies, "held-out study"),
-                    counted(metrics.views, "film")
+                    counted(metrics.views, "film"),
+                    self.data.apart.map_or("", Apart::clause)
                 );
                 for (name, estimate) in metrics.rows() {
                     let _ = writeln!(text, "| {name} | {estimate} |");

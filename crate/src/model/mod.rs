@@ -5,6 +5,7 @@ mod densenet;
 mod export;
 mod layers;
 mod onnx;
+pub mod provenance;
 mod torchscript;
 
 use std::ops::ControlFlow;

@@ -7,26 +7,27 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
+use super::fingerprint::{Comparison, Fingerprint};
 use super::folder::RunFolder;
 use super::optimizer::PaceState;
-use super::recipe::Recipe;
 use super::report::EpochReport;
-use super::{FINISHED_FILE, MODEL_FILE, RESUME_FILE};
-use crate::dataset::Index;
+use super::{FINISHED_FILE, LAST_FILE, METRICS_FILE, MODEL_FILE, RESUME_FILE, TrainOptions};
 use crate::error::{Error, Result};
-use crate::files::{self, sync_folder, write_atomically};
+use crate::files::{self, write_atomically};
 use crate::model::bytes;
 use crate::score::Metrics;
+use crate::study::Label;
+use crate::{disk, model};
 
 const STATE_KEY: &str = "humerus-resume";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,8 +56,30 @@ pub(super) struct Standing {
     pub best: Option<usize>,
     /// The best one's figures.
     pub tune: Option<Metrics>,
+    /// The sum of its weights.
+    pub best_weights: Option<String>,
+    /// The sum of the weights that were the best before: until the best model is written, they are in its file.
+    pub former_weights: Option<String>,
+    /// What the epoch that ended last leaves to be written once this is on the disk.
+    pub ended: Option<Ended>,
+    /// Mean and deviation that the initial weights' file asked for.
+    pub scale: Option<([f32; 3], [f32; 3])>,
+    /// The epochs that the run was to have before it was given more, one after the other.
+    pub continued_after: Vec<usize>,
     /// Seconds of training so far.
     pub seconds: f64,
+}
+
+/// What the history does not keep of an epoch that is over, until models and logs of it are written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Ended {
+    /// Figures on the tune split.
+    pub metrics: Metrics,
+    /// Labels and probabilities of the tune studies.
+    pub labels: Vec<Label>,
+    pub probabilities: Vec<f64>,
+    /// The loss of each of its batches.
+    pub step_losses: Vec<f32>,
 }
 
 impl Standing {
@@ -75,80 +98,29 @@ impl Standing {
             history: Vec::new(),
             best: None,
             tune: None,
+            best_weights: None,
+            former_weights: None,
+            ended: None,
+            scale: None,
+            continued_after: Vec::new(),
             seconds: 0.0,
         }
     }
 }
 
-/// What a run is a run of: only an equal one can continue it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Fingerprint {
-    humerus: String,
-    recipe: Recipe,
-    /// Of splits, studies, labels, and the films' names and sizes.
-    data: String,
-    /// Of the initial weights' file.
-    weights: Option<String>,
-}
-
-impl Fingerprint {
-    pub fn new(index: &Index, recipe: &Recipe, weights: Option<&Path>) -> Result<Fingerprint> {
-        let mut data = Xxh3::new();
-        for study in &index.studies {
-            data.update(format!("{}\0{}\0{}\0{}\n", study.id, study.group, study.split, study.label).as_bytes());
-            for view in &study.views {
-                let name = view.path.strip_prefix(&index.root).unwrap_or(&view.path);
-                let size = std::fs::metadata(&view.path).map_err(Error::io(&view.path))?.len();
-                data.update(name.as_os_str().as_encoded_bytes());
-                data.update(&size.to_le_bytes());
-            }
-        }
-        let of_file = |path: &Path| -> Result<String> {
-            Ok(format!("{:032x}", xxh3_128(&std::fs::read(path).map_err(Error::io(path))?)))
-        };
-        Ok(Fingerprint {
-            humerus: env!("CARGO_PKG_VERSION").to_owned(),
-            recipe: recipe.clone(),
-            data: format!("{:032x}", data.digest128()),
-            weights: weights.map(of_file).transpose()?,
-        })
-    }
-
-    /// Why a run of `other` cannot be continued as one of `self`, in words; `None` if it can.
-    fn difference(&self, other: &Fingerprint) -> Option<String> {
-        if self.humerus != other.humerus {
-            return Some(format!("was begun by humerus {}, this is {}", other.humerus, self.humerus));
-        }
-        let differing = differing_fields(&self.recipe, &other.recipe);
-        if !differing.is_empty() {
-            return Some(format!("is of another recipe ({} differ)", differing.join(", ")));
-        }
-        if self.data != other.data {
-            return Some("is of other data".to_owned());
-        }
-        (self.weights != other.weights).then(|| "began with other weights".to_owned())
-    }
-}
-
-fn differing_fields(a: &Recipe, b: &Recipe) -> Vec<String> {
-    let fields = |recipe: &Recipe| match serde_json::to_value(recipe) {
-        Ok(serde_json::Value::Object(fields)) => fields,
-        _ => serde_json::Map::new(),
-    };
-    let (a, b) = (fields(a), fields(b));
-    a.iter().filter(|(name, value)| b.get(*name) != Some(value)).map(|(name, _)| name.clone()).collect()
-}
-
-#[derive(Serialize, Deserialize)]
-struct Header {
+/// What a run is a run of, and where it stands.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Header {
     format: u32,
-    fingerprint: Fingerprint,
-    standing: Standing,
+    pub fingerprint: Fingerprint,
+    pub standing: Standing,
 }
 
-/// An unfinished run, read back.
+/// A run that can go on, read back.
 #[derive(Debug)]
 pub(super) struct Saved {
+    /// What it is a run of; its epochs are those that it was to have.
+    pub fingerprint: Fingerprint,
     pub standing: Standing,
     tensors: HashMap<String, Tensor>,
 }
@@ -163,12 +135,14 @@ impl Saved {
 /// What an earlier run left in a folder.
 #[derive(Debug)]
 pub(super) enum Earlier {
-    /// No run, or one that is over and is not this one.
+    /// Nothing.
     Nothing,
-    /// This run, up to some step.
-    Unfinished(Saved),
+    /// A run that ended before its first checkpoint.
+    Begun,
+    /// This run, up to some step, or all of a shorter one.
+    Unfinished(Box<Saved>),
     /// This run, all of it.
-    Finished(Standing),
+    Finished(Box<Header>),
     /// A run that cannot be continued, and why.
     Unusable(String),
 }
@@ -221,15 +195,14 @@ pub(super) fn write(
         Err(safetensors::SafeTensorError::IoError(error)) => return Err(io(error)),
         Err(error) => return Err(Error::Checkpoint { path, reason: error.to_string() }),
     }
-    unfinished.as_file().sync_all().map_err(io)?;
+    disk::sync(unfinished.as_file()).map_err(io)?;
     files::persist(unfinished, &path)?;
-    sync_folder(path.parent().unwrap_or(Path::new(".")))
+    disk::sync_folder(path.parent().unwrap_or(Path::new(".")))
 }
 
-/// Writes that a run is over, and removes what continuing it would need.
+/// Writes that a run is over. What continuing it would need stays, in case it is given more epochs.
 pub(super) fn finish(folder: &RunFolder, fingerprint: &Fingerprint, standing: &Standing) -> Result<()> {
-    write_atomically(&folder.file(FINISHED_FILE), header(fingerprint, standing)?.as_bytes())?;
-    folder.remove(RESUME_FILE)
+    write_atomically(&folder.file(FINISHED_FILE), header(fingerprint, standing)?.as_bytes())
 }
 
 fn header(fingerprint: &Fingerprint, standing: &Standing) -> Result<String> {
@@ -237,44 +210,71 @@ fn header(fingerprint: &Fingerprint, standing: &Standing) -> Result<String> {
     serde_json::to_string(&header).map_err(|error| Error::Training(error.to_string()))
 }
 
-/// What an earlier run left in the folder for one of `fingerprint`.
-pub(super) fn read(folder: &RunFolder, fingerprint: &Fingerprint) -> Earlier {
-    match std::fs::read(folder.file(RESUME_FILE)) {
-        Ok(file) => unfinished(folder, &file, fingerprint).map_or_else(Earlier::Unusable, Earlier::Unfinished),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            finished(folder, fingerprint).map_or(Earlier::Nothing, Earlier::Finished)
+/// What an earlier run left in the folder for one of `fingerprint`, with device and precision as `options` leave them open.
+pub(super) fn read(folder: &RunFolder, fingerprint: &Fingerprint, options: &TrainOptions) -> Earlier {
+    let found = |name: &str| match std::fs::read(folder.file(name)) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("{name} cannot be read: {error}")),
+    };
+    let earlier = || {
+        if let Some(text) = found(FINISHED_FILE)? {
+            let (header, comparison) = compared(FINISHED_FILE, &text, fingerprint, options)?;
+            check_best(folder, &header.standing, true)?;
+            // An early stop is no matter of how many epochs there may be.
+            if comparison == Comparison::Same || header.standing.stopped_early {
+                return Ok(Earlier::Finished(Box::new(header)));
+            }
         }
-        Err(error) => Earlier::Unusable(format!("{}: {error}", folder.file(RESUME_FILE).display())),
+        if let Some(file) = found(RESUME_FILE)? {
+            return unfinished(folder, &file, fingerprint, options).map(|saved| Earlier::Unfinished(Box::new(saved)));
+        }
+        let there = |name: &&str| folder.file(name).exists();
+        match [FINISHED_FILE, MODEL_FILE, LAST_FILE, METRICS_FILE].iter().find(|name| there(name)) {
+            None => Ok(Earlier::Nothing),
+            Some(&METRICS_FILE) => Ok(Earlier::Begun),
+            Some(name) => Err(format!("{name} is there, but {RESUME_FILE} is not, which holds what continuing needs")),
+        }
+    };
+    earlier().unwrap_or_else(Earlier::Unusable)
+}
+
+/// A file's header, and how the run that it is of compares with `fingerprint`.
+fn compared(
+    name: &str,
+    text: &[u8],
+    fingerprint: &Fingerprint,
+    options: &TrainOptions,
+) -> Result<(Header, Comparison), String> {
+    let wrong = |reason: &dyn std::fmt::Display| format!("{name} cannot be read: {reason}");
+    let header: serde_json::Value = serde_json::from_slice(text).map_err(|error| wrong(&error))?;
+    // What another version wrote may not even parse: so its version is looked at first.
+    let humerus = header["fingerprint"]["humerus"].as_str().unwrap_or("an unknown version");
+    if humerus != fingerprint.humerus {
+        return Err(format!("it was begun by humerus {humerus}, this is {}", fingerprint.humerus));
+    }
+    if header["format"] != FORMAT {
+        return Err(wrong(&format!("format {FORMAT} was expected, got {}", header["format"])));
+    }
+    let header: Header = serde_json::from_value(header).map_err(|error| wrong(&error))?;
+    match fingerprint.like(&header.fingerprint, options).compare(&header.fingerprint) {
+        Comparison::Other(reason) => Err(format!("it {reason}")),
+        comparison => Ok((header, comparison)),
     }
 }
 
-fn finished(folder: &RunFolder, fingerprint: &Fingerprint) -> Option<Standing> {
-    let text = std::fs::read(folder.file(FINISHED_FILE)).ok()?;
-    let header: Header = serde_json::from_slice(&text).ok()?;
-    let is_same = header.format == FORMAT && fingerprint.difference(&header.fingerprint).is_none();
-    (is_same && folder.file(MODEL_FILE).exists()).then_some(header.standing)
-}
-
-fn unfinished(folder: &RunFolder, file: &[u8], fingerprint: &Fingerprint) -> std::result::Result<Saved, String> {
-    let path = folder.file(RESUME_FILE);
-    let wrong = |reason: &dyn std::fmt::Display| format!("{} cannot be read: {reason}", path.display());
+fn unfinished(
+    folder: &RunFolder,
+    file: &[u8],
+    fingerprint: &Fingerprint,
+    options: &TrainOptions,
+) -> Result<Saved, String> {
+    let wrong = |reason: &dyn std::fmt::Display| format!("{RESUME_FILE} cannot be read: {reason}");
     let (_, metadata) = SafeTensors::read_metadata(file).map_err(|error| wrong(&error))?;
     let header =
         metadata.metadata().as_ref().and_then(|m| m.get(STATE_KEY)).ok_or_else(|| wrong(&"it has no state"))?;
-    let header: serde_json::Value = serde_json::from_str(header).map_err(|error| wrong(&error))?;
-    // Another version's recipe may not even parse: so its version is looked at first.
-    let humerus = header["fingerprint"]["humerus"].as_str().unwrap_or("an unknown version");
-    if humerus != fingerprint.humerus {
-        let ours = &fingerprint.humerus;
-        return Err(format!("the run in {} was begun by humerus {humerus}, this is {ours}", path.display()));
-    }
-    let header: Header = serde_json::from_value(header).map_err(|error| wrong(&error))?;
-    if header.format != FORMAT {
-        return Err(wrong(&format!("format {FORMAT} was expected, got {}", header.format)));
-    }
-    if let Some(difference) = fingerprint.difference(&header.fingerprint) {
-        return Err(format!("the unfinished run in {} {difference}", folder.path().display()));
-    }
+    let (Header { fingerprint, standing, .. }, _) = compared(RESUME_FILE, header.as_bytes(), fingerprint, options)?;
+    check_best(folder, &standing, false)?;
     let tensors = SafeTensors::deserialize(file).map_err(|error| wrong(&error))?;
     let mut found = HashMap::new();
     for (name, view) in tensors.tensors() {
@@ -282,7 +282,23 @@ fn unfinished(folder: &RunFolder, file: &[u8], fingerprint: &Fingerprint) -> std
         let tensor = Tensor::f_from_data_size(view.data(), &shape, Kind::Float).map_err(|error| wrong(&error))?;
         found.insert(name, tensor);
     }
-    Ok(Saved { standing: header.standing, tensors: found })
+    Ok(Saved { fingerprint, standing, tensors: found })
+}
+
+/// Checks that the best model's file is there and holds the best model, unless it is still to be written.
+fn check_best(folder: &RunFolder, standing: &Standing, is_over: bool) -> Result<(), String> {
+    let (Some(best), Some(expected)) = (standing.best, &standing.best_weights) else { return Ok(()) };
+    let is_to_be_written = !is_over && standing.batches == 0 && best + 1 == standing.history.len();
+    let path = folder.file(MODEL_FILE);
+    if is_to_be_written && !path.exists() {
+        return Ok(());
+    }
+    match model::checkpoint::sum_of_file(&path) {
+        Ok(found) if found == *expected => Ok(()),
+        Ok(found) if is_to_be_written && standing.former_weights.as_ref() == Some(&found) => Ok(()),
+        Err(error) if !path.exists() => Err(format!("its best model, of epoch {}, is missing: {error}", best + 1)),
+        _ => Err(format!("its best model, of epoch {}, was in {MODEL_FILE}, where another file is now", best + 1)),
+    }
 }
 
 #[cfg(test)]
@@ -290,25 +306,40 @@ mod tests {
     use tch::Device;
 
     use super::*;
-    use crate::train::StopHandle;
+    use crate::device::Precision;
+    use crate::model::Head;
+    use crate::train::{Recipe, StopHandle};
 
-    fn fingerprint(recipe: Recipe) -> Fingerprint {
-        Fingerprint { humerus: env!("CARGO_PKG_VERSION").to_owned(), recipe, data: "d".into(), weights: None }
+    fn folder() -> (tempfile::TempDir, RunFolder) {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = RunFolder::open(temporary.path(), &StopHandle::default(), &mut |_| ()).unwrap();
+        (temporary, folder)
+    }
+
+    fn read(folder: &RunFolder, fingerprint: &Fingerprint) -> Earlier {
+        super::read(folder, fingerprint, &TrainOptions { precision: Precision::Fp32, ..TrainOptions::default() })
+    }
+
+    fn refused(folder: &RunFolder, fingerprint: &Fingerprint) -> String {
+        match read(folder, fingerprint) {
+            Earlier::Unusable(reason) => reason,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
     fn numbers_and_tensors_come_back_to_the_last_bit() {
-        let temporary = tempfile::tempdir().unwrap();
-        let folder = RunFolder::open(temporary.path(), &StopHandle::default(), &mut |_| ()).unwrap();
-        let us = fingerprint(Recipe::default());
+        let (temporary, folder) = folder();
+        let us = Fingerprint::of(Recipe::default());
         let mut standing = Standing { epoch: 3, batches: 7, waited: 1, ..Standing::start() };
         let tensor = (Tensor::arange(1001, (Kind::Float, Device::Cpu)) * 0.3).exp();
         for n in 0..20 {
             standing.lowest_loss = Some((f64::from(n) * 0.7).sin().abs().powi(9));
             standing.seconds = 1.0 / f64::from(n + 3);
+            standing.scale = Some(([0.1; 3], [1.0 / (n + 3) as f32; 3]));
             write(&folder, &us, &standing, vec![("t".to_owned(), tensor.shallow_clone())]).unwrap();
             let Earlier::Unfinished(back) = read(&folder, &us) else { panic!() };
-            assert_eq!(back.standing, standing);
+            assert_eq!((&back.standing, &back.fingerprint), (&standing, &us));
             assert!(back.tensor("t").unwrap().equal(&tensor) && back.tensor("other").is_none());
         }
         let left: Vec<_> = std::fs::read_dir(temporary.path()).unwrap().collect();
@@ -316,38 +347,68 @@ mod tests {
     }
 
     #[test]
-    fn another_recipe_other_data_and_a_file_cut_short_are_told_apart() {
-        let temporary = tempfile::tempdir().unwrap();
-        let folder = RunFolder::open(temporary.path(), &StopHandle::default(), &mut |_| ()).unwrap();
-        let us = fingerprint(Recipe::default());
+    fn another_run_and_a_file_cut_short_are_told_apart() {
+        let (_temporary, folder) = folder();
+        let us = Fingerprint::of(Recipe::default());
         assert!(matches!(read(&folder, &us), Earlier::Nothing));
+        std::fs::write(folder.file(METRICS_FILE), "").unwrap();
+        assert!(matches!(read(&folder, &us), Earlier::Begun));
         write(&folder, &us, &Standing::start(), Vec::new()).unwrap();
-        let said = |other: &Fingerprint| match read(&folder, other) {
-            Earlier::Unusable(reason) => reason,
-            other => panic!("{other:?}"),
-        };
-        let recipe = Recipe { epochs: 99, seed: 5, ..Recipe::default() };
-        assert!(said(&fingerprint(recipe)).contains("another recipe (epochs, seed differ)"));
-        assert!(said(&Fingerprint { data: "e".into(), ..us.clone() }).contains("other data"));
-        assert!(said(&Fingerprint { weights: Some("w".into()), ..us.clone() }).contains("other weights"));
-        assert!(said(&Fingerprint { humerus: "0.0.0".into(), ..us.clone() }).contains("this is 0.0.0"));
+        let other = Fingerprint::of(Recipe { seed: 5, ..Recipe::default() });
+        assert!(refused(&folder, &other).contains("it is of another recipe (seed differ)"));
+        let mut older = us.clone();
+        older.humerus = "0.0.0".into();
+        assert!(refused(&folder, &older).contains("this is 0.0.0"));
         let path = folder.file(RESUME_FILE);
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-        assert!(said(&us).contains("cannot be read"));
+        assert!(refused(&folder, &us).contains("cannot be read"));
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(folder.file(MODEL_FILE), "a model").unwrap();
+        assert!(refused(&folder, &us).contains("resume.safetensors is not"));
     }
 
     #[test]
-    fn a_finished_run_is_known_again_and_another_one_is_not_taken_for_it() {
-        let temporary = tempfile::tempdir().unwrap();
-        let folder = RunFolder::open(temporary.path(), &StopHandle::default(), &mut |_| ()).unwrap();
-        let us = fingerprint(Recipe::default());
-        write(&folder, &us, &Standing::start(), Vec::new()).unwrap();
+    fn a_finished_run_is_known_again_goes_on_with_more_epochs_and_is_not_taken_for_another() {
+        let (_temporary, folder) = folder();
+        let us = Fingerprint::of(Recipe::default());
+        let over = Standing { epoch: 13, ..Standing::start() };
+        write(&folder, &us, &over, Vec::new()).unwrap();
+        finish(&folder, &us, &over).unwrap();
+        assert!(matches!(read(&folder, &us), Earlier::Finished(header) if header.standing.epoch == 13));
+        let longer = Fingerprint::of(Recipe { epochs: 20, ..Recipe::default() });
+        assert!(matches!(read(&folder, &longer), Earlier::Unfinished(saved) if saved.fingerprint.recipe.epochs == 12));
+        let shorter = Fingerprint::of(Recipe { epochs: 2, ..Recipe::default() });
+        assert!(refused(&folder, &shorter).contains("another recipe (epochs differ)"));
+        finish(&folder, &us, &Standing { stopped_early: true, ..over }).unwrap();
+        assert!(matches!(read(&folder, &longer), Earlier::Finished(_)), "it would have stopped all the same");
+        folder.remove(RESUME_FILE).unwrap();
         finish(&folder, &us, &Standing { epoch: 13, ..Standing::start() }).unwrap();
-        assert!(matches!(read(&folder, &us), Earlier::Nothing), "its model is gone");
-        std::fs::write(folder.file(MODEL_FILE), "a model").unwrap();
-        assert!(matches!(read(&folder, &us), Earlier::Finished(Standing { epoch: 13, .. })));
-        let other = fingerprint(Recipe { seed: 5, ..Recipe::default() });
-        assert!(matches!(read(&folder, &other), Earlier::Nothing));
+        assert!(refused(&folder, &longer).contains("resume.safetensors is not"));
+    }
+
+    #[test]
+    fn a_best_model_that_is_missing_or_not_the_runs_own_is_said() {
+        let (_temporary, folder) = folder();
+        let us = Fingerprint::of(Recipe::default());
+        let model = crate::model::checkpoint::untrained(Head::Linear { classes: 2 }, 64);
+        let sum = crate::model::checkpoint::sum(&model.classifier);
+        let standing = Standing { epoch: 3, batches: 1, best: Some(0), best_weights: Some(sum), ..Standing::start() };
+        write(&folder, &us, &standing, Vec::new()).unwrap();
+        assert!(refused(&folder, &us).contains("its best model, of epoch 1, is missing"));
+        model.save(folder.file(MODEL_FILE)).unwrap();
+        assert!(matches!(read(&folder, &us), Earlier::Unfinished(_)));
+        crate::model::checkpoint::untrained(Head::Reference { classes: 2 }, 64).save(folder.file(MODEL_FILE)).unwrap();
+        assert!(refused(&folder, &us).contains("where another file is now"));
+        // Between the checkpoint of an epoch and its model, the one before is in the file.
+        let history = vec![crate::train::report::tests::epoch(1), crate::train::report::tests::epoch(2)];
+        let former = crate::model::checkpoint::sum_of_file(&folder.file(MODEL_FILE)).unwrap();
+        let between = Standing { batches: 0, best: Some(1), history, former_weights: Some(former), ..standing.clone() };
+        write(&folder, &us, &between, Vec::new()).unwrap();
+        assert!(matches!(read(&folder, &us), Earlier::Unfinished(_)));
+        std::fs::write(folder.file(MODEL_FILE), "mine").unwrap();
+        assert!(refused(&folder, &us).contains("where another file is now"));
+        folder.remove(MODEL_FILE).unwrap();
+        assert!(matches!(read(&folder, &us), Earlier::Unfinished(_)), "it is written anew");
     }
 }

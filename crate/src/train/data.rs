@@ -17,18 +17,33 @@ use crate::weights::{self, Found};
 /// Seconds between two signs of life while films are decoded.
 const SIGN_OF_LIFE: u64 = 10;
 
-/// The recipe with the mean and deviation that given weights expect, where it still has the usual ones.
-pub(super) fn scaled(recipe: &Recipe, found: Option<&Found>, progress: &mut dyn FnMut(&Event)) -> Result<Recipe> {
-    let mut recipe = recipe.clone();
-    let (usual, given) = (Preprocess::default(), &mut recipe.preprocess);
-    if let Some(found) = found
-        && (given.mean, given.std) == (usual.mean, usual.std)
-        && let Some((mean, std)) = weights::scale(&found.path)?
-    {
-        (given.mean, given.std) = (mean, std);
+/// A mean and a deviation for each channel.
+type Scale = ([f32; 3], [f32; 3]);
+
+/// The recipe with the mean and deviation that given weights expect, where it still has the usual ones; and these, if they were taken.
+pub(super) fn scaled(
+    recipe: &Recipe,
+    found: Option<&Found>,
+    progress: &mut dyn FnMut(&Event),
+) -> Result<(Recipe, Option<Scale>)> {
+    let (usual, given) = (Preprocess::default(), &recipe.preprocess);
+    let scale = match found {
+        Some(found) if (given.mean, given.std) == (usual.mean, usual.std) => weights::scale(&found.path)?,
+        _ => None,
+    };
+    if let Some((mean, std)) = scale {
         progress(&Event::Scale { mean: mean[0], std: std[0] });
     }
-    Ok(recipe)
+    Ok((with_scale(recipe, scale), scale))
+}
+
+/// The recipe with this mean and deviation, if there are any.
+pub(super) fn with_scale(recipe: &Recipe, scale: Option<Scale>) -> Recipe {
+    let mut recipe = recipe.clone();
+    if let Some((mean, std)) = scale {
+        (recipe.preprocess.mean, recipe.preprocess.std) = (mean, std);
+    }
+    recipe
 }
 
 /// Training films, on `device` where they fit, and the recipe with the mean and deviation that it asks for.

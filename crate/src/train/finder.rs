@@ -5,7 +5,6 @@
 //! falling stretch, a third of it left unused.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tch::{Device, Kind, Reduction, Tensor};
 
@@ -16,11 +15,11 @@ use super::recipe::Recipe;
 use super::report::Event;
 use super::stage::spans;
 use super::{TrainOptions, chosen, initial};
-use crate::counted;
 use crate::dataset::{Index, epoch_order};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::model::Classifier;
+use crate::shortage;
 use crate::study::Split;
 
 /// How to sweep the step size.
@@ -81,7 +80,7 @@ pub fn find_learning_rate(
     let index = chosen(index, recipe, options)?;
     let device = device::resolve(options.device)?;
     let found = initial(&index, recipe, options, progress)?;
-    let recipe = scaled(recipe, found.as_ref(), progress)?;
+    let (recipe, _) = scaled(recipe, found.as_ref(), progress)?;
     let (films, recipe) = training(&index.split(Split::Train), &recipe, options, device, progress)?;
     let mut network = recipe.network(device);
     if let Some(found) = &found {
@@ -216,7 +215,7 @@ const LARGEST: usize = 4096;
 /// of its own: a larger batch needs another step size.
 ///
 /// # Errors
-/// As [`run`](super::run) for recipe and device; [`Error::Training`] if a step fails for another reason than memory.
+/// As [`run`](super::run) for recipe and device; [`Error::Torch`] if a step fails for another reason than memory.
 pub fn find_batch_size(recipe: &Recipe, options: &TrainOptions) -> Result<BatchSizes> {
     recipe.validate()?;
     let device = device::resolve(options.device)?;
@@ -244,23 +243,13 @@ pub fn find_batch_size(recipe: &Recipe, options: &TrainOptions) -> Result<BatchS
             break;
         }
         let before = peak_from_now();
-        let tried = catch_unwind(AssertUnwindSafe(|| trial(&network, &mut update, n as i64, side)));
-        match tried {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) if is_memory(&error.to_string()) => {
+        match shortage::told(|| trial(&network, &mut update, n as i64, side)) {
+            Ok(()) => {}
+            Err(Error::Memory(_)) => {
                 found.reason = format!("{n} did not fit");
                 break;
             }
-            Ok(Err(error)) => return Err(error),
-            Err(panic) => {
-                let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
-                if !is_memory(&text) {
-                    let line = text.lines().next().unwrap_or("a step panicked");
-                    return Err(Error::Training(format!("a step with {}: {line}", counted(n, "film"))));
-                }
-                found.reason = format!("{n} did not fit");
-                break;
-            }
+            Err(error) => return Err(error),
         }
         let took = match (device, before, meter::memory()) {
             (Device::Cpu, Some(before), Some(after)) => Some(after.peak.saturating_sub(before)),
@@ -285,12 +274,6 @@ fn trial(network: &Classifier, update: &mut Update, n: i64, side: i64) -> Result
     // A GPU works behind our back: only reading waits for it.
     loss.f_double_value(&[])?;
     Ok(())
-}
-
-fn is_memory(text: &str) -> bool {
-    text.contains("out of memory")
-        || text.contains("can't allocate memory")
-        || text.contains("CUBLAS_STATUS_ALLOC_FAILED")
 }
 
 /// Lets the peak of memory be counted anew, where Linux allows it; returns what is resident now.

@@ -1,12 +1,13 @@
 //! A run's folder: one process at a time, nothing of an earlier run overwritten.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::report::Event;
 use super::stop::StopHandle;
 use super::{CSV_FILE, FINISHED_FILE, LAST_FILE, METRICS_FILE, MODEL_FILE, RESUME_FILE, TENSORBOARD_FOLDER};
+use crate::disk::{self, Lock};
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -31,20 +32,29 @@ impl RunFolder {
         let held = File::options().create(true).write(true).truncate(false).open(&lock).map_err(Error::io(&lock))?;
         let began = Instant::now();
         let mut said = false;
+        let mut notes = Vec::new();
         loop {
-            match held.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::Error(error)) => return Err(Error::io(&lock)(error)),
-                Err(TryLockError::WouldBlock) if began.elapsed() > PATIENCE || stop.is_stopped() => {
+            match disk::try_lock(&held).map_err(Error::io(&lock))? {
+                Lock::Held => break,
+                Lock::Unknown => {
+                    let what = "its file system knows no locks; nothing keeps a second run out of this folder";
+                    notes.push(format!("{}: {what}", path.display()));
+                    break;
+                }
+                Lock::Busy if began.elapsed() > PATIENCE || stop.is_stopped() => {
                     return Err(Error::Training(format!("another run is at work in {}", path.display())));
                 }
-                Err(TryLockError::WouldBlock) => {
+                Lock::Busy => {
                     if !std::mem::replace(&mut said, true) {
                         progress(&Event::Waiting { run: path.to_owned() });
                     }
                     std::thread::sleep(Duration::from_millis(100));
                 }
             }
+        }
+        notes.extend(disk::shortcomings(path));
+        if !notes.is_empty() {
+            progress(&Event::Notice(notes.join("; ")));
         }
         for name in names(path)?.iter().filter(|name| files::is_unfinished(name)) {
             // What cannot be removed is only in the way.
@@ -65,7 +75,7 @@ impl RunFolder {
     /// Moves what an earlier run left into the next free `previous-N`.
     pub fn set_earlier_run_aside(&self) -> Result<()> {
         let names = names(&self.path)?;
-        let worth = [MODEL_FILE, LAST_FILE, RESUME_FILE];
+        let worth = [MODEL_FILE, LAST_FILE, RESUME_FILE, FINISHED_FILE, TENSORBOARD_FOLDER];
         if !names.iter().any(|name| worth.contains(&name.as_str())) {
             return Ok(());
         }
@@ -121,11 +131,26 @@ pub fn keep_inputs<'a>(run: &Path, inputs: impl IntoIterator<Item = &'a Path>) -
     Ok(())
 }
 
+/// Where a file of this run's folder is that is no longer there: in the latest `previous-N`, if it was set aside; `None` if it was not, or
+/// lay elsewhere.
+pub(super) fn set_aside(run: &Path, file: &Path) -> Option<PathBuf> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if file.exists() || folder.canonicalize().ok()? != run.canonicalize().ok()? {
+        return None;
+    }
+    let numbers = names(run).ok()?.into_iter().filter_map(|name| name.strip_prefix("previous-")?.parse::<u32>().ok());
+    let mut numbers: Vec<u32> = numbers.collect();
+    numbers.sort_unstable();
+    let name = file.file_name()?;
+    numbers.into_iter().rev().map(|n| run.join(format!("previous-{n}")).join(name)).find(|path| path.exists())
+}
+
 /// Whether a run in this folder can be continued, or is at work right now: then [`TrainOptions::resume`](super::TrainOptions)
 /// takes it up where it is.
 pub fn is_unfinished(run: &Path) -> bool {
-    let at_work = |lock: File| matches!(lock.try_lock(), Err(TryLockError::WouldBlock));
-    run.join(RESUME_FILE).exists() || File::open(run.join(LOCK_FILE)).is_ok_and(at_work)
+    let at_work = |lock: File| matches!(disk::try_lock(&lock), Ok(Lock::Busy));
+    let is_left = run.join(RESUME_FILE).exists() && !run.join(FINISHED_FILE).exists();
+    is_left || File::open(run.join(LOCK_FILE)).is_ok_and(at_work)
 }
 
 /// Name of an epoch's own file.
@@ -182,7 +207,7 @@ mod tests {
         std::fs::write(folder.path().join(".humerus-AbC123.part"), "half").unwrap();
         let theirs = [".tmp-my-notes.txt", ".tmpAbC123", ".humerus-my-notes.part"];
         theirs.iter().for_each(|name| std::fs::write(folder.path().join(name), "mine").unwrap());
-        assert!(!is_unfinished(folder.path()));
+        assert!(!is_unfinished(folder.path()) && set_aside(folder.path(), &folder.path().join("x")).is_none());
         let run = open(folder.path());
         assert!(is_unfinished(folder.path()), "it is at work");
         assert!(!run.file(".humerus-AbC123.part").exists());

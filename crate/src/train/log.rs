@@ -1,15 +1,17 @@
 //! What a run writes for people and programs that look on: JSON lines, CSV, and TensorBoard's event files.
 
+use std::collections::HashSet;
+
 use image::{DynamicImage, GrayImage, imageops};
 use tch::{Kind, Tensor};
 
+use super::checkpoint::Ended;
 use super::folder::RunFolder;
 use super::report::EpochReport;
-use super::tensorboard::EventWriter;
+use super::tensorboard::{EventWriter, Point, mend};
 use super::{CSV_FILE, METRICS_FILE, TENSORBOARD_FOLDER};
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
-use crate::study::Label;
 
 /// Films on a sheet of examples.
 const SHEET: usize = 16;
@@ -41,59 +43,99 @@ fn csv(history: &[EpochReport]) -> String {
     text
 }
 
-/// TensorBoard's view of a run.
+/// TensorBoard's view of a run. Each point is written once, after the checkpoint that makes it true.
 #[derive(Debug, Default)]
 pub(super) struct Board {
-    // Begun with the first event, so that a run that fails before leaves nothing.
+    // Begun with the first point, so that a run that fails before leaves nothing.
     writer: Option<EventWriter>,
+    /// The points that are there.
+    seen: HashSet<Point>,
 }
 
+const FILMS: &str = "training films";
+const STEP_LOSS: &str = "step/loss";
+const CURVE: &str = "tune";
+
 impl Board {
-    fn writer(&mut self, folder: &RunFolder) -> Result<&mut EventWriter> {
+    /// Goes on with the event files of a run with `history`, of so many batches an epoch: what is not of it is taken out.
+    pub fn open(folder: &RunFolder, history: &[EpochReport], batches: usize) -> Result<Board> {
+        let epochs = history.len() as i64;
+        let is_true = |tag: &str, step: i64| match tag {
+            FILMS => step == 0,
+            STEP_LOSS => step <= epochs * batches as i64,
+            _ => step <= epochs,
+        };
+        Ok(Board { writer: None, seen: mend(&folder.file(TENSORBOARD_FOLDER), &is_true)? })
+    }
+
+    /// Writes a point, unless it is there.
+    fn point(
+        &mut self,
+        folder: &RunFolder,
+        (tag, step): (&str, usize),
+        write: impl FnOnce(&mut EventWriter) -> Result<()>,
+    ) -> Result<()> {
+        let point = (tag.to_owned(), step as i64);
+        if self.seen.contains(&point) {
+            return Ok(());
+        }
         let writer = match self.writer.take() {
             Some(writer) => writer,
             None => EventWriter::create(folder.file(TENSORBOARD_FOLDER))?,
         };
-        Ok(self.writer.insert(writer))
+        write(self.writer.insert(writer))?;
+        self.seen.insert(point);
+        Ok(())
+    }
+
+    /// Whether a sheet of training films is there.
+    pub fn has_films(&self) -> bool {
+        self.seen.contains(&(FILMS.to_owned(), 0))
     }
 
     /// Shows augmented training films, `[N, 1, H, W]` in `0.0..=1.0`, at most 16 of them.
     pub fn films(&mut self, folder: &RunFolder, films: &Tensor) -> Result<()> {
-        let sheet = sheet(films)?;
-        let writer = self.writer(folder)?;
-        writer.image("training films", 0, &DynamicImage::ImageLuma8(sheet))?;
-        writer.flush()
+        let sheet = DynamicImage::ImageLuma8(sheet(films)?);
+        self.point(folder, (FILMS, 0), |writer| writer.image(FILMS, 0, &sheet))?;
+        self.sync()
     }
 
-    /// Shows an epoch: its figures, the loss of each of its steps, and the tune studies' precision-recall curve.
-    pub fn epoch(
-        &mut self,
-        folder: &RunFolder,
-        report: &EpochReport,
-        (labels, probabilities): &(Vec<Label>, Vec<f64>),
-    ) -> Result<()> {
-        let writer = self.writer(folder)?;
-        let epoch = report.epoch;
-        let steps = report.step_losses.len();
-        for (number, loss) in report.step_losses.iter().enumerate() {
-            writer.scalar("step/loss", (epoch - 1) * steps + number + 1, f64::from(*loss))?;
-        }
-        for (tag, value) in [
-            ("train/loss", Some(report.train_loss)),
-            ("tune/loss", Some(report.tune_loss)),
-            ("tune/AUROC", report.tune_auroc),
-            ("tune/accuracy", Some(report.tune_accuracy)),
-            ("learning rate", Some(report.learning_rate)),
-            ("images per second", Some(report.images_per_second)),
-            ("memory/GiB", report.memory.map(|memory| memory.resident as f64 / GIB)),
-            ("memory/device GiB free", report.device_memory_free.map(|bytes| bytes as f64 / GIB)),
-        ] {
-            if let Some(value) = value {
-                writer.scalar(tag, epoch, value)?;
+    /// Shows the epochs that are over: their figures, and of the last one, if it is given, the loss of each of its steps and the tune
+    /// studies' precision-recall curve.
+    pub fn epochs(&mut self, folder: &RunFolder, history: &[EpochReport], last: Option<&Ended>) -> Result<()> {
+        let before = self.seen.len();
+        for report in history {
+            let epoch = report.epoch;
+            for (tag, value) in [
+                ("train/loss", Some(report.train_loss)),
+                ("tune/loss", Some(report.tune_loss)),
+                ("tune/AUROC", report.tune_auroc),
+                ("tune/accuracy", Some(report.tune_accuracy)),
+                ("learning rate", Some(report.learning_rate)),
+                ("images per second", Some(report.images_per_second)),
+                ("memory/GiB", report.memory.map(|memory| memory.resident as f64 / GIB)),
+                ("memory/device GiB free", report.device_memory_free.map(|bytes| bytes as f64 / GIB)),
+            ] {
+                if let Some(value) = value {
+                    self.point(folder, (tag, epoch), |writer| writer.scalar(tag, epoch, value))?;
+                }
             }
         }
-        writer.pr_curve("tune", epoch, labels, probabilities)?;
-        writer.flush()
+        if let (Some(ended), Some(report)) = (last, history.last()) {
+            let first = (report.epoch - 1) * ended.step_losses.len() + 1;
+            for (step, loss) in (first..).zip(&ended.step_losses) {
+                self.point(folder, (STEP_LOSS, step), |writer| writer.scalar(STEP_LOSS, step, f64::from(*loss)))?;
+            }
+            let (labels, probabilities) = (&ended.labels, &ended.probabilities);
+            self.point(folder, (CURVE, report.epoch), |writer| {
+                writer.pr_curve(CURVE, report.epoch, labels, probabilities)
+            })?;
+        }
+        if self.seen.len() == before { Ok(()) } else { self.sync() }
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.writer.as_mut().map_or(Ok(()), EventWriter::sync)
     }
 }
 

@@ -5,6 +5,7 @@ mod checkpoint;
 mod data;
 mod ema;
 mod finder;
+mod fingerprint;
 mod folder;
 mod log;
 mod meter;
@@ -30,25 +31,51 @@ pub use meter::{Memory, memory};
 pub use optimizer::{Gradients, Pace, Update};
 pub use pretrain::{Answered, PretrainOptions, PretrainReport, Pretraining, Task, pretrain};
 pub use recipe::{Optimizer, Recipe, Schedule, SelectBy, Stage, Standardise};
+pub(crate) use report::Took;
 pub use report::{EpochReport, Event, Run, TrainReport};
 pub use stop::StopHandle;
 pub use tensorboard::EventWriter;
 
 use crate::dataset::{self, Feeding, Index, Leak, split};
-use crate::device::{self, DeviceChoice, Precision};
+use crate::device::{DeviceChoice, Precision};
 use crate::error::{Error, Result};
 use crate::model::Classifier;
 use crate::phantom;
+use crate::shortage;
 use crate::study::Split;
 use crate::weights::{Found, Weights};
-use checkpoint::Earlier;
-use session::{Place, Session};
+use session::{Past, Place, Session};
+
+/// What to do with a run that is in the folder already.
+///
+/// A run *is the same* if recipe, data (studies, labels, splits, and each film's content), initial weights, device, precision and
+/// version of this crate are. Where [`TrainOptions::device`] and [`TrainOptions::precision`] are `Auto`, those of the run are taken. On a CPU it
+/// then ends with the weights of a run that was never interrupted to the last bit, if the number of threads (`OMP_NUM_THREADS`), the
+/// kind of processor and libtorch are the same too; another number of threads is told, and goes on. A GPU adds in no fixed order, so that
+/// there the last bits differ from run to run anyway.
+///
+/// A run given **more epochs** goes on, finished or not: [`Schedule::Constant`] and [`Schedule::ReduceOnPlateau`] as if it had been to have
+/// them from the start, unless it is in stages. [`Schedule::OneCycle`] and [`Schedule::Cosine`] are functions of the number of steps: from there
+/// on they are those of the longer run, so that the step size rises once to where it would have been and falls to its end again. The last
+/// stage of several takes the new epochs. What stopped early stays over.
+///
+/// A finished run is not trained again: its result is given again. Where the folder holds no run, one begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Resume {
+    /// Set it aside and begin a new one.
+    #[default]
+    No,
+    /// Continue it if it is the same; else say why not, set it aside and begin a new one.
+    IfPossible,
+    /// Continue it if it is the same; else return [`Error::Resume`] before anything is trained or moved.
+    OrRefuse,
+}
 
 /// Where a run goes and what it starts from.
 #[derive(Debug, Clone)]
 pub struct TrainOptions {
-    /// Folder that receives `model.safetensors`, `last.safetensors`, `metrics.jsonl`, `metrics.csv` and `tensorboard`, and while
-    /// the run is not finished `resume.safetensors`. What an earlier run left there is moved into `previous-1`, `previous-2` and
+    /// Folder that receives `model.safetensors`, `last.safetensors`, `metrics.jsonl`, `metrics.csv`, `tensorboard`, and
+    /// `resume.safetensors`, which is needed to continue the run: unfinished, or finished and given more epochs. What an earlier run left there is moved into `previous-1`, `previous-2` and
     /// so on, never overwritten.
     pub run: PathBuf,
     /// Where to compute.
@@ -61,10 +88,8 @@ pub struct TrainOptions {
     pub feeding: Feeding,
     /// Flaws of the data that are known and accepted; training refuses any other.
     pub allow: Vec<Leak>,
-    /// Continue the unfinished run in the folder if it is one of the same recipe, data and initial weights; on a CPU it ends
-    /// with the very weights of a run that was never interrupted. If such a run is finished, its result is given again. Where
-    /// there is neither, a new run begins. Default `false`.
-    pub resume: bool,
+    /// What to do with a run that is in the folder already. Default [`Resume::No`].
+    pub resume: Resume,
     /// How often everything that resuming needs is saved within an epoch; it is after each epoch anyway. Default 10 minutes.
     pub checkpoint_every: Duration,
     /// How often [`Event::Step`] tells how far an epoch is. Default a minute.
@@ -82,7 +107,7 @@ impl Default for TrainOptions {
             weights: Weights::default(),
             feeding: Feeding::default(),
             allow: Vec::new(),
-            resume: false,
+            resume: Resume::No,
             checkpoint_every: Duration::from_secs(600),
             step_every: Duration::from_secs(60),
             stop: StopHandle::default(),
@@ -98,7 +123,7 @@ pub const LAST_FILE: &str = "last.safetensors";
 pub const METRICS_FILE: &str = "metrics.jsonl";
 /// Name of the same as a table in a run's folder.
 pub const CSV_FILE: &str = "metrics.csv";
-/// Name of the file, in a run's folder, from which an unfinished run is continued.
+/// Name of the file, in a run's folder, from which a run is continued.
 pub const RESUME_FILE: &str = "resume.safetensors";
 /// Name of the file, in a run's folder, that says that the run is over, and of what recipe and data it was.
 pub const FINISHED_FILE: &str = "finished.json";
@@ -113,8 +138,10 @@ pub const TENSORBOARD_FOLDER: &str = "tensorboard";
 ///
 /// # Errors
 /// [`Error::Setting`] for a recipe out of its ranges, [`Error::Split`] for sets too small or leaking, [`Error::Decode`] for a
-/// damaged film, [`Error::Hub`] for weights that cannot be fetched, [`Error::Checkpoint`] for weights that do not fit, [`Error::Training`] if the loss is no longer finite or a file cannot be written, [`Error::Stopped`] if
-/// [`TrainOptions::stop`] asked for it; what was saved up to then stays.
+/// damaged film, [`Error::Hub`] for weights that cannot be fetched, [`Error::Checkpoint`] for weights that do not fit,
+/// [`Error::Resume`] for a run that cannot be continued, [`Error::Training`] if the loss is no longer finite or a file cannot be written,
+/// [`Error::Memory`] if a step needs more than there is, [`Error::Stopped`] if [`TrainOptions::stop`] asked for it; what was saved up to
+/// then stays.
 pub fn run(
     index: &Index,
     recipe: &Recipe,
@@ -128,26 +155,20 @@ pub fn run(
     }
     let films = index.studies.iter().flat_map(|study| study.views.iter().map(|view| view.path.as_path()));
     keep_inputs(&options.run, index.companions.iter().map(|table| table.as_path()).chain(films))?;
-    let device = device::resolve(options.device)?;
     let found = initial(&index, recipe, options, progress)?;
-    let place = Place::open(&index, recipe, options, found, progress)?;
-    let earlier = if options.resume { place.earlier() } else { Earlier::Nothing };
-    let saved = match earlier {
-        Earlier::Finished(standing) => {
+    let mut place = Place::open(&index, recipe, options, found, progress)?;
+    let saved = match place.earlier(options, progress)? {
+        Some(Past::Finished(standing)) => {
             progress(&Event::AlreadyFinished { run: options.run.clone() });
-            return session::result(&place, &index, options, standing, progress);
+            return shortage::told(|| session::result(&place, &index, options, *standing, progress));
         }
-        Earlier::Unfinished(saved) => Some(saved),
-        Earlier::Unusable(reason) => {
-            progress(&Event::Anew { reason });
-            None
-        }
-        Earlier::Nothing => None,
+        Some(Past::Unfinished(saved)) => Some(saved),
+        None => None,
     };
-    let mut session = Session::new(&index, recipe, options, device, place, saved.as_ref(), progress)?;
+    let mut session = shortage::told(|| Session::new(&index, recipe, options, place, saved.as_deref(), progress))?;
     drop(saved);
     session.epochs(progress)?;
-    session.finish(&index, progress)
+    shortage::told(|| session.finish(&index, progress))
 }
 
 /// The file of the weights to start from; none for random ones.
@@ -158,7 +179,15 @@ fn initial(
     progress: &mut dyn FnMut(&Event),
 ) -> Result<Option<Found>> {
     let simulated = phantom::is_set(&index.root);
-    options.weights.find(recipe.architecture, simulated, &mut |fetching| progress(&Event::Fetching(fetching)))
+    let mut weights = options.weights.clone();
+    if let Weights::File(path) = &mut weights
+        && let Some(aside) = folder::set_aside(&options.run, path)
+    {
+        // A run that was fine-tuned in place and interrupted, by the command that began it.
+        progress(&Event::Notice(format!("{} was set aside; its weights are in {}", path.display(), aside.display())));
+        *path = aside;
+    }
+    weights.find(recipe.architecture, simulated, &mut |fetching| progress(&Event::Fetching(fetching)))
 }
 
 /// The index with its tune split, once it is sure that nothing leaks but what is allowed.

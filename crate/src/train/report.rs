@@ -62,7 +62,7 @@ impl fmt::Display for EpochReport {
             self.train_loss,
             self.tune_loss,
             self.images_per_second,
-            Duration(self.seconds_left),
+            Took(self.seconds_left),
             if self.best { "  best so far" } else { "" }
         )
     }
@@ -103,6 +103,8 @@ pub enum Event {
         /// Seconds this took.
         seconds: f64,
     },
+    /// Something that the reader should know, in one line, and that stops nothing.
+    Notice(String),
     /// Another run in the same folder is waited for, in case it is about to stop.
     Waiting {
         /// The folder.
@@ -179,6 +181,7 @@ impl fmt::Display for Event {
                 parameters.trainable,
                 parameters.weights
             ),
+            Event::Notice(text) => write!(f, "note: {text}"),
             Event::Waiting { run } => write!(f, "waiting for another run to leave {}", run.display()),
             Event::Resumed { epoch, batches: 0 } => write!(f, "continuing with epoch {epoch}"),
             Event::Resumed { epoch, batches } => write!(f, "continuing in epoch {epoch}, after batch {batches}"),
@@ -201,7 +204,7 @@ impl fmt::Display for Event {
                 write!(f, "stopped after epoch {epoch}: no lower tune loss for {}", counted(*patience, "epoch"))
             }
             Event::Finished { seconds, model } => {
-                write!(f, "done in {}; best model in {}", Duration(*seconds), model.display())
+                write!(f, "done in {}; best model in {}", Took(*seconds), model.display())
             }
         }
     }
@@ -220,6 +223,7 @@ pub struct TrainReport {
     /// The epoch whose model was kept, counted from 1.
     pub best_epoch: usize,
     /// Its file.
+    #[serde(serialize_with = "lossy")]
     pub model: PathBuf,
     /// Figures on the tune split, by which the epoch was chosen: a little too good for that reason.
     pub tune: Option<Metrics>,
@@ -232,10 +236,15 @@ pub struct TrainReport {
     pub scores: Report,
 }
 
-/// Seconds as a person says them.
-struct Duration(f64);
+/// A path as text, whatever its bytes: a night's figures are not lost to the name of a folder.
+fn lossy<S: serde::Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
 
-impl fmt::Display for Duration {
+/// Seconds as a person says them.
+pub(crate) struct Took(pub f64);
+
+impl fmt::Display for Took {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.round().max(0.0) as u64;
         match seconds {
@@ -247,13 +256,13 @@ impl fmt::Display for Duration {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    #[test]
-    fn an_epoch_is_one_line_with_loss_auroc_speed_and_time_left() {
-        let report = EpochReport {
-            epoch: 3,
+    /// The report of an epoch in which nothing remarkable happened.
+    pub fn epoch(epoch: usize) -> EpochReport {
+        EpochReport {
+            epoch,
             epochs: 12,
             train_loss: 0.412,
             tune_loss: 0.388,
@@ -264,10 +273,15 @@ mod tests {
             seconds: 30.0,
             seconds_left: 190.0,
             best: true,
-            memory: Some(Memory { resident: 3 << 29, peak: 2 << 30 }),
+            memory: None,
             device_memory_free: None,
             step_losses: Vec::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn an_epoch_is_one_line_with_loss_auroc_speed_and_time_left() {
+        let report = EpochReport { memory: Some(Memory { resident: 3 << 29, peak: 2 << 30 }), ..epoch(3) };
         assert_eq!(
             report.to_string(),
             "epoch   3/12  loss 0.4120  tune loss 0.3880  tune AUROC 0.912    17.3 images/s  1.5 GiB  3 min 10 s left  best so far"

@@ -1,60 +1,35 @@
 //! The loop: steps, epochs, stages, and what is saved after each.
 
+mod place;
 mod saving;
 
 use std::time::Instant;
 
 use tch::{Device, Kind, Reduction, Tensor};
 
-use super::checkpoint::{self, Earlier, Fingerprint, Saved, Standing};
-use super::data::{batches, class_weights, decode, open, scaled, training};
+use super::checkpoint::{self, Ended, Saved, Standing};
+use super::data::{batches, class_weights, decode, open, scaled, training, with_scale};
 use super::ema::{self, Ema};
-use super::folder::RunFolder;
 use super::log::{Board, write_metrics};
 use super::optimizer::{Gradients, Pace, Update};
 use super::recipe::{Recipe, SelectBy};
 use super::report::{EpochReport, Event, Run, TrainReport};
-use super::stage::{Span, spans};
+use super::stage::{Span, stages};
 use super::{MODEL_FILE, TrainOptions, meter};
 use crate::dataset::{Batch, Films, Index, epoch_order};
 use crate::device::{self, computing};
 use crate::error::{Error, Result};
 use crate::metrics::log_loss;
-use crate::model::checkpoint::DataCard;
+use crate::model::checkpoint::{DataCard, sum};
+use crate::model::provenance::Trained;
 use crate::model::{Model, ModelCard, VariableKind};
 use crate::score::{self, Metrics, Report};
+use crate::shortage;
 use crate::study::{Label, Split, Study};
-use crate::weights::Found;
+pub(super) use place::{Past, Place};
 
 /// Seconds between two looks at whether the loss is still finite; each makes a GPU wait once.
 const LOOK_AT_LOSS: f64 = 5.0;
-
-/// The folder of a run, and what the run is a run of.
-pub(super) struct Place {
-    folder: RunFolder,
-    fingerprint: Fingerprint,
-    /// The weights to start from, if they are not random.
-    weights: Option<Found>,
-}
-
-impl Place {
-    pub fn open(
-        index: &Index,
-        recipe: &Recipe,
-        options: &TrainOptions,
-        weights: Option<Found>,
-        progress: &mut dyn FnMut(&Event),
-    ) -> Result<Place> {
-        let folder = RunFolder::open(&options.run, &options.stop, progress)?;
-        let fingerprint = Fingerprint::new(index, recipe, weights.as_ref().map(|found| found.path.as_path()))?;
-        Ok(Place { folder, fingerprint, weights })
-    }
-
-    /// What an equal run left here.
-    pub fn earlier(&self) -> Earlier {
-        checkpoint::read(&self.folder, &self.fingerprint)
-    }
-}
 
 /// A training run between its first and last epoch.
 pub(super) struct Session<'a> {
@@ -75,6 +50,8 @@ pub(super) struct Session<'a> {
     at: Standing,
     board: Board,
     clock: Clock,
+    /// Position of the epoch whose model is in the best model's file.
+    on_disk: Option<usize>,
 }
 
 /// When things were done last.
@@ -92,37 +69,50 @@ impl<'a> Session<'a> {
         index: &'a Index,
         recipe: &Recipe,
         options: &'a TrainOptions,
-        device: Device,
         place: Place,
         saved: Option<&Saved>,
         progress: &mut dyn FnMut(&Event),
     ) -> Result<Self> {
         let [train_studies, tune_studies, _] = Split::ALL.map(|split| index.split(split));
         let started = Instant::now();
-        let stages = spans(recipe, place.weights.is_some());
-        let recipe = &scaled(recipe, place.weights.as_ref(), progress)?;
-        decode(index, recipe, options, progress)?;
-        let (train, recipe) = training(&train_studies, recipe, options, device, progress)?;
+        let device = device::resolve(place.fingerprint.device)?;
+        let standing = saved.map_or_else(Standing::start, |saved| saved.standing.clone());
+        shortage::refuse_hopeless(recipe, device, place.fingerprint.precision.kind(device))?;
+        let stages = stages(recipe, place.fingerprint.weights.is_some(), &standing);
+        let (recipe, scale) = match saved {
+            None => scaled(recipe, place.found.as_ref(), progress)?,
+            Some(_) => (with_scale(recipe, standing.scale), standing.scale),
+        };
+        decode(index, &recipe, options, progress)?;
+        let (train, recipe) = training(&train_studies, &recipe, options, device, progress)?;
         let mut tune = open(&tune_studies, &recipe.preprocess, options, progress)?;
         tune.move_to(device, options.feeding.device_share)?;
         let mut classifier = recipe.network(device);
-        classifier.compute_in(options.precision.kind(device))?;
-        if let (Some(found), None) = (&place.weights, saved) {
+        classifier.compute_in(place.fingerprint.precision.kind(device))?;
+        if let (Some(found), None) = (&place.found, saved) {
             let loaded = found.load(&classifier)?;
             progress(&Event::Weights { origin: found.origin.clone(), loaded });
         }
         let class_weights = class_weights(&train, &recipe, device)?;
         let mut card = ModelCard::new(&classifier, &recipe, DataCard::new(index));
-        card.weights = place.weights.as_ref().map(|found| found.origin.clone());
+        card.weights = place.fingerprint.weights.as_ref().map(|initial| initial.origin.clone());
+        card.trained = Some(Trained {
+            precision: place.fingerprint.precision,
+            device: if device == Device::Cpu { "CPU".to_owned() } else { device::describe(device) },
+            threads: tch::get_num_threads().max(1) as usize,
+            seconds: 0.0,
+            continued_after: standing.continued_after.clone(),
+        });
         let now = Instant::now();
         let mut session = Session {
             update: Update::new(recipe.optimizer, Vec::new()),
             pace: Pace::new(recipe.schedule, 0.0, 0),
             ema: None,
             losses: Tensor::zeros([0], (Kind::Float, device)),
-            at: Standing::start(),
+            at: Standing { scale, ..standing },
             board: Board::default(),
             clock: Clock { started: now, saved: now, said: now, looked: now, checkpoint: None },
+            on_disk: None,
             model: Model { classifier, card },
             recipe,
             options,
@@ -151,6 +141,8 @@ impl<'a> Session<'a> {
         });
         if saved.is_some() {
             progress(&Event::Resumed { epoch: session.at.epoch, batches: session.at.batches });
+            // What an interruption after the last checkpoint left undone.
+            session.publish()?;
         }
         session.clock.started = Instant::now();
         session.clock.saved = Instant::now();
@@ -167,7 +159,7 @@ impl<'a> Session<'a> {
                 self.begin_stage(self.at.stage + 1)?;
                 progress(&self.stage_event());
             }
-            let report = self.epoch(progress)?;
+            let report = shortage::told(|| self.epoch(progress)).map_err(|error| self.with_advice(error))?;
             progress(&Event::Epoch(report.clone()));
             if self.at.stopped_early {
                 progress(&Event::StoppedEarly { epoch: report.epoch, patience: self.at.waited });
@@ -199,12 +191,19 @@ pub(super) fn result(
     progress: &mut dyn FnMut(&Event),
 ) -> Result<TrainReport> {
     let path = place.folder.file(MODEL_FILE);
-    let mut model = Model::open(&path, options.device)?;
+    let mut model = Model::open(&path, place.fingerprint.device)?;
+    if at.best_weights.as_ref().is_some_and(|expected| *expected != sum(&model.classifier)) {
+        let reason = "the run's best model was here, and another one is now".to_owned();
+        return Err(Error::Checkpoint { path, reason });
+    }
     let studies = index.split(Split::Valid);
     let films = open(&studies, &model.card.preprocess, options, progress)?;
     let held_out: Report = score::loaded(&model, &films, &studies)?;
     let metrics = held_out.metrics(Some(Split::Valid))?;
     model.card.held_out = Some(metrics.clone());
+    if let Some(trained) = &mut model.card.trained {
+        trained.seconds = at.seconds;
+    }
     model.save(&path)?;
     // Only now is there nothing left to continue.
     checkpoint::finish(&place.folder, &place.fingerprint, &at)?;
@@ -294,9 +293,6 @@ impl Session<'_> {
         let mut gathered: Option<(Gradients, usize)> = None;
         for (number, batch) in (done + 1..).zip(feed) {
             let batch = batch?;
-            if epoch == 1 && number == 1 {
-                self.board.films(&self.place.folder, &self.augmented(&batch, epoch).to_device(Device::Cpu))?;
-            }
             let (loss, gradients) = self.gradients(&batch, epoch)?;
             self.losses.get(number as i64 - 1).copy_(&loss);
             let gathering = match gathered.take() {
@@ -341,7 +337,12 @@ impl Session<'_> {
         })?;
         report.best = self.at.best.is_none_or(|best| self.is_better(&report, &self.at.history[best]));
         self.at.history.push(report.clone());
-        self.with_averages(|session| session.save_models(&tuned.metrics))?;
+        if report.best {
+            self.at.best = Some(self.at.history.len() - 1);
+            self.at.tune = Some(tuned.metrics.clone());
+            self.at.former_weights = self.at.best_weights.take();
+            self.at.best_weights = Some(self.with_averages(|session| Ok(sum(&session.model.classifier)))?);
+        }
         self.end_epoch(&report, tuned)?;
         Ok(report)
     }
@@ -388,7 +389,7 @@ impl Session<'_> {
         }
         if self.clock.saved.elapsed() >= self.options.checkpoint_every {
             self.finite_losses()?;
-            self.write_checkpoint()?;
+            self.save()?;
         }
         self.stop_if_asked()
     }
@@ -399,7 +400,7 @@ impl Session<'_> {
         }
         if self.clock.checkpoint != Some((self.at.epoch, self.at.batches)) {
             self.finite_losses()?;
-            self.write_checkpoint()?;
+            self.save()?;
         }
         let run = self.place.folder.path().to_owned();
         Err(Error::Stopped { run, epoch: self.at.epoch, batches: self.at.batches })
@@ -469,7 +470,7 @@ impl Session<'_> {
         }
     }
 
-    /// Schedule, early stopping and logs; then the checkpoint that makes all of it count.
+    /// Schedule and early stopping; then the checkpoint that makes all of it count, and what follows from it.
     fn end_epoch(&mut self, report: &EpochReport, tuned: Tuned) -> Result<()> {
         if self.at.lowest_loss.is_none_or(|lowest| report.tune_loss < lowest) {
             self.at.lowest_loss = Some(report.tune_loss);
@@ -481,11 +482,15 @@ impl Session<'_> {
         let is_last_stage = self.at.stage + 1 == self.stages.len();
         self.at.stopped_early =
             is_last_stage && self.recipe.early_stopping.is_some_and(|patience| self.at.waited >= patience);
-        write_metrics(&self.place.folder, &self.at.history).map_err(|error| self.cannot_save(error))?;
-        self.board.epoch(&self.place.folder, report, &tuned.studies).map_err(|error| self.cannot_save(error))?;
+        self.at.ended = Some(Ended {
+            metrics: tuned.metrics,
+            labels: tuned.studies.0,
+            probabilities: tuned.studies.1,
+            step_losses: report.step_losses.clone(),
+        });
         self.at.epoch += 1;
         self.at.batches = 0;
-        self.write_checkpoint()
+        self.save()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Which epochs belong to which stage.
 
+use super::checkpoint::Standing;
 use super::recipe::{Recipe, Stage};
 use crate::model::Unfreeze;
 
@@ -47,6 +48,16 @@ pub(super) fn spans(recipe: &Recipe, from_given_weights: bool) -> Vec<Span> {
     spans
 }
 
+/// The stages of a run that may have been given more epochs, which its last stage takes.
+pub(super) fn stages(recipe: &Recipe, from_given_weights: bool, standing: &Standing) -> Vec<Span> {
+    let first = standing.continued_after.first().copied().unwrap_or(recipe.epochs);
+    let mut spans = spans(&Recipe { epochs: first, ..recipe.clone() }, from_given_weights);
+    if let Some(last) = spans.last_mut() {
+        last.last = recipe.epochs;
+    }
+    spans
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +73,18 @@ mod tests {
         }
         let lengths: Vec<usize> = spans(&Recipe::default(), true).iter().map(Span::epochs).collect();
         assert_eq!(lengths, [1, 3, 8]);
+    }
+
+    #[test]
+    fn the_last_stage_takes_the_epochs_that_a_run_is_given_later() {
+        let lengths = |epochs, continued_after| {
+            let standing = Standing { continued_after, ..Standing::start() };
+            let stages = stages(&Recipe { epochs, ..Recipe::default() }, true, &standing);
+            stages.iter().map(Span::epochs).collect::<Vec<_>>()
+        };
+        assert_eq!(lengths(12, vec![]), [1, 3, 8]);
+        assert_eq!(lengths(20, vec![12]), [1, 3, 16]);
+        assert_eq!(lengths(24, vec![12, 20]), [1, 3, 20]);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! A file is a row of TFRecords (length, masked CRC-32C of the length, data, masked CRC-32C of the data), each record a
 //! protocol-buffer `Event` of tensorflow/core/util/event.proto. Only the fields in use are declared.
 
+mod mend;
+
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -11,13 +13,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use image::{DynamicImage, ImageFormat};
 use prost::Message;
 
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::study::Label;
+pub(super) use mend::{Point, mend};
 
 /// Thresholds of a precision-recall curve: TensorBoard's own default.
 const THRESHOLDS: usize = 201;
 /// Counts are divided by at least this, as in TensorBoard.
 const LEAST: f64 = 1e-7;
+/// What the names of our event files hold.
+const MARK: &str = ".humerus.";
 
 /// Writes one event file.
 #[derive(Debug)]
@@ -37,7 +43,7 @@ impl EventWriter {
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         let now = now();
         let name =
-            |n: u32| folder.join(format!("events.out.tfevents.{:.0}.humerus.{}.{n}", now.floor(), std::process::id()));
+            |n: u32| folder.join(format!("events.out.tfevents.{:.0}{MARK}{}.{n}", now.floor(), std::process::id()));
         let path = (0..).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(0));
         let file = File::create_new(&path).map_err(Error::io(&path))?;
         let mut writer = EventWriter { path, file: BufWriter::new(file) };
@@ -115,6 +121,12 @@ impl EventWriter {
     /// [`Error::Io`].
     pub fn flush(&mut self) -> Result<()> {
         self.file.flush().map_err(Error::io(&self.path))
+    }
+
+    /// [`flush`](Self::flush), and waits until the disk has it.
+    pub(super) fn sync(&mut self) -> Result<()> {
+        self.flush()?;
+        disk::sync(self.file.get_ref()).map_err(Error::io(&self.path))
     }
 
     fn value(&mut self, step: usize, value: proto::Value) -> Result<()> {

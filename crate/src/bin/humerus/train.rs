@@ -5,9 +5,9 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use humerus::dataset::{CacheFolder, Feeding, Leak, Preparing, split};
+use humerus::dataset::{CacheFolder, Feeding, Index, Leak, Preparing, split};
 use humerus::device::{DeviceChoice, Precision};
-use humerus::train::{self, Event, Recipe, Sweep, TrainOptions};
+use humerus::train::{self, Event, Recipe, Resume, Sweep, TrainOptions};
 use humerus::weights::Weights;
 use humerus::{Error, Result};
 
@@ -55,7 +55,7 @@ pub struct Args {
     /// fp32, bf16, or auto: bf16 where the device has instructions for it
     #[arg(long, default_value_t)]
     precision: Precision,
-    /// Continue the unfinished run in the folder, if it is one of the same recipe, data and initial weights
+    /// Continue the run in the folder, unfinished or with more --epochs; refused if it is of another recipe, other data, weights or precision
     #[arg(long)]
     resume: bool,
     /// Minutes between two checkpoints within an epoch, fractions allowed; there is one after each epoch anyway
@@ -113,7 +113,7 @@ impl Args {
             weights: self.weights,
             feeding: Feeding { cache, ..Feeding::default() },
             allow: self.allow,
-            resume: self.resume,
+            resume: if self.resume { Resume::OrRefuse } else { Resume::No },
             checkpoint_every,
             ..TrainOptions::default()
         };
@@ -122,16 +122,8 @@ impl Args {
             options.step_every = Duration::ZERO; // the bar draws itself as often as eyes can follow
         }
         let signal = Signal::listen(&options.stop)?;
-        let mut broken = Ok(());
-        if !self.json {
-            output::text(format_args!("{}", index.summary()))?;
-            for skipped in index.skipped.iter().take(NAMED) {
-                output::text(format_args!("  {}: {}", output::path(&skipped.path), skipped.reason))?;
-            }
-            if index.skipped.len() > NAMED {
-                output::text(format_args!("  and {} more, which `humerus index` lists", index.skipped.len() - NAMED))?;
-            }
-        }
+        // A reader that goes away does not stop a night's work, be it before the first epoch.
+        let mut broken = if self.json { Ok(()) } else { told(&index) };
         if self.find_batch {
             return found(self.json, &train::find_batch_size(&recipe, &options)?);
         }
@@ -166,6 +158,18 @@ fn with_default(what: &str, of: fn(&Recipe) -> String) -> String {
     match values {
         [usual, reference] if usual == reference => format!("{what} [default: the recipe's, {usual}]"),
         [usual, reference] => format!("{what} [default: the recipe's, {usual}; {reference} in `reference`]"),
+    }
+}
+
+/// Prints what there is to learn from.
+fn told(index: &Index) -> Result<()> {
+    output::text(format_args!("{}", index.summary()))?;
+    for skipped in index.skipped.iter().take(NAMED) {
+        output::text(format_args!("  {}: {}", output::path(&skipped.path), skipped.reason))?;
+    }
+    match index.skipped.len().saturating_sub(NAMED) {
+        0 => Ok(()),
+        more => output::text(format_args!("  and {more} more, which `humerus index` lists")),
     }
 }
 

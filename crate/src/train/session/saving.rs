@@ -2,28 +2,72 @@
 
 use std::time::Instant;
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::Session;
+use crate::dataset::epoch_order;
 use crate::error::{Error, Result};
+use crate::model::checkpoint::sum_of_file;
 use crate::score::Metrics;
 use crate::train::checkpoint::{self, Saved, Standing};
 use crate::train::data::batches;
 use crate::train::ema::Ema;
 use crate::train::folder::epoch_file;
-use crate::train::{LAST_FILE, MODEL_FILE, RESUME_FILE};
+use crate::train::log::{Board, write_metrics};
+use crate::train::{FINISHED_FILE, LAST_FILE, MODEL_FILE, RESUME_FILE};
 
 impl Session<'_> {
+    /// Writes the checkpoint, then what it makes true: whatever ends the process between the two, the next one does the rest.
+    pub(super) fn save(&mut self) -> Result<()> {
+        self.write_checkpoint()?;
+        self.publish()
+    }
+
+    /// Writes what follows from the last checkpoint: models and logs of the epoch that it ends, and the sheet of films.
+    pub(super) fn publish(&mut self) -> Result<()> {
+        if let (0, Some(ended)) = (self.at.batches, self.at.ended.clone()) {
+            self.with_averages(|session| session.save_models(&ended.metrics))?;
+            write_metrics(&self.place.folder, &self.at.history).map_err(|error| self.cannot_save(error))?;
+        }
+        self.show().map_err(|error| self.cannot_save(error))
+    }
+
+    fn show(&mut self) -> Result<()> {
+        if !self.board.has_films() {
+            let films = self.first_films()?;
+            self.board.films(&self.place.folder, &films)?;
+        }
+        let ended = self.at.ended.as_ref().filter(|_| self.at.batches == 0);
+        self.board.epochs(&self.place.folder, &self.at.history, ended)
+    }
+
+    /// The films of the first batch as the network saw them, on the CPU.
+    fn first_films(&self) -> Result<Tensor> {
+        let order = epoch_order(self.train.len(), self.recipe.seed, 1);
+        let first = batches(order.len(), self.recipe.batch_size)[0].clone();
+        let batch =
+            self.train.feed(vec![order[first].to_vec()], self.model.classifier.device(), 1).next().transpose()?;
+        let batch = batch.ok_or_else(|| Error::Training("no training film".to_owned()))?;
+        Ok(self.augmented(&batch, 1).to_device(Device::Cpu))
+    }
+
     /// Saves the model of the epoch that ends the history, in each place where it belongs.
-    pub(super) fn save_models(&mut self, metrics: &Metrics) -> Result<()> {
+    fn save_models(&mut self, metrics: &Metrics) -> Result<()> {
+        let seconds = self.seconds();
+        let number = self.at.history.len() - 1;
         let card = &mut self.model.card;
+        if let Some(trained) = &mut card.trained {
+            trained.seconds = seconds;
+        }
+        card.epoch = number + 1;
         card.operating_point = card.operating_point.measured(metrics);
         card.tune = Some(metrics.clone());
         card.parameters = self.model.classifier.parameters();
-        let number = self.at.history.len() - 1;
         let is_best = self.at.history[number].best;
         let mut files = vec![LAST_FILE.to_owned()];
-        if is_best {
+        // The model of a run that is given more epochs is there, with its held-out figures.
+        let is_there = sum_of_file(&self.place.folder.file(MODEL_FILE)).ok() == self.at.best_weights;
+        if is_best && !is_there {
             files.push(MODEL_FILE.to_owned());
         }
         if self.recipe.keep_best > 1 {
@@ -37,8 +81,7 @@ impl Session<'_> {
             self.model.save(self.place.folder.file(&file)).map_err(|error| self.cannot_save(error))?;
         }
         if is_best {
-            self.at.best = Some(number);
-            self.at.tune = Some(metrics.clone());
+            self.on_disk = Some(number);
         }
         Ok(())
     }
@@ -54,7 +97,7 @@ impl Session<'_> {
         order.into_iter().take(self.recipe.keep_best).map(|at| at + 1).collect()
     }
 
-    pub(super) fn write_checkpoint(&mut self) -> Result<()> {
+    fn write_checkpoint(&mut self) -> Result<()> {
         let mut named: Vec<(String, Tensor)> = Vec::new();
         for variable in self.model.classifier.variables() {
             named.push((format!("model.{}", variable.name), variable.tensor.detach()));
@@ -100,6 +143,8 @@ impl Session<'_> {
             variable.tensor.detach().f_copy_(&value)?;
         }
         self.begin_stage(standing.stage)?;
+        // A stage begins with its counts at zero.
+        self.at = standing.clone();
         let optimizer = self.update.restore(standing.counted, &|name| saved.tensor(&format!("optimizer.{name}")));
         optimizer.ok_or_else(|| wrong("what the optimiser remembers"))?;
         for (at, average) in self.ema.iter().flat_map(Ema::averages).enumerate() {
@@ -113,8 +158,12 @@ impl Session<'_> {
         let losses = saved.tensor("losses").filter(|losses| losses.size() == [done] && done < n);
         self.losses = Tensor::zeros([n], (Kind::Float, self.model.classifier.device()));
         self.losses.narrow(0, 0, done).f_copy_(&losses.ok_or_else(|| wrong("losses"))?)?;
-        self.at = standing.clone();
         self.clock.checkpoint = Some((self.at.epoch, self.at.batches));
+        self.board = Board::open(&self.place.folder, &self.at.history, n as usize)?;
+        // Where the last epoch was the best, its model may still be to be written.
+        self.on_disk = self.at.best.filter(|best| self.at.batches > 0 || best + 1 < self.at.history.len());
+        // From the next checkpoint on the run is a longer one.
+        self.place.folder.remove(FINISHED_FILE)?;
         Ok(())
     }
 
@@ -122,9 +171,19 @@ impl Session<'_> {
         Error::Training(format!("{error}. {}", self.what_is_saved()))
     }
 
+    /// Adds to a want of memory what may help, and what is saved.
+    pub(super) fn with_advice(&self, error: Error) -> Error {
+        let Error::Memory(words) = error else { return error };
+        let (epoch, batch, size) = (self.at.epoch, self.recipe.batch_size, self.recipe.preprocess.size);
+        Error::Memory(format!(
+            "{words}, in epoch {epoch}; a smaller batch (--batch, now {batch}) or film size (--size, now {size}) takes less. {}",
+            self.what_is_saved()
+        ))
+    }
+
     pub(super) fn what_is_saved(&self) -> String {
         let run = self.place.folder.path().display();
-        let mut saved = match self.at.best {
+        let mut saved = match self.on_disk {
             Some(best) => format!("The model of epoch {} is saved in {run}", best + 1),
             None => "No model was saved yet".to_owned(),
         };

@@ -1,0 +1,244 @@
+//! What a run is a run of: only an equal one can continue it.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tch::Device;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::TrainOptions;
+use super::recipe::Recipe;
+use crate::dataset::{Index, contents};
+use crate::device::{self, DeviceChoice, Precision};
+use crate::error::Result;
+use crate::study::View;
+use crate::weights::{Found, Origin};
+
+/// What decides the weights of a run. The number of threads decides their last bits, and is only told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Fingerprint {
+    pub humerus: String,
+    pub recipe: Recipe,
+    /// Of splits, studies, labels, and the films' names.
+    studies: String,
+    /// Of the films' contents.
+    films: String,
+    /// The weights to start from; none if they are random.
+    pub weights: Option<Initial>,
+    /// `cpu` or `cuda`.
+    pub device: DeviceChoice,
+    pub precision: Precision,
+    /// Threads that libtorch computes with.
+    pub threads: usize,
+}
+
+/// Weights that a run began with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Initial {
+    pub origin: Origin,
+    /// Its name, if the file lay in the run's own folder: there the run puts its own models, so the name no longer says which it was.
+    pub own: Option<String>,
+}
+
+/// How a run compares with an earlier one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Comparison {
+    Same,
+    /// The same but for more epochs; the earlier one was to have so many.
+    Longer(usize),
+    /// Another one: how it differs, in words that follow "the run".
+    Other(String),
+}
+
+impl Fingerprint {
+    /// Looks at each film's file; those that the cache of decoded films knows are not read.
+    pub fn new(index: &Index, recipe: &Recipe, options: &TrainOptions, found: Option<&Found>) -> Result<Fingerprint> {
+        let mut studies = Xxh3::new();
+        for study in &index.studies {
+            studies.update(format!("{}\0{}\0{}\0{}\n", study.id, study.group, study.split, study.label).as_bytes());
+            for view in &study.views {
+                let name = view.path.strip_prefix(&index.root).unwrap_or(&view.path);
+                studies.update(name.as_os_str().as_encoded_bytes());
+                studies.update(b"\0");
+            }
+        }
+        let views: Vec<&View> = index.studies.iter().flat_map(|study| &study.views).collect();
+        let mut films = Xxh3::new();
+        contents(&options.feeding.cache, &views)?.iter().for_each(|content| films.update(&content.to_le_bytes()));
+        let initial = |found: &Found| Initial { origin: found.origin.clone(), own: own(&options.run, &found.path) };
+        let device = device::resolve(options.device)?;
+        Ok(Fingerprint {
+            humerus: env!("CARGO_PKG_VERSION").to_owned(),
+            recipe: recipe.clone(),
+            studies: format!("{:032x}", studies.digest128()),
+            films: format!("{:032x}", films.digest128()),
+            weights: found.map(initial),
+            device: if device == Device::Cpu { DeviceChoice::Cpu } else { DeviceChoice::Cuda },
+            precision: Precision::of(options.precision.kind(device)),
+            threads: tch::get_num_threads().max(1) as usize,
+        })
+    }
+
+    /// The same on the device and in the precision of an earlier run, where the options leave the choice to us and the device works.
+    pub fn like(&self, earlier: &Fingerprint, options: &TrainOptions) -> Fingerprint {
+        let mut like = self.clone();
+        if options.device == DeviceChoice::Auto && device::resolve(earlier.device).is_ok() {
+            like.device = earlier.device;
+        }
+        if options.precision == Precision::Auto {
+            like.precision = earlier.precision;
+        }
+        like
+    }
+
+    /// Whether a run of `earlier` can go on as one of `self`.
+    pub fn compare(&self, earlier: &Fingerprint) -> Comparison {
+        let other = |text: String| Comparison::Other(text);
+        if self.humerus != earlier.humerus {
+            return other(format!("was begun by humerus {}, this is {}", earlier.humerus, self.humerus));
+        }
+        let (ours, theirs) = (self.recipe.epochs, earlier.recipe.epochs);
+        let mut differing = differing_fields(&self.recipe, &earlier.recipe);
+        differing.retain(|name| name != "epochs" || ours < theirs);
+        if !differing.is_empty() {
+            return other(format!("is of another recipe ({} differ)", differing.join(", ")));
+        }
+        if self.studies != earlier.studies {
+            return other("is of other data: studies, labels, splits or names of films differ".to_owned());
+        }
+        if self.films != earlier.films {
+            return other("is of other data: a film has changed since".to_owned());
+        }
+        if !same_weights(self.weights.as_ref(), earlier.weights.as_ref()) {
+            return other("began with other weights".to_owned());
+        }
+        if self.device != earlier.device {
+            return other(format!("was begun on the device {}, this is {}", earlier.device, self.device));
+        }
+        if self.precision != earlier.precision {
+            let (earlier, ours) = (earlier.precision, self.precision);
+            return other(format!("was begun in {earlier}, this is {ours} (--precision {earlier} continues it)"));
+        }
+        if ours > theirs { Comparison::Longer(theirs) } else { Comparison::Same }
+    }
+}
+
+/// Whether both began with the same weights, as far as their file still tells.
+fn same_weights(ours: Option<&Initial>, theirs: Option<&Initial>) -> bool {
+    match (ours, theirs) {
+        (None, None) => true,
+        (Some(ours), Some(theirs)) => {
+            ours.origin.sha256 == theirs.origin.sha256 || (ours.own.is_some() && ours.own == theirs.own)
+        }
+        _ => false,
+    }
+}
+
+/// The name of a file that lies in a run's own folder.
+fn own(run: &Path, file: &Path) -> Option<String> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Of a run that is set aside later, the name stays.
+    let name = file.file_name()?.to_str()?;
+    let aside = folder.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("previous-"));
+    let folder = if aside { folder.parent()? } else { folder };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    (folder.canonicalize().ok()? == run.canonicalize().ok()?).then(|| name.to_owned())
+}
+
+fn differing_fields(a: &Recipe, b: &Recipe) -> Vec<String> {
+    let fields = |recipe: &Recipe| match serde_json::to_value(recipe) {
+        Ok(serde_json::Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    };
+    let (a, b) = (fields(a), fields(b));
+    a.iter().filter(|(name, value)| b.get(*name) != Some(value)).map(|(name, _)| name.clone()).collect()
+}
+
+#[cfg(test)]
+impl Fingerprint {
+    /// For tests that look at nothing else.
+    pub fn of(recipe: Recipe) -> Fingerprint {
+        Fingerprint {
+            humerus: env!("CARGO_PKG_VERSION").to_owned(),
+            recipe,
+            studies: "s".into(),
+            films: "f".into(),
+            weights: None,
+            device: DeviceChoice::Cpu,
+            precision: Precision::Fp32,
+            threads: 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(ours: &Fingerprint, earlier: &Fingerprint) -> String {
+        match ours.compare(earlier) {
+            Comparison::Other(reason) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn initial(sha256: &str, own: Option<&str>) -> Option<Initial> {
+        let origin = Origin { source: "w".into(), sha256: sha256.into() };
+        Some(Initial { origin, own: own.map(str::to_owned) })
+    }
+
+    #[test]
+    fn whatever_decides_the_weights_tells_runs_apart() {
+        let us = Fingerprint::of(Recipe::default());
+        assert_eq!(us.compare(&us.clone()), Comparison::Same);
+        let recipe = Recipe { epochs: 2, seed: 5, ..Recipe::default() };
+        assert!(said(&Fingerprint::of(recipe), &us).contains("another recipe (epochs, seed differ)"));
+        for (other, words) in [
+            (Fingerprint { studies: "x".into(), ..us.clone() }, "other data: studies, labels"),
+            (Fingerprint { films: "x".into(), ..us.clone() }, "other data: a film has changed"),
+            (Fingerprint { weights: initial("w", None), ..us.clone() }, "other weights"),
+            (Fingerprint { humerus: "0.0.0".into(), ..us.clone() }, "was begun by humerus 0.0.0"),
+            (Fingerprint { device: DeviceChoice::Cuda, ..us.clone() }, "on the device cuda, this is cpu"),
+            (Fingerprint { precision: Precision::Bf16, ..us.clone() }, "in bf16, this is fp32 (--precision bf16"),
+        ] {
+            assert!(said(&us, &other).contains(words), "{}", said(&us, &other));
+        }
+        assert_eq!(us.compare(&Fingerprint { threads: 9, ..us.clone() }), Comparison::Same);
+    }
+
+    #[test]
+    fn more_epochs_are_the_same_run_made_longer_and_fewer_are_another() {
+        let [ten, twelve] = [10, 12].map(|epochs| Fingerprint::of(Recipe { epochs, ..Recipe::default() }));
+        assert_eq!(twelve.compare(&ten), Comparison::Longer(10));
+        assert!(said(&ten, &twelve).contains("another recipe (epochs differ)"));
+    }
+
+    #[test]
+    fn weights_in_the_runs_own_folder_are_known_by_their_name() {
+        let us = |sha256, own| Fingerprint { weights: initial(sha256, own), ..Fingerprint::of(Recipe::default()) };
+        let own = Some("model.safetensors");
+        assert_eq!(us("later", own).compare(&us("first", own)), Comparison::Same);
+        assert_eq!(us("first", None).compare(&us("first", own)), Comparison::Same);
+        assert!(said(&us("later", None), &us("first", own)).contains("other weights"));
+        assert!(said(&us("later", Some("last.safetensors")), &us("first", own)).contains("other weights"));
+
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        std::fs::create_dir_all(run.join("previous-2")).unwrap();
+        for (file, name) in
+            [("run/a", Some("a")), ("run/../run/a", Some("a")), ("run/previous-2/a", Some("a")), ("a", None)]
+        {
+            assert_eq!(super::own(&run, &folder.path().join(file)).as_deref(), name, "{file}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_to_us_is_chosen_as_before() {
+        let us = Fingerprint::of(Recipe::default());
+        let earlier = Fingerprint { precision: Precision::Bf16, ..us.clone() };
+        let options = TrainOptions::default();
+        assert_eq!(us.like(&earlier, &options).compare(&earlier), Comparison::Same);
+        let named = TrainOptions { precision: Precision::Fp32, ..options };
+        assert!(said(&us.like(&earlier, &named), &earlier).contains("begun in bf16"));
+    }
+}
