@@ -48,6 +48,7 @@ impl Args {
             Form::Torchscript => model.save_torchscript(&self.out)?,
             Form::Hub => drop(model.save_for_hub(&self.out)?),
         }
+        output::shortcomings(&self.out);
         if self.json {
             return output::json(&json!({ "written": self.out }));
         }

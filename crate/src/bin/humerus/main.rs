@@ -21,7 +21,7 @@ use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use humerus::{Error, Result};
+use humerus::{Error, Result, shortage};
 
 /// Deep learning on X-rays. Not for clinical use.
 #[derive(Debug, Parser)]
@@ -69,9 +69,21 @@ impl Command {
     }
 }
 
+/// Keeps panics for want of memory quiet, since they become an error of one line; all others are told as ever.
+fn quiet_about_memory() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !panic.payload_as_str().is_some_and(shortage::is_memory) {
+            usual(panic);
+        }
+    }));
+}
+
 fn main() -> ExitCode {
     signal::survive_file_limit();
-    match Cli::parse().command.run() {
+    let command = Cli::parse().command;
+    quiet_about_memory();
+    match shortage::told(|| command.run()) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read our output has enough, as `head` does.
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use humerus::dataset::{self, Feeding, Index, Preparing};
-use humerus::{Error, Preprocess, Result};
+use humerus::{Error, Preprocess, Result, disk};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Serialize, Serializer};
 
@@ -32,6 +32,20 @@ pub fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Erro
 pub fn json(value: &impl Serialize) -> Result<()> {
     let line = serde_json::to_string(value).map_err(|error| Error::io("standard output")(error.into()))?;
     text(line)
+}
+
+/// Prints a line on standard error; where that is closed there is nobody to read it.
+pub fn aside(text: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Says, of a file or folder that was just written, what its file system cannot do.
+pub fn shortcomings(written: &Path) {
+    let folder = if written.is_dir() { Some(written) } else { written.parent() };
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if let Some(note) = disk::shortcomings(folder) {
+        aside(format_args!("note: {note}"));
+    }
 }
 
 /// How far something has come. It goes when it is dropped, and with it the line that it was on.
@@ -84,6 +98,6 @@ pub fn prepare(index: &Index, preprocess: &Preprocess, feeding: &Feeding) -> Res
     let studies: Vec<_> = index.studies.iter().collect();
     dataset::prepare(&studies, preprocess, feeding, &mut |event| match event {
         Preparing::Decoded { done, of } => bar.at(done, of),
-        other => bar.aside(|| eprintln!("{other}")),
+        other => bar.aside(|| aside(other)),
     })
 }

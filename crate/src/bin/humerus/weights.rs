@@ -30,7 +30,7 @@ impl Args {
             Recipe { architecture: self.architecture, head: Head::Linear { classes: 2 }, ..Recipe::default() };
         recipe.preprocess.channels = self.channels;
         recipe.validate().map_err(|error| flags::named(error, &[("preprocess.channels", "--channels")]))?;
-        let found = self.weights.find(self.architecture, false, &mut |fetching| eprintln!("{fetching}"))?;
+        let found = self.weights.find(self.architecture, false, &mut |fetching| output::aside(fetching))?;
         let found =
             found.ok_or_else(|| Error::setting("weights", "imagenet, one of the hub, or a file", &self.weights))?;
         let loaded = found.load(&recipe.network(Device::Cpu))?;
