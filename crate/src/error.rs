@@ -1,5 +1,6 @@
 //! What can go wrong, in the reader's words: each message is one line that names the file and says what was expected.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 /// The crate's result.
@@ -10,7 +11,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A file or folder that cannot be read or written.
-    #[error("{}: {source}", .path.display())]
+    #[error("{}: {source}", in_line(.path.display()))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -18,7 +19,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file that is not a picture, or a damaged one.
-    #[error("cannot decode {}: {source}", .path.display())]
+    #[error("cannot decode {}: {source}", in_line(.path.display()))]
     Decode {
         /// The file.
         path: PathBuf,
@@ -26,7 +27,7 @@ pub enum Error {
         source: image::ImageError,
     },
     /// A folder that is not laid out like any data set we know, or that holds no film.
-    #[error("{}: no films found; {reason}", .root.display())]
+    #[error("{}: no films found; {}", in_line(.root.display()), in_line(.reason))]
     NoFilms {
         /// The folder.
         root: PathBuf,
@@ -34,7 +35,7 @@ pub enum Error {
         reason: String,
     },
     /// A folder that could be read in more than one way.
-    #[error("{}: layout not clear; {reason}", .root.display())]
+    #[error("{}: layout not clear; {}", in_line(.root.display()), in_line(.reason))]
     Layout {
         /// The folder.
         root: PathBuf,
@@ -42,7 +43,7 @@ pub enum Error {
         reason: String,
     },
     /// A table of labels that cannot be used.
-    #[error("table of labels {}: {reason}", .table.display())]
+    #[error("table of labels {}: {}", in_line(.table.display()), in_line(.reason))]
     Labels {
         /// The table.
         table: PathBuf,
@@ -50,7 +51,7 @@ pub enum Error {
         reason: String,
     },
     /// A split that would let the model see what it is tested on, or a set too small to be split.
-    #[error("split: {0}")]
+    #[error("split: {}", in_line(.0))]
     Split(String),
     /// A setting out of its range.
     #[error("{what}: expected {expected}, got {got}")]
@@ -97,7 +98,7 @@ pub enum Error {
         example: String,
     },
     /// A model file that cannot be used.
-    #[error("model file {}: {reason}", .path.display())]
+    #[error("model file {}: {reason}", in_line(.path.display()))]
     Checkpoint {
         /// The file.
         path: PathBuf,
@@ -145,6 +146,16 @@ pub enum Error {
     /// A failure inside libtorch.
     #[error("libtorch: {}", .0.to_string().lines().next().unwrap_or_default())]
     Torch(#[from] tch::TchError),
+}
+
+/// A text in one line: control signs, such as a line break in a file's name, are written as escapes.
+pub(crate) fn in_line(text: impl Display) -> String {
+    let text = text.to_string();
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let escaped = |sign: char| if sign.is_control() { sign.escape_default().to_string() } else { sign.to_string() };
+    text.chars().map(escaped).collect()
 }
 
 impl Error {

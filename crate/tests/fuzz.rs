@@ -504,7 +504,7 @@ const LINES: [&str; 17] = [
 ];
 
 /// Folders of the layouts that there are, and names of their films.
-const LAYOUTS: [(&[&[&str]], &[&str]); 4] = [
+const LAYOUTS: [(&[&[&str]], &[&str]); 5] = [
     (
         &[
             &["train", "valid"],
@@ -516,6 +516,10 @@ const LAYOUTS: [(&[&[&str]], &[&str]); 4] = [
     ),
     (&[&["images"], &["Fractured", "Non_fractured"]], &["IMG0000001.jpg", "IMG0000002.jpg", "IMG0000950.jpg"]),
     (&[&["positive", "normal", "a"]], &["image1.png", "IMG0000001.jpg", "größe.dcm"]),
+    (
+        &[&["0", "1", "yes", "7", "test"], &["abnormal", "normal", "0", "1"], &["2", "no", "a"]],
+        &["image1.png", "IMG0000001.jpg", "two\nlines.png"],
+    ),
     (&[], &["image1.png", "labels.csv", "größe.dcm", "a.dcm"]),
 ];
 

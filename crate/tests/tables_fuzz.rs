@@ -226,8 +226,9 @@ fn told(result: Result<Index, Error>, kind: &Kind) -> Result<Told, String> {
         Ok(index) => index,
         Err(error) => {
             let line = error.to_string();
-            // A cell may say anything, a line break too: the command prints what is left of it on one line.
+            // A cell may say anything, a line break too.
             return match error {
+                _ if line.lines().count() != 1 => Err(format!("not one line: {line:?}")),
                 Error::Io { .. } => Err(format!("reads what is not there: {line}")),
                 error => Ok(Err(format!("{:?}", std::mem::discriminant(&error)))),
             };

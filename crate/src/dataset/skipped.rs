@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
 
+use crate::error::in_line;
 use crate::preprocess::Flaw;
 use crate::study::lossy;
 
@@ -118,7 +119,7 @@ impl fmt::Display for SkipReason {
             SkipReason::OutsideLayout => f.write_str("outside the layout: an image in none of its folders"),
             SkipReason::NoNumber => f.write_str("no image number in its name (IMGnnnnnnn)"),
             SkipReason::Unlisted => f.write_str("unlisted: a picture that is not in the table"),
-            SkipReason::Row { line, why } => write!(f, "line {line} of the table: {why}"),
+            SkipReason::Row { line, why } => write!(f, "line {line} of the table: {}", in_line(why)),
             SkipReason::Undecodable(why) => write!(f, "damaged: {why}"),
             SkipReason::Annotations(why) => write!(f, "annotations that cannot be read: {why}"),
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::error::in_line;
 use crate::study::lossy_all;
 
 use crate::preprocess::Doubt;
@@ -23,7 +24,7 @@ pub struct Warning {
 
 impl Warning {
     pub(super) fn new(kind: WarningKind, paths: impl Into<Vec<PathBuf>>, message: impl Into<String>) -> Warning {
-        Warning { kind, paths: paths.into(), message: message.into() }
+        Warning { kind, paths: paths.into(), message: in_line(message.into()) }
     }
 }
 

@@ -128,6 +128,7 @@ pub struct Answered {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PretrainReport {
     /// The weights.
+    #[serde(serialize_with = "crate::study::lossy")]
     pub model: PathBuf,
     /// Films learnt from.
     pub films: usize,

@@ -1,6 +1,8 @@
 //! What integration tests share.
 #![allow(dead_code)]
 
+pub mod sets;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;

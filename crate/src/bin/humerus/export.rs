@@ -50,7 +50,7 @@ impl Args {
         }
         output::shortcomings(&self.out);
         if self.json {
-            return output::json(&json!({ "written": self.out }));
+            return output::json(&json!({ "written": self.out.to_string_lossy() }));
         }
         output::text(format_args!("written: {}", self.out.display()))
     }

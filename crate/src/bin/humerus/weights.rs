@@ -35,7 +35,9 @@ impl Args {
             found.ok_or_else(|| Error::setting("weights", "imagenet, one of the hub, or a file", &self.weights))?;
         let loaded = found.load(&recipe.network(Device::Cpu))?;
         if self.json {
-            return output::json(&json!({ "path": found.path, "origin": found.origin, "loaded": loaded }));
+            return output::json(
+                &json!({ "path": found.path.to_string_lossy(), "origin": found.origin, "loaded": loaded }),
+            );
         }
         output::text(format_args!("{}\n{}", found.path.display(), found.origin))?;
         output::text(tables::loaded(&loaded))
