@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use humerus::dataset::{self, Index, IndexOptions, Layout, SkipReason, WarningKind, split};
 use humerus::preprocess::dicom_header;

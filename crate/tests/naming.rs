@@ -152,7 +152,7 @@ fn a_row_that_could_mean_several_films_is_refused_and_one_that_is_written_otherw
     for n in 0..4 {
         set.film(&format!("P{n}/IM1.png"), n);
     }
-    set.file("labels.csv", "filename,label\nIM1.png,1\n");
+    set.file("labels.csv", "filename,label\r\nIM1.png,1\r\n");
     for layout in [Layout::Manifest, Layout::Dicom] {
         let refused = dataset::index_with(set.root(), &options(layout)).unwrap_err();
         assert!(matches!(refused, Error::Labels { .. }));

@@ -49,7 +49,7 @@ impl Table {
         if columns.iter().all(String::is_empty) {
             return Err("no header".to_owned());
         }
-        Ok(Table { columns, rows: rows(&mut reader) })
+        Ok(Table { columns, rows: rows(&mut reader, &text) })
     }
 
     /// Reads a table without a header.
@@ -59,7 +59,7 @@ impl Table {
     pub fn read_headless(path: &Path) -> Result<Vec<Numbered>, String> {
         let bytes = bytes(path)?;
         let (text, delimiter) = text(&bytes);
-        Ok(rows(&mut reader(delimiter).has_headers(false).from_reader(&text[..])))
+        Ok(rows(&mut reader(delimiter).has_headers(false).from_reader(&text[..]), &text))
     }
 
     /// The position of the first column that bears one of these names.
@@ -179,26 +179,51 @@ fn reader(delimiter: u8) -> ReaderBuilder {
     builder
 }
 
-fn rows(reader: &mut csv::Reader<&[u8]>) -> Vec<Numbered> {
+fn rows(reader: &mut csv::Reader<&[u8]>, text: &[u8]) -> Vec<Numbered> {
     let mut rows = Vec::new();
     let mut record = StringRecord::new();
+    let mut lines = Lines { text, at: 0, line: 1 };
     loop {
-        let line = reader.position().line();
+        let before = reader.position().byte();
         match reader.read_record(&mut record) {
             Ok(false) => return rows,
             Ok(true) => {
-                let line = record.position().map_or(line, |position| position.line());
-                rows.push((line, Ok(Row(record.clone()))));
+                let byte = record.position().map_or(before, |position| position.byte());
+                rows.push((lines.of(byte), Ok(Row(record.clone()))));
             }
             Err(error) => {
-                let line = error.position().map_or(line, |position| position.line());
+                let byte = error.position().map_or(before, |position| position.byte());
                 let is_over = error.is_io_error();
-                rows.push((line, Err(one_line(&error))));
+                rows.push((lines.of(byte), Err(one_line(&error))));
                 if is_over {
                     return rows;
                 }
             }
         }
+    }
+}
+
+/// Counts lines as an editor does. The reader's own count is one less where lines end in CRLF, and takes blank lines before
+/// a row for its beginning.
+struct Lines<'a> {
+    text: &'a [u8],
+    at: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line of the row that begins at a byte, or after the line breaks that stand there; bytes must not fall.
+    fn of(&mut self, byte: u64) -> u64 {
+        while let Some(&sign) = self.text.get(self.at) {
+            let is_break = matches!(sign, b'\n' | b'\r');
+            if self.at as u64 >= byte && !is_break {
+                break;
+            }
+            // Of CRLF only the second counts.
+            self.line += u64::from(is_break && !(sign == b'\r' && self.text.get(self.at + 1) == Some(&b'\n')));
+            self.at += 1;
+        }
+        self.line
     }
 }
 
@@ -268,6 +293,15 @@ mod tests {
         assert_eq!(table(b"sep=\t\npath\tlabel\na\t1").column(&["label"]), Some(1));
         // A column may be called so.
         assert_eq!(table(b"sep=x,label\na,1").names(), "sep=x, label");
+    }
+
+    #[test]
+    fn rows_are_numbered_as_an_editor_does_whatever_ends_a_line() {
+        for end in ["\n", "\r\n", "\r"] {
+            let text = ["path,label", "a.png,1", "", "", "\"b", ".png\",0", "c.png,1", ""].join(end);
+            let lines: Vec<u64> = table(text.as_bytes()).rows.iter().map(|(line, _)| *line).collect();
+            assert_eq!(lines, [2, 5, 7], "{end:?}");
+        }
     }
 
     #[test]
