@@ -9,7 +9,7 @@ use crate::source::Source;
 pub struct Args {
     #[command(flatten)]
     source: Source,
-    /// Do not decode the films: inverted and undecodable ones and near duplicates are not found
+    /// Do not decode the films: inverted, nearly blank and undecodable ones and near duplicates are not found
     #[arg(long)]
     quick: bool,
     /// Print one JSON object instead of a table
