@@ -9,6 +9,7 @@ use crate::device::{DeviceChoice, Precision};
 use crate::explain::*;
 use crate::metrics::{Confusion, Interval, NoInterval, Roc, RocPoint};
 use crate::model::checkpoint::DataCard;
+use crate::model::provenance::{Apart, Trained};
 use crate::model::*;
 use crate::phantom::*;
 use crate::preprocess::{DicomHeader, Doubt, Fit, Flaw, Header, Placement, Preprocess};
@@ -82,6 +83,7 @@ macro_rules! fields {
 }
 
 says! {
+    Apart: |it| it;
     BatchSizes: |it| it;
     Cause: |it| it;
     Decision: |it| it;
@@ -94,6 +96,7 @@ says! {
     Event: |it| it;
     Fetching: |it| it;
     Flaw: |it| it;
+    Fold: |it| it;
     Hasher: |_it| "random projections";
     HubError: |it| it;
     HubFile: |it| it;
@@ -112,6 +115,7 @@ says! {
     Split: |it| it;
     Task: |it| it;
     Thumbnail: |_it| "a film's fingerprint";
+    Trained: |it| it;
     TrainingRun: |it| it.progress();
     WarningKind: |it| it;
     Weights: |it| it;
@@ -159,6 +163,7 @@ fields! {
     HardwareKind;
     Head;
     Header;
+    Held;
     Hub;
     IndexOptions;
     Interval;
@@ -180,6 +185,7 @@ fields! {
     Preprocess;
     PretrainOptions;
     Projection;
+    Resume;
     RocPoint;
     Schedule;
     SelectBy;
