@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use humerus::dataset::{self, AuditOptions, Index, IndexOptions, Layout, WarningKind};
-use humerus::preprocess::{Doubt, decode, examine};
+use humerus::preprocess::{Doubt, Preprocess, decode, examine};
 use humerus::{Error, Label, Split, Study};
 
 /// The folder of one report, or a message that the test is skipped.
@@ -249,4 +249,49 @@ fn a_row_that_means_four_patients_is_refused_and_numbers_without_their_zeros_fin
             .collect();
         assert!(told.len() == 1 && told[0].contains(example) && told[0].starts_with("4 rows"), "{told:?}");
     }
+
+#[test]
+fn a_png_with_damaged_remarks_is_read_and_one_with_damaged_pixels_is_refused() {
+    compare("CASE_13", 0, 4, |name| {
+        let has_pixels = name.ends_with(".png") && !matches!(name, "reference.png" | "idat_crc_wrong.png");
+        has_pixels.then(|| "reference.png".to_owned())
+    });
+    let Some(message) = refusal("CASE_13", "idat_crc_wrong.png") else { return };
+    assert!(message.contains("CRC error") && message.contains("IDAT"), "{message}");
+}
+
+#[test]
+fn flat_films_and_a_single_pixel_reach_the_network_as_numbers() {
+    let Some(folder) = report("CASE_25") else { return };
+    for (name, level) in [("flat_0.png", 0), ("flat_128.png", 128), ("flat_255.png", 255), ("one_pixel.png", 9)] {
+        let film = decode(folder.join(name)).unwrap();
+        assert!(film.as_raw().iter().all(|grey| *grey == level), "{name}");
+        for window in [None, Some([1.0, 99.0])] {
+            let preprocess = Preprocess { size: 64, window, ..Preprocess::default() };
+            let batch = preprocess.load(&[folder.join(name)]).unwrap();
+            assert!(bool::try_from(batch.isfinite().all()).unwrap(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn steep_and_shallow_rescaling_and_narrow_windows_are_what_a_viewer_shows() {
+    compare("CASE_27", 1, 5, |name| {
+        let reference = match name.strip_suffix(".dcm")? {
+            "narrow_exact" => "reference_exact.png",
+            "slope_window" => "reference_window.png",
+            _ => "reference.png",
+        };
+        Some(reference.to_owned())
+    });
+}
+
+#[test]
+fn a_split_of_one_class_is_indexed_whole() {
+    let Some(folder) = report("CASE_24") else { return };
+    let index = dataset::index(folder.join("one_class")).unwrap();
+    let count = |split, label| index.studies.iter().filter(|it| it.split == split && it.label == label).count();
+    assert_eq!([Label::Abnormal, Label::Normal].map(|label| count(Split::Train, label)), [5, 5]);
+    assert_eq!([Label::Abnormal, Label::Normal].map(|label| count(Split::Valid, label)), [0, 5]);
+    assert!(index.skipped.is_empty(), "{:?}", index.skipped);
 }

@@ -270,7 +270,10 @@ def grey(data):
     return np.asarray(Image.open(io.BytesIO(data)).convert("L"))
 
 
-def note(name, data, kind="picture", truth=None, tolerance=2, suffix=".jpg"):
+def note(name, data, kind="picture", truth=None, tolerance=None, suffix=".jpg"):
+    if tolerance is None:
+        # One sequential scan may go to a decoder that rounds otherwise; all else is libjpeg-turbo's to the bit.
+        tolerance = 2 if data.count(b"\xff\xda") == 1 and b"\xff\xc2" not in data else 0
     path = os.path.join(out, f"{name}{suffix}")
     with open(path, "wb") as file:
         file.write(data)
@@ -360,7 +363,7 @@ for label, scans in (("one", whole), ("three", apart)):
     note(f"comment-after-scan-{label}", lossy(scans, after_scan=lambda at: COMMENT))
     note(f"quants-{label}", lossy(scans, quants=[2, 5, 9]))
     note(f"sixteen-bit-quants-{label}", lossy(scans, quants=[2, 300, 9], sof=0xc1))
-    note(f"garbage-after-end-{label}", lossy(scans) + b"\0garbage \xff\xda\xff\xc0" * 9)
+    note(f"garbage-after-end-{label}", lossy(scans) + b"\0garbage \xff\xda\xff\xc0" * 9, tolerance=2)
     note(f"last-restart-{label}", lossy(scans, dri=4, after_scan=lambda at: b"\xff\xd7"), kind="either", truth=grey(lossy(scans)))
     note(f"fill-after-scan-{label}", lossy(scans, after_scan=lambda at: FILL))
     for ids in ([0, 1, 2], [2, 1, 0], [10, 20, 30], [*b"RGB"], [*b"rgb"], [255, 254, 253], [1, 34, 35]):
@@ -451,7 +454,7 @@ for fragments, dri in itertools.product((1, 2, 7), (0, 3)):
 for (s, sampling), scans in itertools.product([*THREE.items()][:6], (whole, apart, apart[::-1])):
     three, tag = planes(size, sampling), f"{s}-{scans[0][0][0]}{len(scans)}"
     stream = Encoder(size, three, sampling, scans).encode()
-    dicom(f"dicom-ybr-{tag}", stream, "50", size, 3, photometric="YBR_FULL_422", truth=grey(stream))
+    dicom(f"dicom-ybr-{tag}", stream, "50", size, 3, photometric="YBR_FULL_422", truth=grey(stream), tolerance=2)  # DICOM's own colours
     stored = Encoder(size, three, sampling, scans, head=adobe(0)).encode()
     dicom(f"dicom-rgb-{tag}", stored, "50", size, 3, photometric="RGB", truth=grey(stored))
     dicom(f"dicom-rgb-unsaid-{tag}", stream, "50", size, 3, photometric="RGB", truth=grey(stored))

@@ -2,7 +2,7 @@
 
     python large.py OUT
 
-Five are within the crate's limits (a progressive CMYK JPEG, a PNG of 16-bit colours with alpha, DICOM deflated, in JPEG and in
+Six are within the crate's limits (progressive JPEGs, one of CMYK and one of 190 scans, a PNG of 16-bit colours with alpha, DICOM deflated, in JPEG and in
 JPEG 2000), two above (JPEG 2000 of too many samples, and of too small blocks). All are black. Needs pydicom, numpy and Pillow.
 """
 import io, os, struct, sys, zlib
@@ -52,6 +52,24 @@ def chunk(kind, data):
 
 
 write("cmyk-progressive.jpg", encoded(Image.new("CMYK", (side, side)), "JPEG", progressive=True, subsampling=0))
+
+
+def many_scans():
+    """A progressive JPEG that sends each bit of each coefficient in a scan of its own; blocks ended in runs of 32,767."""
+    segment = lambda marker, body: bytes([255, marker]) + struct.pack(">H", len(body) + 2) + body
+    padded = lambda bits: int("1" + bits + "1" * (-len(bits) % 8), 2).to_bytes(len(bits) // 8 + 2, "big").lstrip(b"\0")[1:]
+    blocks = (-(-side // 8)) ** 2
+    data = b"\xff\xd8" + segment(0xdb, bytes([0] + [1] * 64)) + segment(0xc2, struct.pack(">BHHB3B", 8, side, side, 1, 1, 17, 0))
+    data += segment(0xc4, bytes([0, 1] + [0] * 15 + [0])) + segment(0xc4, bytes([16, 1] + [0] * 15 + [0xe0]))
+    data += segment(0xda, bytes([1, 1, 0, 0, 0, 0])) + bytes(blocks // 8) + padded("0" * (blocks % 8))
+    runs = padded(("0" + "1" * 14) * -(-blocks // 32767)).replace(b"\xff", b"\xff\0")
+    for high, low in ((0, 2), (2, 1), (1, 0)):
+        for k in range(1, 64):
+            data += segment(0xda, bytes([1, 1, 0, k, k, high << 4 | low])) + runs
+    return data + b"\xff\xd9"
+
+
+write("190-scans.jpg", many_scans())
 deflate = zlib.compressobj(9)
 rows = b"".join(deflate.compress(bytes(1 + 8 * side)) for _ in range(side)) + deflate.flush()
 header = struct.pack(">IIBBBBB", side, side, 16, 6, 0, 0, 0)

@@ -19,7 +19,11 @@ pub(super) fn plane(blocks: Blocks, quant: &[u16; 64], precision: u8) -> Plane {
             for ((value, coefficient), step) in values.iter_mut().zip(block).zip(quant) {
                 *value = i64::from(*coefficient) * i64::from(*step);
             }
-            transform(&mut values, precision);
+            if block[1..].iter().all(|coefficient| *coefficient == 0) {
+                values = [level(rounded(values[0], 3), precision); 64];
+            } else {
+                transform(&mut values, precision);
+            }
             for (row, values) in values.chunks_exact(8).enumerate() {
                 let target = &mut strip[row * stride + at * 8..][..8];
                 target.iter_mut().zip(values).for_each(|(sample, value)| *sample = *value as u16);
@@ -42,10 +46,14 @@ fn transform(block: &mut [i64; 64], precision: u8) {
             block[y * 8 + x] = rounded(value, FRACTION - between);
         }
     }
-    let (middle, top) = (1i64 << (precision - 1), (1i64 << precision) - 1);
     for row in block.as_chunks_mut::<8>().0 {
-        *row = butterflies(*row).map(|value| (rounded(value, FRACTION + between + 3) + middle).clamp(0, top));
+        *row = butterflies(*row).map(|value| level(rounded(value, FRACTION + between + 3), precision));
     }
+}
+
+/// A value around zero as a sample within its range.
+fn level(value: i64, precision: u8) -> i64 {
+    (value + (1 << (precision - 1))).clamp(0, (1 << precision) - 1)
 }
 
 fn rounded(value: i64, bits: u32) -> i64 {
