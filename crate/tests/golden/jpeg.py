@@ -446,6 +446,10 @@ dicom("lossless-no-end", one()[:-2], "57", size, kind="refused")
 for predictor in (0, 8):
     dicom(f"lossless-p{predictor}", one().replace(b"\1\1\0\4\0\0", bytes([1, 1, 0, predictor, 0, 0])), "57", size, kind="refused")
 
+three = lossless([plane] * 3, size, 8, [([0, 1, 2], 1, 0, 0, 0)])
+dicom("lossless-sampled", three.replace(b"\1\x11\0\2\x11\0\3\x11\0", b"\1\x22\0\2\x22\0\3\x22\0"), "57", size, 3, photometric="RGB", kind="refused")
+dicom("lossless-grey-sampled", one().replace(b"\1\x11\0", b"\1\x22\0"), "57", size, tolerance=1, truth=plane.astype(np.uint8))
+
 # --- Lossy within DICOM ---
 for fragments, dri in itertools.product((1, 2, 7), (0, 3)):
     stream = Encoder(size, planes(size, [(1, 1)]), [(1, 1)], [([0], 0, 63, 0, 0)], dri=dri).encode()

@@ -338,8 +338,10 @@ fn lossless_planes(bytes: &[u8], frame: &Frame) -> Result<Vec<Plane>, Flaw> {
     if samples > MAX_SAMPLES {
         return Err(Flaw::Unsupported("lossless JPEG of more than 40 million samples".to_owned()));
     }
-    if frame.components.iter().any(|component| (component.horizontal, component.vertical) != frame.most()) {
-        return Err(Flaw::Unsupported("lossless JPEG with components of several sizes".to_owned()));
+    // Equal factors above 1 mean another order of samples where components share a scan.
+    let is_sampled = frame.components.iter().any(|component| (component.horizontal, component.vertical) != (1, 1));
+    if is_sampled && frame.components.len() > 1 {
+        return Err(Flaw::Unsupported("lossless JPEG with components of several samples".to_owned()));
     }
     let mut planes = vec![Vec::new(); frame.components.len()];
     each_scan(bytes, frame, |scan, tables, restart, data| {
