@@ -249,6 +249,7 @@ fn a_row_that_means_four_patients_is_refused_and_numbers_without_their_zeros_fin
             .collect();
         assert!(told.len() == 1 && told[0].contains(example) && told[0].starts_with("4 rows"), "{told:?}");
     }
+}
 
 #[test]
 fn a_png_with_damaged_remarks_is_read_and_one_with_damaged_pixels_is_refused() {
