@@ -128,7 +128,7 @@ fn score(
                 }
             }
         });
-        let ready: Receiver<Vec<Result<(GrayImage, Vec<Doubt>)>>> = ready;
+        let ready: Receiver<Vec<Result<Examined>>> = ready;
         for films in ready {
             let mut read = Vec::with_capacity(films.len());
             let start = found.len();
@@ -160,8 +160,10 @@ fn score(
     Ok(first)
 }
 
-/// The film as the network sees it before standardisation, and what is doubtful about its greys.
-fn film(view: &View, preprocess: &Preprocess) -> Result<(GrayImage, Vec<Doubt>)> {
+/// A film as the network sees it before standardisation, and what is doubtful about its greys.
+type Examined = (GrayImage, Vec<Doubt>);
+
+fn film(view: &View, preprocess: &Preprocess) -> Result<Examined> {
     let (film, doubts) = examine(&view.path)?;
     Ok((preprocess.film(&film), doubts))
 }
