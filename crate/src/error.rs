@@ -54,7 +54,7 @@ pub enum Error {
     #[error("split: {}", in_line(.0))]
     Split(String),
     /// A setting out of its range.
-    #[error("{what}: expected {expected}, got {got}")]
+    #[error("{what}: expected {}, got {}", in_line(.expected), in_line(.got))]
     Setting {
         /// The setting's name.
         what: &'static str,
@@ -115,7 +115,11 @@ pub enum Error {
     #[error("out of memory: {0}")]
     Memory(String),
     /// A run that was to be continued and cannot be; nothing was trained or moved.
-    #[error("the run in {} cannot be continued: {reason}; without --resume (`Resume::No`) it is set aside and a new one begins", .run.display())]
+    #[error(
+        "the run in {} cannot be continued: {}; without --resume (`Resume::No`) it is set aside and a new one begins",
+        in_line(.run.display()),
+        in_line(.reason)
+    )]
     Resume {
         /// The run's folder.
         run: PathBuf,
@@ -123,7 +127,7 @@ pub enum Error {
         reason: String,
     },
     /// Training that was asked to stop, and did after a step; with `resume` the same call continues it.
-    #[error("stopped in epoch {epoch} after batch {batches}; saved in {} to be continued", .run.display())]
+    #[error("stopped in epoch {epoch} after batch {batches}; saved in {} to be continued", in_line(.run.display()))]
     Stopped {
         /// The run's folder.
         run: PathBuf,

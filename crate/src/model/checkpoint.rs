@@ -20,7 +20,7 @@ use crate::dataset::{self, Fold, Held, Index, Leak, SplitSummary};
 use crate::device::{self, DeviceChoice};
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
-use crate::preprocess::Preprocess;
+use crate::preprocess::{Preprocess, regular};
 use crate::score::{Metrics, OperatingPoint};
 use crate::study::{Label, Split};
 use crate::train::Recipe;
@@ -237,7 +237,7 @@ impl Model {
     pub fn open(path: impl AsRef<Path>, device: DeviceChoice) -> Result<Model> {
         let path = path.as_ref();
         let device = device::resolve(device)?;
-        let file = std::fs::read(path).map_err(Error::io(path))?;
+        let file = regular::read(path).map_err(Error::io(path))?;
         let wrong = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
         let (_, header) = SafeTensors::read_metadata(&file).map_err(|e| wrong(unreadable(&file, &e)))?;
         let card =

@@ -124,7 +124,8 @@ impl ModelCard {
                     leaks.map_or(String::new(), |leaks| format!(" Allowed leaks, each of which may flatter: {leaks}."));
                 let _ = write!(
                     text,
-                    "{} ({}){}; 95 % intervals over patients. A study's probability is the mean of its views'.{leaks}\n\n\
+                    "{} ({}){}; 95 % intervals over patients (blocks of neighbouring \
+                     films where none is named). A study's probability is the mean of its views'.{leaks}\n\n\
                      | figure | value |\n|---|---|\n",
                     counted(metrics.studies, "held-out study"),
                     counted(metrics.views, "film"),

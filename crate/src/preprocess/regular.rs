@@ -1,7 +1,7 @@
 //! Regular files and no others: to open a named pipe waits for a writer, and a device may never end.
 
 use std::fs::{File, FileType};
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 /// Opens a file for reading.
@@ -13,6 +13,16 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
         Some(what) => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{what}, not a regular file"))),
         None => File::open(path),
     }
+}
+
+/// All of a file.
+///
+/// # Errors
+/// Those of [`open`].
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// What a file is that is neither regular nor a folder.

@@ -7,16 +7,13 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use image::GrayImage;
 use tch::{Kind, Tensor};
 
-use super::{Probability, Report, probabilities, report};
+use super::{BATCH, Probability, Report, probabilities, report};
 use crate::dataset::films::LOOK_AHEAD;
 use crate::dataset::{self, Batch, SkipReason, Skipped, parallel};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::preprocess::{Doubt, Preprocess, examine};
 use crate::study::{Label, Split, Study, View};
-
-/// Films per forward pass.
-const BATCH: usize = 32;
 
 /// Scores indexed studies: every view, then their means. A film that cannot be read is named in [`Report::skipped`].
 ///

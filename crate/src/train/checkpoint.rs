@@ -278,6 +278,9 @@ fn unfinished(
     let tensors = SafeTensors::deserialize(file).map_err(|error| wrong(&error))?;
     let mut found = HashMap::new();
     for (name, view) in tensors.tensors() {
+        if view.dtype() != Dtype::F32 {
+            return Err(wrong(&format!("{name} is of {:?}, F32 was expected", view.dtype())));
+        }
         let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
         let tensor = Tensor::f_from_data_size(view.data(), &shape, Kind::Float).map_err(|error| wrong(&error))?;
         found.insert(name, tensor);

@@ -38,6 +38,9 @@ pub(super) struct Initial {
     pub origin: Origin,
     /// Its name, if the file lay in the run's own folder: there the run puts its own models, so the name no longer says which it was.
     pub own: Option<String>,
+    /// The network that was asked for by name, in a file of several.
+    #[serde(default)]
+    pub network: Option<String>,
 }
 
 /// How a run compares with an earlier one.
@@ -65,7 +68,11 @@ impl Fingerprint {
         let views: Vec<&View> = index.studies.iter().flat_map(|study| &study.views).collect();
         let mut films = Xxh3::new();
         contents(&options.feeding.cache, &views)?.iter().for_each(|content| films.update(&content.to_le_bytes()));
-        let initial = |found: &Found| Initial { origin: found.origin.clone(), own: own(&options.run, &found.path) };
+        let initial = |found: &Found| Initial {
+            origin: found.origin.clone(),
+            own: own(&options.run, &found.path),
+            network: found.network.clone(),
+        };
         let device = device::resolve(options.device)?;
         Ok(Fingerprint {
             humerus: env!("CARGO_PKG_VERSION").to_owned(),
@@ -128,7 +135,9 @@ fn same_weights(ours: Option<&Initial>, theirs: Option<&Initial>) -> bool {
     match (ours, theirs) {
         (None, None) => true,
         (Some(ours), Some(theirs)) => {
-            ours.origin.sha256 == theirs.origin.sha256 || (ours.own.is_some() && ours.own == theirs.own)
+            let same_file =
+                ours.origin.sha256 == theirs.origin.sha256 || (ours.own.is_some() && ours.own == theirs.own);
+            same_file && ours.network == theirs.network
         }
         _ => false,
     }
@@ -184,7 +193,7 @@ mod tests {
 
     fn initial(sha256: &str, own: Option<&str>) -> Option<Initial> {
         let origin = Origin { source: "w".into(), sha256: sha256.into() };
-        Some(Initial { origin, own: own.map(str::to_owned) })
+        Some(Initial { origin, own: own.map(str::to_owned), network: None })
     }
 
     #[test]
@@ -221,6 +230,9 @@ mod tests {
         assert_eq!(us("first", None).compare(&us("first", own)), Comparison::Same);
         assert!(said(&us("later", None), &us("first", own)).contains("other weights"));
         assert!(said(&us("later", Some("last.safetensors")), &us("first", own)).contains("other weights"));
+        let mut another = us("first", own);
+        another.weights.as_mut().unwrap().network = Some("encoder_k".to_owned());
+        assert!(said(&us("first", own), &another).contains("other weights"));
 
         let folder = tempfile::tempdir().unwrap();
         let run = folder.path().join("run");

@@ -180,7 +180,11 @@ fn initial(
 ) -> Result<Option<Found>> {
     let simulated = phantom::is_set(&index.root);
     let mut weights = options.weights.clone();
-    if let Weights::File(path) = &mut weights
+    let file = match &mut weights {
+        Weights::Network { of, .. } => &mut **of,
+        other => other,
+    };
+    if let Weights::File(path) = file
         && let Some(aside) = folder::set_aside(&options.run, path)
     {
         // A run that was fine-tuned in place and interrupted, by the command that began it.

@@ -8,7 +8,7 @@ use tch::Device;
 use crate::augment::Augment;
 use crate::error::{Error, Result};
 use crate::model::{Architecture, Classifier, Head, Unfreeze};
-use crate::preprocess::{Fit, Preprocess};
+use crate::preprocess::{Fit, Preprocess, regular};
 
 /// The update rule.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -236,10 +236,10 @@ impl Recipe {
             "default" => Ok(Recipe::default()),
             "reference" => Ok(Recipe::reference()),
             file if Path::new(file).exists() => {
-                let text = std::fs::read_to_string(file).map_err(Error::io(file))?;
+                let text = regular::read(Path::new(file)).map_err(Error::io(file))?;
                 let wrong =
                     |e: serde_json::Error| Error::setting("recipe file", "a recipe as JSON", format!("{file}: {e}"));
-                serde_json::from_str(&text).map_err(wrong)
+                serde_json::from_slice(&text).map_err(wrong)
             }
             other => Err(Error::setting("recipe", "default, reference or a JSON file", other)),
         }

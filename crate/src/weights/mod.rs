@@ -10,7 +10,6 @@ mod networks;
 mod transfer;
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -22,6 +21,7 @@ pub use transfer::{Adapted, Fate, Loaded, Other, load};
 
 use crate::error::{Error, Result};
 use crate::model::{Architecture, Classifier};
+use crate::preprocess::regular;
 use hub::{Hub, HubFile, Listener};
 
 /// Which weights a network starts from.
@@ -69,7 +69,9 @@ impl FromStr for Weights {
             "imagenet" => Weights::ImageNet,
             _ => match text.rsplit_once('#') {
                 // A file may have a `#` in its own name.
-                Some((file, name)) if !file.is_empty() && !name.is_empty() && !Path::new(text).exists() => {
+                Some((file, name))
+                    if !file.is_empty() && !name.is_empty() && !name.contains('/') && !Path::new(text).exists() =>
+                {
                     match file.parse()? {
                         of @ (Weights::Hub(_) | Weights::File(_)) => {
                             Weights::Network { of: Box::new(of), name: name.to_owned() }
@@ -180,14 +182,18 @@ impl Weights {
             Some(sha256) => sha256,
             None => sha256(&fetched.path).map_err(Error::io(&fetched.path))?,
         };
-        let origin = Origin { source: format!("{file} ({})", fetched.commit), sha256 };
+        let source = match fetched.commit == file.revision {
+            true => file.to_string(),
+            false => format!("{file} ({})", fetched.commit),
+        };
+        let origin = Origin { source, sha256 };
         Ok(Some(Found { path: fetched.path, network: None, origin }))
     }
 }
 
 /// The SHA-256 of a file's content, 64 hex digits.
 fn sha256(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+    let mut file = regular::open(path)?;
     let mut digest = Sha256::new();
     let mut buffer = vec![0; 256 << 10];
     loop {

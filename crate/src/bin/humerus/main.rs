@@ -88,7 +88,7 @@ fn main() -> ExitCode {
         // Whoever read our output has enough, as `head` does.
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            let line = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+            let line = error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" ");
             // If standard error is closed too, the exit code is all that is left to say.
             let _ = writeln!(std::io::stderr(), "error: {line}");
             ExitCode::FAILURE

@@ -184,6 +184,12 @@ fn jpeg_header(plan: &Plan, stream: &[u8]) -> Result<jpeg::Frame, Flaw> {
             plan.samples
         )));
     }
+    if plan.samples > 1 && u16::from(header.precision) != plan.stored {
+        return Err(Flaw::Damaged(format!(
+            "DICOM in colour whose JPEG has {} bits where its header promises {}",
+            header.precision, plan.stored
+        )));
+    }
     if header.process != jpeg::Process::Lossless && header.precision > 8 {
         if plan.samples > 1 {
             return Err(Flaw::Unsupported(format!("DICOM in colour whose JPEG has {} bits", header.precision)));
