@@ -1,6 +1,6 @@
 //! From what a pickle holds to named tensors, as `state_dict` names them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::pickle::{Id, Known, Pickle, Value, shown};
 
@@ -8,6 +8,10 @@ use super::pickle::{Id, Known, Pickle, Value, shown};
 const DEEPEST: usize = 64;
 /// Dictionaries, lists, modules and tensors that are looked at; a network has some thousand.
 const MOST: usize = 1 << 18;
+/// What lies in these, numbers and all, counted each time that it is gone through; a pickle has a million values.
+const MOST_PARTS: usize = 1 << 22;
+/// Bytes of a name.
+const LONGEST: usize = 1024;
 
 /// A tensor's name, and its value in the pickle.
 pub(super) type Named = (String, Id);
@@ -22,9 +26,17 @@ pub(super) struct Found {
 /// The tensors of a checkpoint by their names in it: of dictionaries and lists with all that they lie in, of a module of any class as its
 /// `state_dict()` would name them.
 pub(super) fn tensors(pickle: &Pickle<'_>) -> Result<Found, String> {
-    let mut walk = Walk { pickle, found: Vec::new(), looked_at: 0, above: HashSet::new(), seen: HashSet::new() };
+    let mut walk = Walk {
+        pickle,
+        modules: Modules { pickle, known: HashMap::new() },
+        found: Vec::new(),
+        looked_at: 0,
+        parts: 0,
+        above: HashSet::new(),
+        seen: HashSet::new(),
+    };
     walk.descend(pickle.root, "", 0)?;
-    let (tensors, foreign) = (walk.found, foreign(pickle));
+    let (tensors, foreign) = (walk.found, foreign(pickle, &mut walk.modules));
     if tensors.is_empty() {
         let named = foreign.first().map_or(String::new(), |first| format!("; it names {first}, which makes none"));
         return Err(format!("holds no tensor under a name{named}"));
@@ -38,12 +50,12 @@ const OF_MODULES: [&[u8]; 3] = [b"_parameters", b"_buffers", b"_modules"];
 const OF_NETWORKS: [&[u8]; 4] = [b"torch.nn", b"torchvision.models", b"torchxrayvision", b"__torch__"];
 
 /// The classes and functions that a pickle names, but for those that make tensors and modules, each once, in its order.
-fn foreign(pickle: &Pickle<'_>) -> Vec<String> {
+fn foreign(pickle: &Pickle<'_>, of_modules: &mut Modules<'_, '_>) -> Vec<String> {
     let is_below = |module: &[u8], package: &[u8]| {
         module.strip_prefix(package).is_some_and(|rest| rest.is_empty() || rest[0] == b'.')
     };
     let modules = pickle.values().iter().filter_map(|value| match value {
-        Value::Object { class, state: Some(state), .. } if is_module(pickle, *state) => pickle.class(*class),
+        Value::Object { class, state: Some(state), .. } if of_modules.has(*state) => pickle.class(*class),
         _ => None,
     });
     let mut known: HashSet<(&[u8], &[u8])> = modules.collect();
@@ -59,10 +71,20 @@ fn foreign(pickle: &Pickle<'_>) -> Vec<String> {
     names
 }
 
-/// Whether a `__dict__` is a module's.
-fn is_module(pickle: &Pickle<'_>, state: Id) -> bool {
-    let Value::Dict(attributes) = pickle.get(state) else { return false };
-    attributes.iter().any(|(key, _)| pickle.text(*key).is_some_and(|key| OF_MODULES.contains(&key)))
+/// Whether a `__dict__` is a module's: each is looked through once, however many objects share it.
+struct Modules<'p, 'a> {
+    pickle: &'p Pickle<'a>,
+    known: HashMap<Id, bool>,
+}
+
+impl Modules<'_, '_> {
+    fn has(&mut self, state: Id) -> bool {
+        let pickle = self.pickle;
+        *self.known.entry(state).or_insert_with(|| {
+            let Value::Dict(attributes) = pickle.get(state) else { return false };
+            attributes.iter().any(|(key, _)| pickle.text(*key).is_some_and(|key| OF_MODULES.contains(&key)))
+        })
+    }
 }
 
 /// The class of the module that was saved whole, if one was: torchxrayvision's wherever it stands, since its networks see films of a scale of their
@@ -79,8 +101,11 @@ pub(super) fn class(pickle: &Pickle<'_>) -> Option<String> {
 
 struct Walk<'p, 'a> {
     pickle: &'p Pickle<'a>,
+    modules: Modules<'p, 'a>,
     found: Vec<Named>,
     looked_at: usize,
+    /// What was gone through, looked at or not.
+    parts: usize,
     /// Values on the way down: one that is met again is its own part.
     above: HashSet<Id>,
     /// Objects that are no modules: they may refer to each other in every way, and are looked into once.
@@ -90,26 +115,25 @@ struct Walk<'p, 'a> {
 impl Walk<'_, '_> {
     fn descend(&mut self, id: Id, name: &str, depth: usize) -> Result<(), String> {
         let pickle = self.pickle;
-        let value = pickle.get(id);
-        let (Value::Tensor { .. } | Value::Dict(_) | Value::List(_) | Value::Tuple(_) | Value::Object { .. }) = value
-        else {
-            return Ok(());
-        };
         self.looked_at += 1;
-        if self.looked_at > MOST || depth > DEEPEST || name.len() > 1024 {
-            return Err(format!("holds dictionaries nested without end, at {}", shown(name.as_bytes())));
+        if self.looked_at > MOST || depth > DEEPEST || name.len() > LONGEST {
+            return Err(endless(name));
         }
-        match value {
+        match pickle.get(id) {
             // Two names for one tensor are two tensors, as in a `state_dict`.
             Value::Tensor { .. } => self.found.push((name.to_owned(), id)),
             Value::Dict(pairs) => self.within(id, |walk| walk.pairs(pairs, name, depth))?,
             Value::List(ids) | Value::Tuple(ids) => self.within(id, |walk| {
-                (0..)
-                    .zip(ids)
-                    .try_for_each(|(at, id): (usize, _)| walk.descend(*id, &joined(name, &at.to_string()), depth + 1))
+                walk.count(ids.len(), name)?;
+                let parts = (0..).zip(ids).filter(|(_, id)| has_parts(pickle.get(**id)));
+                for (at, id) in parts {
+                    let at: usize = at;
+                    walk.descend(*id, &joined(name, &at.to_string()), depth + 1)?;
+                }
+                Ok(())
             })?,
             Value::Object { class, state, items } => {
-                let module = state.is_some_and(|state| is_module(pickle, state));
+                let module = state.is_some_and(|state| self.modules.has(state));
                 let script = pickle.class(*class).is_some_and(|(module, _)| module.starts_with(b"__torch__"));
                 if !module && !script && !self.seen.insert(id) {
                     return Ok(());
@@ -121,6 +145,7 @@ impl Walk<'_, '_> {
                         }
                         // Of a class with `__slots__`: what is in its `__dict__`, and what is in them.
                         Some(Value::Tuple(parts)) => {
+                            walk.count(parts.len(), name)?;
                             for part in parts {
                                 if let Value::Dict(attributes) = pickle.get(*part) {
                                     walk.pairs(attributes, name, depth)?;
@@ -150,9 +175,18 @@ impl Walk<'_, '_> {
         done
     }
 
+    fn count(&mut self, parts: usize, name: &str) -> Result<(), String> {
+        self.parts += parts;
+        if self.parts > MOST_PARTS { Err(endless(name)) } else { Ok(()) }
+    }
+
     fn pairs(&mut self, pairs: &[(Id, Id)], name: &str, depth: usize) -> Result<(), String> {
-        for (key, value) in pairs {
-            let key = match self.pickle.get(*key) {
+        let pickle = self.pickle;
+        self.count(pairs.len(), name)?;
+        // A name is made only where it is used: the same long key can stand in every pair.
+        for (key, value) in pairs.iter().filter(|(_, value)| has_parts(pickle.get(*value))) {
+            let key = match pickle.get(*key) {
+                Value::Text(key) if key.len() > LONGEST => return Err(endless(name)),
                 Value::Text(key) => String::from_utf8_lossy(key).into_owned(),
                 // Old modules number their parts.
                 Value::Int(key) => key.to_string(),
@@ -169,6 +203,7 @@ impl Walk<'_, '_> {
         if !module {
             return self.pairs(all, name, depth);
         }
+        self.count(all.len(), name)?;
         for part in OF_MODULES {
             for (key, value) in all {
                 if self.pickle.text(*key) == Some(part)
@@ -180,6 +215,15 @@ impl Walk<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// Whether a value is a tensor or may hold some.
+fn has_parts(value: &Value<'_>) -> bool {
+    matches!(value, Value::Tensor { .. } | Value::Dict(_) | Value::List(_) | Value::Tuple(_) | Value::Object { .. })
+}
+
+fn endless(name: &str) -> String {
+    format!("holds dictionaries nested without end, at {}", shown(name.as_bytes()))
 }
 
 /// tch writes `|` for the dots of a name, since an attribute has none.
@@ -272,5 +316,58 @@ mod tests {
             deep.extend(b"}X\x01\x00\x00\x00ah\x00sq\x00");
         }
         assert!(names(deep).unwrap_err().contains("nested without end"));
+    }
+
+    /// Keeps a dictionary of `n` numbers, `last` being its last key, as 1, an object of a class of its own with it as 2.
+    fn crowded(n: usize, last: &[u8]) -> Vec<u8> {
+        let mut bytes = b"X\x01\x00\x00\x00aq\x000K\x07q\x030}q\x01(".to_vec();
+        bytes.extend(b"h\x00h\x03".repeat(n));
+        bytes.extend(last);
+        bytes.extend(b"u0cmy\nOwn\nq\x040)q\x050h\x04h\x05\x81h\x01bq\x020");
+        bytes
+    }
+
+    #[test]
+    fn a_dictionary_that_many_objects_share_is_looked_through_once() {
+        // A state of 200,000 numbers: of 100,000 objects that are thrown away, and of one that is met as often.
+        let mut bytes = crowded(200_000, b"");
+        bytes.extend(b"h\x04h\x05\x81h\x01b0".repeat(100_000));
+        bytes.extend(b"(");
+        bytes.extend(b"h\x02".repeat(100_000));
+        bytes.extend([TENSOR, b"l"].concat());
+        assert_eq!(names(bytes).unwrap(), ["100000"]);
+    }
+
+    #[test]
+    fn parts_that_are_gone_through_again_and_again_are_counted() {
+        let many = 100_000;
+        let module = [b"X\x08\x00\x00\x00_modules}X\x01\x00\x00\x00b".as_slice(), TENSOR, b"s"].concat();
+        let list = [b"(".as_slice(), &b"h\x03".repeat(many), b"lq\x02"].concat();
+        let slots = [b"h\x04h\x05\x81(".as_slice(), &b"h\x03".repeat(many), b"tq\x06b0"].concat();
+        for (kept, each) in [
+            // A dictionary of numbers, a module of as many attributes, a list of numbers.
+            (crowded(many, b""), b"h\x01".as_slice()),
+            (crowded(many, &module), b"h\x02"),
+            ([crowded(1, b""), list, b"0".to_vec()].concat(), b"h\x02"),
+            // Objects of one crowded `__dict__`, or one row of slots.
+            (crowded(many, b""), b"h\x04h\x05\x81h\x01b"),
+            ([crowded(1, b""), slots].concat(), b"h\x04h\x05\x81h\x06b"),
+        ] {
+            let few = [kept.as_slice(), b"(", &each.repeat(10), TENSOR, b"l"].concat();
+            assert!(names(few).unwrap().contains(&"10".to_owned()));
+            let hostile = [kept.as_slice(), b"(", &each.repeat(many), TENSOR, b"l"].concat();
+            assert!(names(hostile).unwrap_err().contains("nested without end"));
+        }
+    }
+
+    #[test]
+    fn a_long_key_is_no_name() {
+        let long = [b"X\x00\x00\x10\x00".as_slice(), &[b'a'; 1 << 20], b"q\x000"].concat();
+        // In each pair of a dictionary of 100,000 numbers: 100 GB of names.
+        let numbers = [long.as_slice(), b"K\x07q\x030}(", &b"h\x00h\x03".repeat(100_000)].concat();
+        let pair = [b"X\x01\x00\x00\x00b".as_slice(), TENSOR].concat();
+        assert_eq!(names([numbers, pair, b"u".to_vec()].concat()).unwrap(), ["b"]);
+        let named = [long.as_slice(), b"}h\x00", TENSOR, b"s"].concat();
+        assert!(names(named).unwrap_err().contains("nested without end"));
     }
 }

@@ -124,12 +124,19 @@ fn contents(
 
 /// A magic number, a version, facts about the machine, the object, the storages' keys, and their values, each after the other.
 pub(super) fn legacy(source: &Source) -> Result<Contents, Problem> {
+    legacy_within(source, MOST)
+}
+
+/// As [`legacy`], of pickles of at most so many bytes.
+fn legacy_within(source: &Source, most: usize) -> Result<Contents, Problem> {
     // Where the pickles end is known once they are read: a little is tried first.
     let mut much = 1 << 20;
     loop {
         let bytes = source.read(0..much).map_err(Problem::Io)?;
         match pickles(&bytes) {
-            Err(reason) if pickle::is_short(&reason) && much < source.length().min(MOST) => much *= 8,
+            Err(reason) if pickle::is_short(&reason) && much < source.length().min(most) => {
+                much = (much * 8).min(most);
+            }
             Err(reason) => return Err(reason.into()),
             Ok((pickle, keys, end)) => return after(source, &pickle, &keys, end),
         }
@@ -209,5 +216,16 @@ mod tests {
         // All were found: the object itself is a list, which names no tensor.
         let none = legacy(&Source::Held(bytes)).unwrap_err().to_string();
         assert_eq!(none, "holds no tensor under a name");
+    }
+
+    #[test]
+    fn no_more_of_a_file_is_read_than_its_pickles_may_take() {
+        let start = [b"\x80\x02\x8a\x0a".as_slice(), &MAGIC, b".\x80\x02M\xe9\x03.\x80\x02}."].concat();
+        let text =
+            [b"\x80\x02X".as_slice(), &(3u32 << 20).to_le_bytes(), &vec![b'a'; 3 << 20], b".\x80\x02]."].concat();
+        let source = Source::Held([start, text].concat());
+        // Eight times the first attempt is more than the limit.
+        assert!(pickle::is_short(&legacy_within(&source, 2 << 20).unwrap_err().to_string()));
+        assert_eq!(legacy_within(&source, 4 << 20).unwrap_err().to_string(), "holds no tensor under a name");
     }
 }

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use super::{Id, Known, Pickle, Value, known};
 
-/// Values in one pickle: a network's file has some ten thousand.
+/// Values in one pickle, and pairs that its calls copy: a network's file has some ten thousand.
 const MOST: usize = 1 << 20;
 
 /// Reads the pickle at the start of `bytes`.
 pub(in super::super) fn read(bytes: &[u8]) -> Result<Pickle<'_>, String> {
-    let mut machine =
-        Machine { bytes, at: 0, values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
+    let (values, stack, marks, memo) = (Vec::new(), Vec::new(), Vec::new(), HashMap::new());
+    let mut machine = Machine { bytes, at: 0, values, stack, marks, memo, copied: 0 };
     loop {
         let opcode = machine.byte()?;
         if opcode == b'.' {
@@ -29,6 +29,8 @@ struct Machine<'a> {
     /// Heights of the stack.
     marks: Vec<usize>,
     memo: HashMap<u64, Id>,
+    /// Pairs that calls have copied: one list can be given to any number of them.
+    copied: usize,
 }
 
 const SHORT: &str = "the pickle ends early";
@@ -371,8 +373,12 @@ impl<'a> Machine<'a> {
     }
 
     /// The pairs of `OrderedDict([(key, value), …])`, as Python 2 wrote it.
-    fn dict_of(&self, first: Option<Id>) -> Result<Vec<(Id, Id)>, String> {
+    fn dict_of(&mut self, first: Option<Id>) -> Result<Vec<(Id, Id)>, String> {
         let Some(Value::List(items)) = first.map(|first| &self.values[first as usize]) else { return Ok(vec![]) };
+        self.copied += items.len();
+        if self.copied > MOST {
+            return Err(format!("the pickle copies more than {MOST} pairs"));
+        }
         let pair = |id: &Id| match &self.values[*id as usize] {
             Value::Tuple(pair) | Value::List(pair) if pair.len() == 2 => Ok((pair[0], pair[1])),
             _ => Err("the pickle has a dictionary of something else than pairs".to_owned()),
@@ -532,6 +538,19 @@ mod tests {
         drop(read(&deep).unwrap());
         drop(read(b"]q\x00h\x00a.").unwrap());
         drop(read(b"}q\x00X\x01\x00\x00\x00ah\x00s.").unwrap());
+    }
+
+    #[test]
+    fn what_calls_copy_is_bounded_and_the_pairs_that_python_2_wrote_are_read() {
+        let pickle = read(b"ccollections\nOrderedDict\n((lp1\n(lp2\nS'a'\naK\x01aa(lp3\nS'b'\naK\x02aatR.").unwrap();
+        assert!(matches!(pickle.get(pickle.root), Value::Dict(pairs) if pairs.len() == 2));
+        // A list of half a million pairs, given to a thousand calls of 6 bytes: 4 GB.
+        let mut bytes = b"ccollections\nOrderedDict\nq\x000NN\x86q\x010(".to_vec();
+        bytes.extend(b"h\x01".repeat(500_000));
+        bytes.extend(b"lq\x020");
+        bytes.extend(b"h\x00h\x02\x85R".repeat(1000));
+        bytes.push(b'.');
+        assert!(refusal(&bytes).contains("copies more than 1048576 pairs"));
     }
 
     #[test]
