@@ -11,7 +11,7 @@
 //! one below says otherwise (`abnormal/0/`). Numbers beside other numbers (`normal/1/`, `normal/2/`, …) count patients or
 //! visits and say nothing. A split may stand anywhere above or below the class; two different ones in a path are refused.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use super::labels::{Rank, SplitWord, Words};
@@ -115,10 +115,10 @@ pub(super) fn read(tree: &Tree, options: &IndexOptions) -> Result<Found> {
         Some(_) => Place::Film,
         None => Place::Outside(SkipReason::OutsideLayout),
     });
-    let is_outside =
-        |path: &Path| sorted.skipped.iter().any(|it| it.path == path && it.reason == SkipReason::OutsideLayout);
+    let outside: HashSet<&Path> =
+        sorted.skipped.iter().filter(|it| it.reason == SkipReason::OutsideLayout).map(|it| it.path.as_path()).collect();
     refuse_conflicts(tree, &folders, sorted.films.iter().map(|film| film.path.as_path()))?;
-    refuse_unknown(tree, &folders, is_outside)?;
+    refuse_unknown(tree, &folders, &outside)?;
     let turned = sorted.turned();
     let places: Vec<(Option<SplitWord>, Label)> = sorted
         .films
@@ -184,14 +184,14 @@ fn refuse_conflicts<'a>(tree: &Tree, folders: &Folders, films: impl Iterator<Ite
     })
 }
 
-/// Pictures in a folder beside a class, or beside its split, whose name says no label.
-fn refuse_unknown(tree: &Tree, folders: &Folders, is_picture: impl Fn(&Path) -> bool) -> Result<()> {
+/// Pictures outside the classes in a folder beside a class, or beside its split, whose name says no label.
+fn refuse_unknown(tree: &Tree, folders: &Folders, pictures: &HashSet<&Path>) -> Result<()> {
     let homes: BTreeSet<Vec<String>> =
         tree.entries.iter().filter_map(|entry| folders.class(tree.below(entry))).map(|class| class.above).collect();
     let mut unknown = BTreeSet::new();
     for entry in &tree.entries {
         let below = tree.below(entry);
-        if folders.class(below).is_some() || !is_picture(&entry.path) {
+        if folders.class(below).is_some() || !pictures.contains(entry.path.as_path()) {
             continue;
         }
         let names = self::folders(below);
