@@ -196,6 +196,35 @@ fn a_row_that_could_mean_several_films_is_refused_and_one_that_is_written_otherw
 }
 
 #[test]
+fn a_bare_name_of_many_films_is_told_once_and_each_file_is_read_once() {
+    const MANY: usize = 3_000;
+    let set = TestSet::new();
+    let film = set.film("P0000/IM1.png", 0);
+    for n in 1..MANY {
+        let folder = set.root().join(format!("P{n:04}"));
+        fs::create_dir(&folder).unwrap();
+        fs::hard_link(&film, folder.join("IM1.png")).unwrap();
+    }
+    set.file("labels.csv", format!("filename,label\n{}", "IM1.png,1\n".repeat(MANY)));
+    for layout in [Layout::Manifest, Layout::Dicom] {
+        let line = one_line(dataset::index_with(set.root(), &options(layout)).unwrap_err());
+        let said = "line 2 says IM1.png, which could be P0000/IM1.png, P0001/IM1.png and 2998 more; ";
+        assert!(line.contains(said) && line.ends_with("; 2999 more rows are like it"), "{layout}: {line}");
+    }
+    // Where all but one are no films, the name means that one, which the other rows list again.
+    for n in 1..MANY {
+        let folder = set.root().join(format!("P{n:04}"));
+        fs::remove_file(folder.join("IM1.png")).unwrap();
+        fs::write(folder.join("IM1.txt"), "notes").unwrap();
+    }
+    set.file("labels.csv", format!("filename,label\n{}", "IM1,1\n".repeat(MANY)));
+    let index = dataset::index_with(set.root(), &options(Layout::Manifest)).unwrap();
+    assert_eq!((index.studies.len(), &index.studies[0].views[0].path), (1, &film));
+    let again = index.skipped.iter().filter(|it| it.reason.to_string().contains("listed before, on line 2"));
+    assert_eq!(again.count(), MANY - 1);
+}
+
+#[test]
 fn rows_without_a_film_are_told_of_beside_a_film_without_a_row() {
     let set = TestSet::new();
     let films = dicom_set(&set);

@@ -177,7 +177,7 @@ fn assign(
         };
         match meaning {
             Meaning::Nothing => {}
-            Meaning::Many(many) => ambiguous.push(told(&many)),
+            Meaning::Many(many) => ambiguous.push(told(names::kept(many, ambiguous.is_empty()))),
             Meaning::One { at: name, is_loose } => match row_of[name] {
                 None => {
                     row_of[name] = Some(at);

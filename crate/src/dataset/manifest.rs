@@ -207,36 +207,35 @@ impl<'a> Around<'a> {
         let direct: HashSet<PathBuf> = there.iter().map(|at| rows[*at].0.path.clone()).collect();
         let (files, paths) = self.files();
         let cells: Vec<String> = lost.iter().map(|at| rows[*at].1.replace('\\', "/")).collect();
-        let meanings = Names::of_files(&paths).meanings(cells.iter().map(String::as_str));
+        let known = Names::of_files(&paths);
+        let meanings = known.meanings(cells.iter().map(String::as_str));
+        let films_of = films_of(&files, &meanings);
         let (mut loose, mut films, mut ambiguous) = (Vec::new(), Vec::new(), Vec::new());
         for (at, meaning) in lost.into_iter().zip(meanings) {
             let (claim, cell) = &mut rows[at];
-            let told = |names: Vec<usize>| Told {
+            let told = |names: &[usize]| Told {
                 line: claim.line,
                 cell: (*cell).to_owned(),
-                names: names.into_iter().map(|at| paths[at].clone()).collect(),
+                names: names.iter().map(|at| paths[*at].clone()).collect(),
             };
             let (at, is_loose) = match meaning {
                 Meaning::Nothing => continue,
                 Meaning::One { at, is_loose } => (at, is_loose),
                 // A film and what is stored beside it under its name.
-                Meaning::Many(many) => {
-                    let is_film = |at: &usize| tree::check(&files[*at].path).is_ok();
-                    match &many.into_iter().filter(is_film).collect::<Vec<_>>()[..] {
-                        [] => continue,
-                        [at] => (*at, false),
-                        films => {
-                            ambiguous.push(told(films.to_vec()));
-                            continue;
-                        }
+                Meaning::Many(many) => match &films_of[&many.as_ptr()][..] {
+                    [] => continue,
+                    [at] => (*at, false),
+                    films => {
+                        ambiguous.push(told(names::kept(films, ambiguous.is_empty())));
+                        continue;
                     }
-                }
+                },
             };
             if is_loose {
                 if direct.contains(&files[at].absolute) {
                     continue;
                 }
-                loose.push(told(vec![at]));
+                loose.push(told(&[at]));
                 films.push(tree.as_given(&files[at].absolute));
             }
             claim.path.clone_from(&files[at].absolute);
@@ -244,6 +243,22 @@ impl<'a> Around<'a> {
         found.warnings.extend(names::loose(films, &loose));
         names::ambiguous(file, &ambiguous).map_or(Ok(()), Err)
     }
+}
+
+/// The films among the files of each list that cells mean, by where the list lies: rows of one name share one. A file is read
+/// once, however many rows mean it.
+fn films_of(files: &[&Entry], meanings: &[Meaning]) -> HashMap<*const usize, Vec<usize>> {
+    let mut lists: HashMap<*const usize, &[usize]> = HashMap::new();
+    for meaning in meanings {
+        if let Meaning::Many(many) = meaning {
+            lists.insert(many.as_ptr(), many);
+        }
+    }
+    let meant: Vec<usize> = lists.values().copied().flatten().copied().collect::<BTreeSet<_>>().into_iter().collect();
+    let checked = parallel::map(&meant, |at| tree::check(&files[*at].path).is_ok());
+    let films: HashSet<usize> = meant.into_iter().zip(checked).filter(|(_, is_film)| *is_film).map(|it| it.0).collect();
+    let among = |many: &[usize]| many.iter().copied().filter(|at| films.contains(at)).collect();
+    lists.into_iter().map(|(place, many)| (place, among(many))).collect()
 }
 
 /// A film that two rows list; the first counts.

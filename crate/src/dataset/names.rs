@@ -27,16 +27,16 @@ pub(super) struct Names {
 }
 
 /// What a cell means.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Meaning {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meaning<'a> {
     Nothing,
     /// One, by its position; `is_loose` where the names differ.
     One {
         at: usize,
         is_loose: bool,
     },
-    /// Several that nothing tells apart.
-    Many(Vec<usize>),
+    /// Several that nothing tells apart: the same list, not a copy, for every cell that means them.
+    Many(&'a [usize]),
 }
 
 impl Names {
@@ -69,7 +69,7 @@ impl Names {
     }
 
     /// What a cell means, by the first form in which anything bears it.
-    pub fn meaning(&self, cell: &str) -> Meaning {
+    pub fn meaning(&self, cell: &str) -> Meaning<'_> {
         let cell = cell.strip_prefix("./").unwrap_or(cell);
         let (strict, loose) = (nfc(cell), loosened(cell));
         for (at, form) in self.forms.iter().enumerate() {
@@ -77,14 +77,14 @@ impl Names {
             match form.get(if is_loose { loose.as_str() } else { &strict }).map(Vec::as_slice) {
                 None | Some([]) => {}
                 Some([at]) => return Meaning::One { at: *at, is_loose },
-                Some(many) => return Meaning::Many(many.to_vec()),
+                Some(many) => return Meaning::Many(many),
             }
         }
         Meaning::Nothing
     }
 
     /// What each cell means. A name that one cell gives as it stands is no loose match of another.
-    pub fn meanings<'a>(&self, cells: impl Iterator<Item = &'a str>) -> Vec<Meaning> {
+    pub fn meanings<'a>(&self, cells: impl Iterator<Item = &'a str>) -> Vec<Meaning<'_>> {
         let mut meanings: Vec<Meaning> = cells.map(|cell| self.meaning(cell)).collect();
         let strict = |meaning: &Meaning| match meaning {
             Meaning::One { at, is_loose: false } => Some(*at),
@@ -105,6 +105,11 @@ pub(super) struct Told {
     pub line: u64,
     pub cell: String,
     pub names: Vec<String>,
+}
+
+/// What to keep of the many that a row could mean: [`ambiguous`] counts those of the first such row, and else only the rows.
+pub(super) fn kept(many: &[usize], is_first: bool) -> &[usize] {
+    if is_first { many } else { &many[..many.len().min(2)] }
 }
 
 /// The refusal of rows that could mean several films or patients.
@@ -181,7 +186,7 @@ mod tests {
         Names::of_files(&paths.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>())
     }
 
-    fn one(at: usize, is_loose: bool) -> Meaning {
+    fn one(at: usize, is_loose: bool) -> Meaning<'static> {
         Meaning::One { at, is_loose }
     }
 
@@ -193,7 +198,7 @@ mod tests {
             ("./P1/IM1.dcm", one(1, false)),
             ("P1/IM1", one(1, false)),
             ("IM2.png", one(3, false)),
-            ("IM2", Meaning::Many(vec![2, 3])),
+            ("IM2", Meaning::Many(&[2, 3])),
             ("a.b", one(4, false)),
             ("IM3", one(5, false)),
             ("IM3.dcm", one(6, false)),
@@ -203,7 +208,7 @@ mod tests {
         ] {
             assert_eq!(names.meaning(cell), meaning, "{cell}");
         }
-        assert_eq!(files(&["P1/IM1.dcm", "P2/IM1.dcm"]).meaning("IM1.dcm"), Meaning::Many(vec![0, 1]));
+        assert_eq!(files(&["P1/IM1.dcm", "P2/IM1.dcm"]).meaning("IM1.dcm"), Meaning::Many(&[0, 1]));
     }
 
     #[test]
@@ -224,7 +229,7 @@ mod tests {
         for cell in ["1.2", "12.5", "13", "12e0", "-12", "12."] {
             assert_eq!(patients.meaning(cell), Meaning::Nothing, "{cell}");
         }
-        assert_eq!(names(&["012", "0012"]).meaning("12"), Meaning::Many(vec![0, 1]));
+        assert_eq!(names(&["012", "0012"]).meaning("12"), Meaning::Many(&[0, 1]));
         assert_eq!(names(&["12", "0012"]).meaning("12"), one(0, false));
         assert_eq!(names(&["1.2.840.10008", "1.2.840.10009"]).meaning("1.2.840.10008"), one(0, false));
         // The row that gives the name as it stands has it, wherever the other one is.
