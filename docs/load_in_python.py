@@ -29,6 +29,8 @@ def decode(path):
         raise Refused("is PNG of 16 bits with colour or transparency, which Pillow cuts to 8; `humerus score` reads it")
     if film.mode in ("CMYK", "YCCK"):
         raise Refused("is JPEG in the colours of print; `humerus score` reads it")
+    with Image.open(path) as whole:
+        whole.verify()  # Pillow looks at the checksums of a PNG's pixels only here
     film.load()  # a PNG may have its EXIF data behind the pixels
     film = ImageOps.exif_transpose(film)
     if film.mode.startswith("I"):  # 16 bits, which Pillow itself would clip to white
@@ -117,13 +119,18 @@ class Model:
 
 
 def main():
-    model, refused = Model(sys.argv[1]), 0
+    if len(sys.argv) < 3:
+        sys.exit(f"usage: {sys.argv[0]} MODEL FILM...")
+    try:
+        model, refused = Model(sys.argv[1]), 0
+    except OSError as why:
+        sys.exit(f"error: {sys.argv[1]}: {why.strerror}")
     threshold = model.card["operating_point"]["threshold"]
     for path in sys.argv[2:]:
         try:
             probability = model.probability(path)
         except (OSError, ValueError, SyntaxError) as why:
-            print(f"error: {path} {why}", file=sys.stderr)
+            print(f"error: {path}: {getattr(why, 'strerror', None) or why}", file=sys.stderr)
             refused += 1
             continue
         print(f"{probability:.6f}  {'abnormal' if probability >= threshold else 'normal':<8}  {path}")

@@ -7,6 +7,7 @@ use tempfile::{Builder, NamedTempFile};
 
 use crate::disk;
 use crate::error::{Error, Result};
+use crate::preprocess::regular;
 
 /// What an unfinished file of ours is called, with six letters or digits between: nothing that people call theirs.
 const PREFIX: &str = ".humerus-";
@@ -80,8 +81,10 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
 }
 
 /// Writes `bytes` to a temporary sibling of `path`, syncs it to disk and renames it; the folder is made if it is not there. A file that
-/// was there keeps its rights.
+/// was there keeps its rights, a symbolic link stays one, and what is no regular file is refused: it would be replaced.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let target = regular::target(path).map_err(Error::io(path))?;
+    let path = target.as_path();
     let folder = folder_of(path);
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     let mut file = unfinished(folder).map_err(Error::io(folder))?;
@@ -102,6 +105,26 @@ pub(crate) fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_written_through_and_what_is_no_regular_file_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("file"), "old").unwrap();
+        std::os::unix::fs::symlink("file", path("link")).unwrap();
+        write_atomically(&path("link"), b"new").unwrap();
+        assert_eq!(std::fs::read(path("file")).unwrap(), b"new");
+        assert!(std::fs::symlink_metadata(path("link")).unwrap().is_symlink());
+
+        let socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        let line = write_atomically(&path("socket"), b"new").unwrap_err().to_string();
+        assert!(line.contains("socket, not a regular file"), "{line}");
+        drop(socket);
+        assert!(regular::special(&std::fs::symlink_metadata(path("socket")).unwrap().file_type()).is_some());
+        let line = write_atomically(Path::new("/dev/full"), b"new").unwrap_err().to_string();
+        assert!(line.contains("device, not a regular file"), "{line}");
+    }
 
     #[cfg(unix)]
     #[test]

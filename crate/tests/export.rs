@@ -132,6 +132,8 @@ fn the_python_of_the_docs_gives_our_probability_for_films_of_every_kind_or_refus
         // The other two files hold the same network; preparing films is what differs from one model to the next.
         let paths = if window.is_none() { &paths[..] } else { &paths[..1] };
         for path in paths {
+            // Greys of a JPEG may be a level or two from libjpeg's, which a network of random weights may take for more.
+            let allowed = |name: &str| if name.ends_with("jpg") { 5e-3 } else { 1e-3 };
             let mut worst = (0.0, String::new());
             for ((film, ours), theirs) in films.iter().zip(&ours).zip(by_python(&python, &loader, path, &films)) {
                 let name = film.file_name().unwrap().to_str().unwrap();
@@ -139,6 +141,7 @@ fn the_python_of_the_docs_gives_our_probability_for_films_of_every_kind_or_refus
                     (Err(line), _) if refused.contains(&name) => assert!(line.starts_with("error: "), "{line}"),
                     (Ok(theirs), Some(ours)) if !refused.contains(&name) => {
                         let off = (theirs - ours).abs();
+                        assert!(off < allowed(name), "{name}: {theirs} and ours {ours}");
                         if off > worst.0 {
                             worst = (off, format!("{name}: {theirs} and ours {ours}"));
                         }
@@ -147,7 +150,6 @@ fn the_python_of_the_docs_gives_our_probability_for_films_of_every_kind_or_refus
                 }
             }
             println!("{head:?} {channels} {fit:?} {window:?} {:?}: {worst:?}", path.file_name().unwrap());
-            assert!(worst.0 < 1e-3, "{worst:?}");
         }
     }
 }

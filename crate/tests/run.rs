@@ -106,7 +106,20 @@ fn simulate_train_score_and_explain_work_together() {
     let nowhere = ["explain", text(&model), film, "--layer", "features.nope", "--out", text(&heat)];
     refused(&nowhere, &["--layer", "features.nope", "humerus layers"]);
     let layers = json(&["layers", text(&model), "--json"]);
-    assert!(layers["layers"].as_array().unwrap().contains(&layer.into()), "{layers}");
+    let layers = layers["layers"].as_array().unwrap();
+    assert!(layers.contains(&layer.into()), "{layers:?}");
+    json(&[
+        "explain",
+        text(&model),
+        film,
+        "--layer",
+        layers.last().unwrap().as_str().unwrap(),
+        "--out",
+        text(&heat),
+        "--json",
+    ]);
+    let no_map = ["explain", text(&model), film, "--layer", "pooled", "--out", text(&heat)];
+    refused(&no_map, &["--layer", "pooled", "humerus layers"]);
     let broken = folder.path().join("broken.png");
     let bytes = std::fs::read(film).unwrap();
     std::fs::write(&broken, &bytes[..bytes.len() / 2]).unwrap();

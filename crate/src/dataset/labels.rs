@@ -71,6 +71,11 @@ impl Words {
         Words { normal: own(negative), abnormal: own(positive) }
     }
 
+    /// A word that is given for both labels.
+    pub fn both<'a>(positive: &'a [String], negative: &[String]) -> Option<&'a str> {
+        positive.iter().map(String::as_str).find(|word| negative.iter().any(|other| plain(other) == plain(word)))
+    }
+
     /// The label that a word names, if it names one; case and signs between words do not matter.
     pub fn label(&self, word: &str) -> Option<Label> {
         self.ranked(word).map(|(_, label)| label)
@@ -202,6 +207,13 @@ mod tests {
         for list in ["No Finding|Edema", "", "|"] {
             assert_eq!(of(list), None, "{list}");
         }
+    }
+
+    #[test]
+    fn a_word_for_both_labels_is_found_whatever_its_case() {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        assert_eq!(Words::both(&words(&["a", "Un-sure"]), &words(&["un sure"])), Some("Un-sure"));
+        assert_eq!(Words::both(&words(&["a"]), &words(&["b"])), None);
     }
 
     #[test]

@@ -245,6 +245,9 @@ pub fn index(root: impl AsRef<Path>) -> Result<Index> {
 /// by a row. Damaged and foreign files are no errors: see [`Index::skipped`].
 pub fn index_with(root: impl AsRef<Path>, options: &IndexOptions) -> Result<Index> {
     let root = root.as_ref();
+    if let Some(both) = Words::both(&options.positive, &options.negative) {
+        return Err(Error::setting("words", "each for one label only", format!("{both} for both")));
+    }
     let is_folder = std::fs::metadata(root).map_err(Error::io(root))?.is_dir();
     let (tree, reading) = if is_folder {
         let tree = Tree::walk(root)?;

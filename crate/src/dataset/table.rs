@@ -49,7 +49,16 @@ impl Table {
         if columns.iter().all(String::is_empty) {
             return Err("no header".to_owned());
         }
-        Ok(Table { columns, rows: rows(&mut reader, &text) })
+        let mut rows = rows(&mut reader, &text);
+        for (_, row) in &mut rows {
+            let more = |cells: &Row| cells.0.iter().skip(columns.len()).any(|cell| !cell.is_empty());
+            if let Ok(cells) = row
+                && more(cells)
+            {
+                *row = Err(format!("it has {} cells, the header {}", cells.0.len(), columns.len()));
+            }
+        }
+        Ok(Table { columns, rows })
     }
 
     /// Reads a table without a header.
@@ -180,13 +189,23 @@ fn reader(delimiter: u8) -> ReaderBuilder {
 }
 
 fn rows(reader: &mut csv::Reader<&[u8]>, text: &[u8]) -> Vec<Numbered> {
-    let mut rows = Vec::new();
+    let mut rows: Vec<Numbered> = Vec::new();
     let mut record = StringRecord::new();
     let mut lines = Lines { text, at: 0, line: 1 };
     loop {
         let before = reader.position().byte();
         match reader.read_record(&mut record) {
-            Ok(false) => return rows,
+            Ok(false) => {
+                // Marks come in pairs; else the last row holds all that follows the odd one.
+                let is_odd = text.iter().filter(|byte| **byte == b'"').count() % 2 == 1;
+                if let Some((_, row)) = rows.last_mut()
+                    && is_odd
+                    && row.as_ref().is_ok_and(|row| row.0.iter().any(|cell| cell.contains(['\n', '\r'])))
+                {
+                    *row = Err("a quotation mark is opened in it and never closed".to_owned());
+                }
+                return rows;
+            }
             Ok(true) => {
                 let byte = record.position().map_or(before, |position| position.byte());
                 rows.push((lines.of(byte), Ok(Row(record.clone()))));
@@ -302,6 +321,16 @@ mod tests {
             let lines: Vec<u64> = table(text.as_bytes()).rows.iter().map(|(line, _)| *line).collect();
             assert_eq!(lines, [2, 5, 7], "{end:?}");
         }
+    }
+
+    #[test]
+    fn a_quotation_mark_that_is_never_closed_and_a_cell_too_many_are_named() {
+        let why =
+            |text: &[u8]| -> Vec<Option<String>> { table(text).rows.into_iter().map(|(_, row)| row.err()).collect() };
+        let [first, second] = &why(b"path,label,patient\na.png,1,p\nb.png,1,\"p3\nc.png,0,p\n")[..] else { panic!() };
+        assert!(first.is_none() && second.as_ref().unwrap().contains("never closed"), "{second:?}");
+        let [first, second, third] = &why(b"path,label\na.png,1,,\nb.png,1,2\n\"c\nd.png\",0\n")[..] else { panic!() };
+        assert!(first.is_none() && second.as_ref().unwrap().contains("3 cells, the header 2") && third.is_none());
     }
 
     #[test]

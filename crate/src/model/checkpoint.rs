@@ -265,9 +265,9 @@ impl Model {
         save(&self.classifier, &self.card, path.as_ref())
     }
 
-    /// Every layer that can be looked at, by torchvision's name, from the input to the logits: [`Classifier::layers`].
+    /// Every layer that heat maps and layer grids can look at, by torchvision's name, from the input on: [`Classifier::map_layers`].
     pub fn layers(&self) -> Vec<String> {
-        self.classifier.layers()
+        self.classifier.map_layers()
     }
 
     /// Logits `[N, 2]` of a prepared batch `[N, 3, H, W]`, eval mode, no gradients.

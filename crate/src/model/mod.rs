@@ -412,12 +412,23 @@ impl Classifier {
 
     /// Every layer name that [`forward_with`](Self::forward_with) shows, in order.
     pub fn layers(&self) -> Vec<String> {
+        self.layers_where(|_| true)
+    }
+
+    /// Those of them whose output is maps, `[N, C, h, w]`: what heat maps and layer grids look at.
+    pub fn map_layers(&self) -> Vec<String> {
+        self.layers_where(|output| output.dim() == 4)
+    }
+
+    fn layers_where(&self, wanted: impl Fn(&Tensor) -> bool) -> Vec<String> {
         let _guard = tch::no_grad_guard();
         let side = SMALLEST_INPUT;
         let batch = Tensor::zeros([1, self.channels, side, side], (Kind::Float, self.device));
         let mut names = Vec::new();
-        let _ = self.walk(&batch, Mode::Eval, &mut |name, _| {
-            names.push(name.to_owned());
+        let _ = self.walk(&batch, Mode::Eval, &mut |name, output| {
+            if wanted(output) {
+                names.push(name.to_owned());
+            }
             ControlFlow::Continue(())
         });
         names

@@ -86,7 +86,7 @@ impl fmt::Display for Trained {
         let Trained { precision, device, threads, seconds, continued_after } = self;
         write!(f, "{device}, {}, {precision}, {}", counted(*threads, "thread"), Took(*seconds))?;
         if let [first, ..] = continued_after[..] {
-            write!(f, "; begun with {first} epochs in view, given more")?;
+            write!(f, "; begun as a run of {}, given more", counted(first, "epoch"))?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::fs::{File, FileType};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Opens a file for reading.
 ///
@@ -12,6 +12,19 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     match special(&std::fs::metadata(path)?.file_type()) {
         Some(what) => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{what}, not a regular file"))),
         None => File::open(path),
+    }
+}
+
+/// The file that is written where `path` is: the one that it links to, if it is a symbolic link.
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidInput`] for a named pipe, a socket or a device.
+pub(crate) fn target(path: &Path) -> io::Result<PathBuf> {
+    let Ok(found) = std::fs::metadata(path) else { return Ok(path.to_owned()) };
+    match special(&found.file_type()) {
+        Some(what) => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{what}, not a regular file"))),
+        None if path.is_symlink() => std::fs::canonicalize(path),
+        None => Ok(path.to_owned()),
     }
 }
 

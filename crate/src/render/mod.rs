@@ -34,7 +34,6 @@ pub use table::Table;
 pub(crate) use table::escaped;
 
 use std::fmt;
-use std::io::Write;
 use std::path::Path;
 
 use image::RgbImage;
@@ -108,11 +107,7 @@ impl Figure {
     /// # Errors
     /// [`Error::Io`] if the folder cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        let bytes = self.png()?;
-        let mut file = files::unfinished(files::folder_of(path)).map_err(Error::io(path))?;
-        file.write_all(&bytes).map_err(Error::io(path))?;
-        files::persist(file, path)
+        files::write_atomically(path.as_ref(), &self.png()?)
     }
 }
 

@@ -5,12 +5,12 @@
 //! since both are drawn from seed, epoch and film. The file is written beside the one before, synced and renamed, so that a
 //! whole one is there at any instant.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, SafeTensors, View};
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -147,31 +147,10 @@ pub(super) enum Earlier {
     Unusable(String),
 }
 
-/// A tensor whose bytes are fetched when they are written, one tensor at a time.
-struct Lazy {
-    tensor: Tensor,
-    shape: Vec<usize>,
-}
-
-impl View for Lazy {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(bytes(&self.tensor).0)
-    }
-
-    fn data_len(&self) -> usize {
-        self.tensor.numel() * 4
-    }
-}
-
 /// Writes the file; until it is whole and on the disk, the one before stays in its place.
+///
+/// Through the open file, one tensor in memory at a time: `safetensors::serialize_to_file` makes a second file of its own, which
+/// would be neither synced nor found again after a kill.
 pub(super) fn write(
     folder: &RunFolder,
     fingerprint: &Fingerprint,
@@ -180,24 +159,36 @@ pub(super) fn write(
 ) -> Result<()> {
     let path = folder.file(RESUME_FILE);
     let header = header(fingerprint, standing)?;
-    let views = tensors.into_iter().map(|(name, tensor)| {
-        assert_eq!(tensor.kind(), Kind::Float, "{name}");
-        let shape = tensor.size().iter().map(|&n| n as usize).collect();
-        (name, Lazy { tensor, shape })
-    });
     // What a killed process leaves of it, a later start removes.
     let unfinished = files::unfinished(folder.path()).map_err(Error::io(folder.path()))?;
-    let written =
-        safetensors::serialize_to_file(views, Some(HashMap::from([(STATE_KEY.to_owned(), header)])), unfinished.path());
     let io = |error: std::io::Error| Error::io(&path)(error);
-    match written {
-        Ok(()) => {}
-        Err(safetensors::SafeTensorError::IoError(error)) => return Err(io(error)),
-        Err(error) => return Err(Error::Checkpoint { path, reason: error.to_string() }),
-    }
-    disk::sync(unfinished.as_file()).map_err(io)?;
+    stream(unfinished.as_file(), tensors, header).and_then(|()| disk::sync(unfinished.as_file())).map_err(io)?;
     files::persist(unfinished, &path)?;
     disk::sync_folder(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// A safetensors file: the header's length, the header in JSON, padded to 8 bytes, then every tensor's bytes, in order of their names.
+fn stream(file: &File, mut tensors: Vec<(String, Tensor)>, state: String) -> std::io::Result<()> {
+    tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let mut end = 0;
+    let described = tensors.iter().map(|(name, tensor)| {
+        assert_eq!(tensor.kind(), Kind::Float, "{name}");
+        let start = end;
+        end += tensor.numel() * 4;
+        let shape = tensor.size().iter().map(|&n| n as usize).collect();
+        (name.clone(), TensorInfo { dtype: Dtype::F32, shape, data_offsets: (start, end) })
+    });
+    let state = HashMap::from([(STATE_KEY.to_owned(), state)]);
+    let metadata = Metadata::new(Some(state), described.collect()).map_err(std::io::Error::other)?;
+    let mut header = serde_json::to_vec(&metadata)?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut out = BufWriter::new(file);
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(&header)?;
+    for (_, tensor) in &tensors {
+        out.write_all(&bytes(tensor).0)?;
+    }
+    out.flush()
 }
 
 /// Writes that a run is over. What continuing it would need stays, in case it is given more epochs.
@@ -347,6 +338,26 @@ mod tests {
         }
         let left: Vec<_> = std::fs::read_dir(temporary.path()).unwrap().collect();
         assert_eq!(left.len(), 2, "the file and the lock");
+    }
+
+    #[test]
+    fn the_file_that_is_written_is_the_one_that_is_synced_and_as_readable_as_any() {
+        use std::os::unix::fs::MetadataExt;
+        let (temporary, folder) = folder();
+        let tensors = ["b", "a"].map(|name| (name.to_owned(), Tensor::ones([3], (Kind::Float, Device::Cpu))));
+        let tensors = Vec::from(tensors);
+        let unfinished = files::unfinished(temporary.path()).unwrap();
+        let handed = unfinished.as_file().metadata().unwrap().ino();
+        stream(unfinished.as_file(), tensors, "state".to_owned()).unwrap();
+        assert_eq!(std::fs::metadata(unfinished.path()).unwrap().ino(), handed);
+        let bytes = std::fs::read(unfinished.path()).unwrap();
+        assert_eq!(SafeTensors::deserialize(&bytes).unwrap().len(), 2);
+
+        let us = Fingerprint::of(Recipe::default());
+        write(&folder, &us, &Standing::start(), Vec::new()).unwrap();
+        std::fs::write(temporary.path().join("plain"), "").unwrap();
+        let mode = |name: &str| std::fs::metadata(temporary.path().join(name)).unwrap().mode();
+        assert_eq!(mode(RESUME_FILE), mode("plain"));
     }
 
     #[test]

@@ -70,15 +70,15 @@ impl fmt::Display for Loaded {
         let (loaded, kept, unexpected) = (loaded.len(), kept.len(), unexpected.len());
         write!(
             f,
-            "{} loaded, {} adapted, {kept} kept as initialised, {unexpected} not used",
+            "{} loaded, {} adapted, {kept} kept as initialised, {unexpected} unexpected",
             counted(loaded, "tensor"),
             adapted.len()
         )?;
         adapted.iter().try_for_each(|it| write!(f, "; {}: {}", it.name, it.how))?;
         let more = self.others.iter().filter(|other| other.is_network).count();
         match &self.network {
-            Some(network) if more > 0 => write!(f, "; of {} networks {}", more + 1, shown(network)),
-            _ if more > 0 => write!(f, "; of {} networks the one without a name", more + 1),
+            Some(network) if more > 0 => write!(f, "; network {}, one of {}", shown(network), more + 1),
+            _ if more > 0 => write!(f, "; the network without a name, one of {}", more + 1),
             _ => Ok(()),
         }
     }

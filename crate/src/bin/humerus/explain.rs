@@ -54,6 +54,10 @@ impl Args {
                     let lists = format!("humerus layers {}", self.model.display());
                     Error::setting("--layer", format!("one that `{lists}` prints, such as {example}"), layer)
                 }
+                Error::Shape { what: "layer", got, .. } => {
+                    let expected = format!("one that `humerus layers {}` prints", self.model.display());
+                    Error::setting("--layer", expected, format!("{}, whose output is of shape {got:?}", self.layer))
+                }
                 other => other,
             })?;
         let panel = CamPanel {

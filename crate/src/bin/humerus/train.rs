@@ -9,7 +9,7 @@ use humerus::dataset::{CacheFolder, Feeding, Index, Leak, Preparing, split};
 use humerus::device::{DeviceChoice, Precision};
 use humerus::train::{self, Event, Recipe, Resume, Sweep, TrainOptions};
 use humerus::weights::Weights;
-use humerus::{Error, Result};
+use humerus::{Error, Result, counted};
 
 use crate::flags;
 use crate::output::{self, Bar};
@@ -125,12 +125,19 @@ impl Args {
         // A reader that goes away does not stop a night's work, be it before the first epoch.
         let mut broken = if self.json { Ok(()) } else { told(&index) };
         if self.find_batch {
+            output::aside("trying batches of 2, 4, 8 films and so on, until one would not fit into memory ...");
             return found(self.json, &train::find_batch_size(&recipe, &options)?);
         }
         output::prepare(&index, &recipe.preprocess, &options.feeding)?;
         if self.find_lr {
             let sweep = Sweep::default();
-            return found(self.json, &train::find_learning_rate(&index, &recipe, &options, &sweep, &mut |_| ())?);
+            output::aside(format_args!("sweeping the learning rate over {} ...", counted(sweep.steps, "step")));
+            let sweep = train::find_learning_rate(&index, &recipe, &options, &sweep, &mut |event| {
+                if let Event::Notice(_) | Event::Fetching(_) = event {
+                    output::aside(event);
+                }
+            })?;
+            return found(self.json, &sweep);
         }
         let mut bar = Bar::new("steps of the epoch");
         let report = train::run(&index, &recipe, &options, &mut |event| match event {
