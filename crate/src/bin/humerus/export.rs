@@ -30,7 +30,7 @@ enum Form {
     Onnx,
     /// For `torch.jit.load`
     Torchscript,
-    /// Model file and card, ready for the Hugging Face hub
+    /// Model file, card and a Python file that scores with it, ready for the Hugging Face hub
     Hub,
 }
 

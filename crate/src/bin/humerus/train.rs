@@ -20,7 +20,7 @@ use crate::source::Source;
 pub struct Args {
     #[command(flatten)]
     source: Source,
-    /// Folder that receives model.safetensors (best epoch), last.safetensors and metrics.jsonl
+    /// Folder that receives model.safetensors (best epoch), last.safetensors, metrics, event files and what `--resume` needs
     #[arg(long)]
     out: PathBuf,
     /// `default`, `reference` (the original project's), or a JSON file with a recipe
