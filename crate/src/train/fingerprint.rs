@@ -145,7 +145,7 @@ fn same_weights(ours: Option<&Initial>, theirs: Option<&Initial>) -> bool {
 
 /// The name of a file that lies in a run's own folder.
 fn own(run: &Path, file: &Path) -> Option<String> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = crate::files::folder_of(file);
     // Of a run that is set aside later, the name stays.
     let name = file.file_name()?.to_str()?;
     let aside = folder.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("previous-"));

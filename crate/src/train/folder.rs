@@ -134,7 +134,7 @@ pub fn keep_inputs<'a>(run: &Path, inputs: impl IntoIterator<Item = &'a Path>) -
 /// Where a file of this run's folder is that is no longer there: in the latest `previous-N`, if it was set aside; `None` if it was not, or
 /// lay elsewhere.
 pub(super) fn set_aside(run: &Path, file: &Path) -> Option<PathBuf> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = files::folder_of(file);
     if file.exists() || folder.canonicalize().ok()? != run.canonicalize().ok()? {
         return None;
     }

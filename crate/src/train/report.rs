@@ -223,7 +223,7 @@ pub struct TrainReport {
     /// The epoch whose model was kept, counted from 1.
     pub best_epoch: usize,
     /// Its file.
-    #[serde(serialize_with = "lossy")]
+    #[serde(serialize_with = "crate::study::lossy")]
     pub model: PathBuf,
     /// Figures on the tune split, by which the epoch was chosen: a little too good for that reason.
     pub tune: Option<Metrics>,
@@ -234,11 +234,6 @@ pub struct TrainReport {
     /// The held-out scores behind the figures.
     #[serde(skip)]
     pub scores: Report,
-}
-
-/// A path as text, whatever its bytes: a night's figures are not lost to the name of a folder.
-fn lossy<S: serde::Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&path.to_string_lossy())
 }
 
 /// Seconds as a person says them.
