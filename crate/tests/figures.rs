@@ -320,6 +320,7 @@ fn a_saved_figure_is_a_whole_png_and_replaces_what_was_there() {
     let none = render::roc("Studies", &curve, Err(Some(NoInterval::SameOnEveryDraw)), None).unwrap();
     assert!(none.alt().contains("no interval: the same on every draw of patients"), "{}", none.alt());
 
-    let nowhere = figure.save(folder.path().join("missing/roc.png")).unwrap_err();
-    assert!(nowhere.to_string().contains("missing/roc.png"), "{nowhere}");
+    figure.save(folder.path().join("new/roc.png")).unwrap();
+    let nowhere = figure.save(path.join("below/roc.png")).unwrap_err();
+    assert!(nowhere.to_string().contains("roc.png/below"), "{nowhere}");
 }
