@@ -1,7 +1,8 @@
 //! What can go wrong, in the reader's words: each message is one line that names the file and says what was expected.
 
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
+
+use files::in_line;
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -152,16 +153,6 @@ pub enum Error {
     Torch(#[from] tch::TchError),
 }
 
-/// A text in one line: control signs, such as a line break in a file's name, are written as escapes.
-pub(crate) fn in_line(text: impl Display) -> String {
-    let text = text.to_string();
-    if !text.contains(char::is_control) {
-        return text;
-    }
-    let escaped = |sign: char| if sign.is_control() { sign.escape_default().to_string() } else { sign.to_string() };
-    text.chars().map(escaped).collect()
-}
-
 impl Error {
     /// An [`Error::Io`] for `path`; made to be used as `.map_err(Error::io(path))`.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Error {
@@ -172,5 +163,20 @@ impl Error {
     /// An [`Error::Setting`].
     pub fn setting(what: &'static str, expected: impl Into<String>, got: impl ToString) -> Error {
         Error::Setting { what, expected: expected.into(), got: got.to_string() }
+    }
+}
+
+impl From<files::Error> for Error {
+    fn from(files::Error { path, source }: files::Error) -> Error {
+        Error::Io { path, source }
+    }
+}
+
+impl From<film::Error> for Error {
+    fn from(error: film::Error) -> Error {
+        match error {
+            film::Error::Io { path, source } => Error::Io { path, source },
+            film::Error::Decode { path, source } => Error::Decode { path, source },
+        }
     }
 }

@@ -4,11 +4,9 @@
 #![deny(unsafe_code, clippy::undocumented_unsafe_blocks)]
 
 pub mod augment;
-mod counted;
 pub mod dataset;
 #[allow(unsafe_code)]
 pub mod device;
-pub mod disk;
 #[cfg(feature = "notebook")]
 mod display;
 pub mod error;
@@ -31,7 +29,7 @@ pub mod tables;
 pub mod train;
 pub mod weights;
 
-pub use counted::counted;
+pub use ::files::{counted, disk};
 #[cfg(feature = "notebook")]
 pub use display::Show;
 pub use error::{Error, Result};

@@ -1,9 +1,10 @@
 //! A study is one examination of one patient; a view is one film of it.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize, Serializer};
+use files::{lossy, lossy_if_any};
+use serde::{Deserialize, Serialize};
 
 /// What the data set claims about a study. MURA's positive label means *abnormal*, which is wider than *fracture*:
 /// hardware, degenerative disease and lesions count as well.
@@ -133,18 +134,4 @@ pub struct Study {
     pub label: Label,
     /// The films, ordered by path; at least one.
     pub views: Vec<View>,
-}
-
-/// A path as JSON: also one that is no Unicode, whose other letters are kept. JSON has no way to write the rest.
-pub(crate) fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&path.display())
-}
-
-/// Paths as [`lossy`] writes them.
-pub(crate) fn lossy_all<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
-}
-
-fn lossy_if_any<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
-    path.as_ref().map(|path| path.display().to_string()).serialize(serializer)
 }

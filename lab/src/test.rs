@@ -96,14 +96,14 @@ pub fn run() -> Result<bool> {
         // Package by package: their dependencies' features, so their builds, are then those of the tests.
         let crate_ = check(&mut cargo(
             &ready,
-            &["clippy", "--quiet", "-p", "humerus", "--all-targets", "--", "-D", "warnings"],
+            &["clippy", "--quiet", "--workspace", "--exclude", "lab", "--all-targets", "--", "-D", "warnings"],
         ))?;
         let lab =
             check(&mut cargo(&ready, &["clippy", "--quiet", "-p", "lab", "--all-targets", "--", "-D", "warnings"]))?;
         Ok(Counts::one(crate_.failed + lab.failed == 0))
     });
-    stages.stage("tests of the crate", || {
-        tests(&mut cargo(&ready, &["test", "-p", "humerus", "--no-fail-fast", "--", "--show-output"]))
+    stages.stage("tests of the crates", || {
+        tests(&mut cargo(&ready, &["test", "--workspace", "--exclude", "lab", "--no-fail-fast", "--", "--show-output"]))
     });
     let warm = stages.stage("kernel", || ready.warm().map(|()| Counts::one(true)));
     stages.stage("tests of the lab", || {
@@ -119,7 +119,7 @@ pub fn run() -> Result<bool> {
         false => drop(stages.stage("notebooks", || Err(Problem::new("not run: there is no kernel")))),
     }
     stages.stage("docs", || {
-        let mut command = cargo(&ready, &["doc", "--quiet", "--no-deps", "-p", "humerus", "-p", "lab"]);
+        let mut command = cargo(&ready, &["doc", "--quiet", "--no-deps", "--workspace"]);
         check(command.env("RUSTDOCFLAGS", "-Dwarnings"))
     });
 

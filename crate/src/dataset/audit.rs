@@ -143,14 +143,14 @@ fn prints(
             Some(print) => Ok(Ok(print)),
             None => match preprocess::examine(&view.path) {
                 Ok((film, doubts)) => Ok(Ok(Print::of(&film, doubts))),
-                Err(Error::Decode { source, .. }) => Ok(Err(source.to_string())),
+                Err(film::Error::Decode { source, .. }) => Ok(Err(source.to_string())),
                 Err(error) => Err(error),
             },
         };
         progress(done.fetch_add(1, Ordering::Relaxed) + 1, views.len());
         print
     });
-    let found = found.into_iter().collect::<Result<Vec<_>>>()?;
+    let found = found.into_iter().collect::<film::Result<Vec<_>>>()?;
     let fresh = views.iter().zip(&found).filter_map(|(view, print)| Some((view.content?, print.as_ref().ok()?)));
     kept.save(&fresh.collect());
     Ok(found)

@@ -51,8 +51,9 @@ pub use skipped::{SkipReason, Skipped};
 pub use summary::{LabelSummary, SizeSummary, SplitSummary, Summary};
 pub use warning::{Warning, WarningKind};
 
-use crate::study::{Split, Study, lossy, lossy_all};
+use crate::study::{Split, Study};
 use crate::{Error, Result};
+use files::{lossy, lossy_all};
 use labels::Words;
 use recognise::{Reading, no_films, recognise};
 use tree::Tree;

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
 
-use crate::error::in_line;
 use crate::preprocess::Flaw;
-use crate::study::lossy;
+use files::in_line;
+use files::lossy;
 
 /// A file that did not become a view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

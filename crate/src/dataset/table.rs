@@ -7,7 +7,7 @@ use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord};
 
-use crate::preprocess::regular;
+use files::regular;
 
 /// A row with its line number, or why it cannot be read.
 pub type Numbered = (u64, Result<Row, String>);

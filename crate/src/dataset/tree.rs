@@ -10,10 +10,10 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::summary::files;
 use super::{SkipReason, Skipped, Warning, WarningKind, parallel};
-use crate::preprocess::regular::special;
 use crate::preprocess::{self, DicomHeader, Format, dicom_header};
 use crate::study::View;
 use crate::{Error, Result};
+use files::regular::special;
 
 /// A file below the root.
 #[derive(Debug, Clone)]

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::error::in_line;
-use crate::study::lossy_all;
+use files::in_line;
+use files::lossy_all;
 
 use crate::preprocess::Doubt;
 

@@ -1,6 +1,6 @@
 //! How this crate's own types show themselves.
 
-use super::{draw, say, show, tensor};
+use super::{Show, draw, say, show, tensor};
 use crate::augment::{Augment, Border};
 use crate::dataset::cache::CacheFolder;
 use crate::dataset::fingerprint::{Hasher, Thumbnail};
@@ -34,55 +34,52 @@ fn summary(summary: &Summary) -> [Table; 4] {
     ]
 }
 
+/// The method that evcxr calls, of an `own` type by itself; of one of another `part` of the project by the trait.
+macro_rules! method {
+    (own $type:ty, $value:ident, $shown:expr) => {
+        impl $type {
+            /// Shows it in an evcxr cell.
+            pub fn evcxr_display(&self) {
+                let $value = self;
+                $shown
+            }
+        }
+    };
+    (part $type:ty, $value:ident, $shown:expr) => {
+        impl Show for $type {
+            fn evcxr_display(&self) {
+                let $value = self;
+                $shown
+            }
+        }
+    };
+}
+
+/// As tables.
 macro_rules! shows {
-    ($($type:ty: |$value:ident| $tables:expr;)*) => {$(
-        impl $type {
-            /// Shows it as a table in an evcxr cell.
-            pub fn evcxr_display(&self) {
-                let $value = self;
-                show(&$tables);
-            }
-        }
-    )*};
+    ($whose:ident $($type:ty: |$value:ident| $tables:expr;)*) => {$(method!($whose $type, $value, show(&$tables));)*};
 }
 
+/// In words.
 macro_rules! says {
-    ($($type:ty: |$value:ident| $text:expr;)*) => {$(
-        impl $type {
-            /// Says what it is in an evcxr cell.
-            pub fn evcxr_display(&self) {
-                let $value = self;
-                say(&$text);
-            }
-        }
-    )*};
+    ($whose:ident $($type:ty: |$value:ident| $text:expr;)*) => {$(method!($whose $type, $value, say(&$text));)*};
 }
 
+/// As a figure.
 macro_rules! draws {
-    ($($type:ty: |$value:ident| $figure:expr;)*) => {$(
-        impl $type {
-            /// Draws it in an evcxr cell.
-            pub fn evcxr_display(&self) {
-                let $value = self;
-                draw(|| $figure);
-            }
-        }
-    )*};
+    ($whose:ident $($type:ty: |$value:ident| $figure:expr;)*) => {$(method!($whose $type, $value, draw(|| $figure));)*};
 }
 
+/// As a table of its fields.
 macro_rules! fields {
-    ($($type:ty;)*) => {$(
-        impl $type {
-            /// Shows its fields as a table in an evcxr cell.
-            pub fn evcxr_display(&self) {
-                let table = tables::fields(self);
-                if table.rows.is_empty() { say(table.title) } else { show(&[table]) }
-            }
-        }
-    )*};
+    ($whose:ident $($type:ty;)*) => {$(method!($whose $type, it, {
+        let table = tables::fields(it);
+        if table.rows.is_empty() { say(table.title) } else { show(&[table]) }
+    });)*};
 }
 
 says! {
+    own
     Apart: |it| it;
     BatchSizes: |it| it;
     Cause: |it| it;
@@ -90,12 +87,10 @@ says! {
     DeviceChoice: |it| it;
     Difficulty: |it| it;
     EpochReport: |it| it;
-    Doubt: |it| it;
     Error: |it| it;
     Estimate: |it| it;
     Event: |it| it;
     Fetching: |it| it;
-    Flaw: |it| it;
     Fold: |it| it;
     Hasher: |_it| "random projections";
     HubError: |it| it;
@@ -121,7 +116,6 @@ says! {
     Weights: |it| it;
     file::Format: |it| it;
     file::Problem: |it| it;
-    preprocess::Format: |it| it;
     Films: |it| format!(
         "{} of {}, {} x {} pixels each",
         counted(it.views.len(), "film"),
@@ -134,6 +128,7 @@ says! {
 }
 
 fields! {
+    own
     Adapted;
     Answered;
     Architecture;
@@ -145,7 +140,6 @@ fields! {
     Colours;
     CurvePoint;
     DataCard;
-    DicomHeader;
     Ema;
     EventWriter;
     Fate;
@@ -162,7 +156,6 @@ fields! {
     Hardware;
     HardwareKind;
     Head;
-    Header;
     Held;
     Hub;
     IndexOptions;
@@ -209,6 +202,7 @@ fields! {
 }
 
 shows! {
+    own
     Summary: |it| summary(it);
     Index: |it| summary(&it.summary());
     Settings: |it| [tables::settings(it)];
@@ -230,6 +224,7 @@ shows! {
 }
 
 draws! {
+    own
     LrFinder: |it| figures::learning_rates(it);
     Run: |it| figures::epochs("Learning curves", it, None);
     Roc: |it| render::roc("ROC", it, Err(None), None);
@@ -242,10 +237,27 @@ draws! {
     PhantomStudy: |it| figures::phantom(&format!("Study {} of a simulated patient, {}", it.number, it.label), &it.views);
 }
 
+says! {
+    part
+    film::Error: |it| it;
+    Doubt: |it| it;
+    Flaw: |it| it;
+    preprocess::Format: |it| it;
+}
+
+fields! {
+    part
+    DicomHeader;
+    Header;
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
     use std::path::Path;
+
+    /// The parts of the project whose values reach a notebook.
+    const PARTS: [&str; 1] = ["film"];
 
     /// How often each name stands for a public type of the crate, and how often for one that shows itself.
     type Counts = BTreeMap<String, usize>;
@@ -258,7 +270,7 @@ mod tests {
     fn public_types(folder: &Path, counts: &mut Counts) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() && path.file_name().is_some_and(|name| name != "bin") {
+            if path.is_dir() {
                 public_types(&path, counts);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
@@ -293,7 +305,11 @@ mod tests {
     #[test]
     fn every_public_type_shows_itself() {
         let mut public = Counts::new();
-        public_types(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut public);
+        let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+        public_types(&own.join("src"), &mut public);
+        for part in PARTS {
+            public_types(&own.join("../parts").join(part).join("src"), &mut public);
+        }
         assert!(public.len() > 100, "{public:?}");
         let shown = shown();
         let lacking: Vec<_> = public.iter().filter(|(name, count)| shown.get(*name) != Some(count)).collect();

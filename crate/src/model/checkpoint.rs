@@ -20,11 +20,12 @@ use crate::dataset::{self, Fold, Held, Index, Leak, SplitSummary};
 use crate::device::{self, DeviceChoice};
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
-use crate::preprocess::{Preprocess, regular};
+use crate::preprocess::Preprocess;
 use crate::score::{Metrics, OperatingPoint};
 use crate::study::{Label, Split};
 use crate::train::Recipe;
 use crate::weights::Origin;
+use files::regular;
 
 /// Under which the card is kept in metadata.
 pub(super) const CARD_KEY: &str = "humerus";
@@ -316,7 +317,7 @@ pub(crate) fn save_tensors(model: &Classifier, metadata: HashMap<String, String>
         views.push((variable.name.as_str(), view));
     }
     let file = safetensors::serialize(views, Some(metadata)).map_err(|e| wrong(e.to_string()))?;
-    write_atomically(path, &file)
+    Ok(write_atomically(path, &file)?)
 }
 
 /// A sum over a network's weights and statistics: that of any model file that holds just these, whatever its card says.

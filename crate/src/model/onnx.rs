@@ -27,7 +27,7 @@ impl Model {
     /// [`Error::Io`](crate::Error::Io).
     pub fn save_onnx(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        write_atomically(path, &self.onnx(card_json(&self.card, path)?).encode_to_vec())
+        Ok(write_atomically(path, &self.onnx(card_json(&self.card, path)?).encode_to_vec())?)
     }
 
     fn onnx(&self, card: String) -> ModelProto {

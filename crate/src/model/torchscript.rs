@@ -32,7 +32,7 @@ impl Model {
     pub fn save_torchscript(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let archive = self.torchscript(&card_json(&self.card, path)?);
-        write_atomically(path, &archive.map_err(|error| Error::io(path)(std::io::Error::other(error)))?)
+        Ok(write_atomically(path, &archive.map_err(|error| Error::io(path)(std::io::Error::other(error)))?)?)
     }
 
     fn torchscript(&self, card: &str) -> std::result::Result<Vec<u8>, rawzip::Error> {

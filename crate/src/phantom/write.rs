@@ -28,8 +28,9 @@ use super::dicom::{self, Identity};
 use super::draw::{Draw, Purpose};
 use super::partial::Partial;
 use super::{DRAWING_VERSION, Format, PhantomConfig, PhantomStudy, label, patient, study, whole};
-use crate::study::{Label, Split, lossy};
+use crate::study::{Label, Split};
 use crate::{Error, Result};
+use files::lossy;
 
 /// The settings file, written last: a folder with it is a whole set.
 pub(super) const CARD_FILE: &str = "phantom.json";

@@ -3,15 +3,7 @@
 //! The antialiased resize is Pillow's `BILINEAR` within one grey level, so that weights trained with Python's tools see
 //! the same pixels here. Unlike torchvision's usual crop, the default keeps the whole film and its aspect ratio.
 
-mod container;
-mod decode;
-mod dicom;
-mod greys;
-mod jpeg;
 mod placement;
-mod polarity;
-pub(crate) mod regular;
-mod resize;
 mod window;
 
 use std::fmt;
@@ -21,13 +13,9 @@ use image::GrayImage;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-pub use container::{Flaw, Format, Header, MAX_PIXELS, inspect};
-pub(crate) use decode::read;
-pub use decode::{decode, examine};
-pub use dicom::{DicomHeader, dicom_header};
-pub use greys::{Doubt, doubt};
+pub use film::{DicomHeader, Doubt, Flaw, Format, Header, MAX_PIXELS, decode, dicom_header, doubt, examine, inspect};
+pub use film::{looks_inverted, read};
 pub use placement::Placement;
-pub use polarity::looks_inverted;
 
 use crate::{Error, Result};
 
@@ -138,8 +126,8 @@ impl Preprocess {
     pub fn film(&self, image: &GrayImage) -> GrayImage {
         let place = self.placement(image.width(), image.height());
         let scaled = match self.window {
-            Some(window) => resize::resize(&window::percentiles(image, window), place.width, place.height),
-            None => resize::resize(image, place.width, place.height),
+            Some(window) => film::resize(&window::percentiles(image, window), place.width, place.height),
+            None => film::resize(image, place.width, place.height),
         };
         if (place.width, place.height) == (self.size, self.size) {
             return scaled;

@@ -107,7 +107,7 @@ impl Figure {
     /// # Errors
     /// [`Error::Io`] if the folder cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        files::write_atomically(path.as_ref(), &self.png()?)
+        Ok(files::write_atomically(path.as_ref(), &self.png()?)?)
     }
 }
 

@@ -164,7 +164,7 @@ pub(super) fn write(
     let io = |error: std::io::Error| Error::io(&path)(error);
     stream(unfinished.as_file(), tensors, header).and_then(|()| disk::sync(unfinished.as_file())).map_err(io)?;
     files::persist(unfinished, &path)?;
-    disk::sync_folder(path.parent().unwrap_or(Path::new(".")))
+    Ok(disk::sync_folder(path.parent().unwrap_or(Path::new(".")))?)
 }
 
 /// A safetensors file: the header's length, the header in JSON, padded to 8 bytes, then every tensor's bytes, in order of their names.
@@ -193,7 +193,7 @@ fn stream(file: &File, mut tensors: Vec<(String, Tensor)>, state: String) -> std
 
 /// Writes that a run is over. What continuing it would need stays, in case it is given more epochs.
 pub(super) fn finish(folder: &RunFolder, fingerprint: &Fingerprint, standing: &Standing) -> Result<()> {
-    write_atomically(&folder.file(FINISHED_FILE), header(fingerprint, standing)?.as_bytes())
+    Ok(write_atomically(&folder.file(FINISHED_FILE), header(fingerprint, standing)?.as_bytes())?)
 }
 
 fn header(fingerprint: &Fingerprint, standing: &Standing) -> Result<String> {

@@ -26,7 +26,7 @@ pub(super) fn write_metrics(folder: &RunFolder, history: &[EpochReport]) -> Resu
         lines.push('\n');
     }
     write_atomically(&folder.file(METRICS_FILE), lines.as_bytes())?;
-    write_atomically(&folder.file(CSV_FILE), csv(history).as_bytes())
+    Ok(write_atomically(&folder.file(CSV_FILE), csv(history).as_bytes())?)
 }
 
 fn csv(history: &[EpochReport]) -> String {

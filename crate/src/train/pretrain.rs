@@ -128,7 +128,7 @@ pub struct Answered {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PretrainReport {
     /// The weights.
-    #[serde(serialize_with = "crate::study::lossy")]
+    #[serde(serialize_with = "files::lossy")]
     pub model: PathBuf,
     /// Films learnt from.
     pub films: usize,

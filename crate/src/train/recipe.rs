@@ -8,7 +8,8 @@ use tch::Device;
 use crate::augment::Augment;
 use crate::error::{Error, Result};
 use crate::model::{Architecture, Classifier, Head, Unfreeze};
-use crate::preprocess::{Fit, Preprocess, regular};
+use crate::preprocess::{Fit, Preprocess};
+use files::regular;
 
 /// The update rule.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

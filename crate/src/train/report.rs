@@ -223,7 +223,7 @@ pub struct TrainReport {
     /// The epoch whose model was kept, counted from 1.
     pub best_epoch: usize,
     /// Its file.
-    #[serde(serialize_with = "crate::study::lossy")]
+    #[serde(serialize_with = "files::lossy")]
     pub model: PathBuf,
     /// Figures on the tune split, by which the epoch was chosen: a little too good for that reason.
     pub tune: Option<Metrics>,

@@ -21,7 +21,7 @@ pub use transfer::{Adapted, Fate, Loaded, Other, load};
 
 use crate::error::{Error, Result};
 use crate::model::{Architecture, Classifier};
-use crate::preprocess::regular;
+use files::regular;
 use hub::{Hub, HubFile, Listener};
 
 /// Which weights a network starts from.

@@ -11,7 +11,7 @@ use image::{DynamicImage, GrayImage, ImageError, ImageFormat, ImageReader, Limit
 
 use super::container::{Flaw, Format, MAX_PIXELS, inspect, png_exif};
 use super::greys::{self, Doubt};
-use super::{dicom, jpeg, regular};
+use super::{dicom, jpeg};
 use crate::{Error, Result};
 
 /// The largest file that is read, in bytes: 256 MiB.
@@ -21,9 +21,9 @@ pub(super) const MAX_BYTES: u64 = 256 << 20;
 ///
 /// # Errors
 /// As the operating system says; [`std::io::ErrorKind::FileTooLarge`] above the limit.
-pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+pub fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    regular::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    files::regular::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, "larger than 256 MiB, too large for a film"));
     }

@@ -16,7 +16,6 @@ use serde::Serialize;
 /// where the film covers only a thirtieth of the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
 pub enum Doubt {
     /// Fewer than one grey in 1,000 is 64 or brighter, or fewer than 5 in 1,000 pixels are not black.
     NearlyBlack,
@@ -44,7 +43,7 @@ impl Doubt {
     }
 
     /// What was seen, as the end of a sentence about a film.
-    pub(crate) fn seen(self) -> &'static str {
+    pub fn seen(self) -> &'static str {
         match self {
             Doubt::NearlyBlack => {
                 "hardly any grey above a quarter of white: blank, or values of fewer bits than declared"

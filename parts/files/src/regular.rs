@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// As the operating system says; [`io::ErrorKind::InvalidInput`] for a named pipe, a socket or a device, which is not opened.
-pub(crate) fn open(path: &Path) -> io::Result<File> {
+pub fn open(path: &Path) -> io::Result<File> {
     match special(&std::fs::metadata(path)?.file_type()) {
         Some(what) => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{what}, not a regular file"))),
         None => File::open(path),
@@ -19,7 +19,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// [`io::ErrorKind::InvalidInput`] for a named pipe, a socket or a device.
-pub(crate) fn target(path: &Path) -> io::Result<PathBuf> {
+pub fn target(path: &Path) -> io::Result<PathBuf> {
     let Ok(found) = std::fs::metadata(path) else { return Ok(path.to_owned()) };
     match special(&found.file_type()) {
         Some(what) => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{what}, not a regular file"))),
@@ -32,7 +32,7 @@ pub(crate) fn target(path: &Path) -> io::Result<PathBuf> {
 ///
 /// # Errors
 /// Those of [`open`].
-pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path)?.read_to_end(&mut bytes)?;
     Ok(bytes)
@@ -40,7 +40,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 /// What a file is that is neither regular nor a folder.
 #[cfg(unix)]
-pub(crate) fn special(kind: &FileType) -> Option<&'static str> {
+pub fn special(kind: &FileType) -> Option<&'static str> {
     use std::os::unix::fs::FileTypeExt;
     if kind.is_fifo() {
         Some("named pipe")
@@ -55,6 +55,6 @@ pub(crate) fn special(kind: &FileType) -> Option<&'static str> {
 
 /// What a file is that is neither regular nor a folder.
 #[cfg(not(unix))]
-pub(crate) fn special(kind: &FileType) -> Option<&'static str> {
+pub fn special(kind: &FileType) -> Option<&'static str> {
     (!kind.is_file() && !kind.is_dir()).then_some("device")
 }

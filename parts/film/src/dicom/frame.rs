@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::dataset::PixelData;
 use super::tags::{self, Codec};
 use super::{Photometric, Plan, jpeg2000};
-use crate::preprocess::{Flaw, jpeg};
+use crate::{Flaw, jpeg};
 
 /// A film's samples as stored, not yet masked to the bits that count.
 pub(super) struct Frame<'a> {

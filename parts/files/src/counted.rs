@@ -5,7 +5,7 @@
 /// `what` is the noun in the singular, with whatever goes before it: `held-out study`.
 ///
 /// ```
-/// use humerus::counted;
+/// use humerus_files::counted;
 /// assert_eq!(counted(1, "film"), "1 film");
 /// assert_eq!(counted(0, "held-out study"), "0 held-out studies");
 /// assert_eq!(counted(3, "batch"), "3 batches");

@@ -12,7 +12,7 @@ use dicom_object::{InMemDicomObject, Tag};
 use dicom_transfer_syntax_registry::entries::{EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN};
 
 use super::tags;
-use crate::preprocess::Flaw;
+use crate::Flaw;
 
 /// Sequences within sequences that a film's header may have; real ones stay below ten.
 const MAX_DEPTH: usize = 32;
@@ -20,7 +20,7 @@ const MAX_DEPTH: usize = 32;
 /// The longest value that is read, in bytes: a look-up table of 65,536 entries of 16 bits.
 const MAX_VALUE: usize = 128 << 10;
 
-/// The most bytes that a deflated data set may become: a film of [`crate::preprocess::MAX_PIXELS`] at 16 bits, and room.
+/// The most bytes that a deflated data set may become: a film of [`crate::MAX_PIXELS`] at 16 bits, and room.
 const MAX_INFLATED: u64 = 128 << 20;
 
 const UNDEFINED: u32 = 0xffff_ffff;
@@ -112,7 +112,7 @@ impl<'a> DataSet<'a> {
 }
 
 /// Whether the bytes begin as a DICOM file does.
-pub(in crate::preprocess) fn is_dicom(bytes: &[u8]) -> bool {
+pub(crate) fn is_dicom(bytes: &[u8]) -> bool {
     start(bytes).is_some()
 }
 

@@ -6,7 +6,7 @@
 use std::fmt::Display;
 
 use super::Plan;
-use crate::preprocess::Flaw;
+use crate::Flaw;
 
 /// The most samples: above a film of 43 cm at 80 µm.
 const MAX_SAMPLES: usize = 32_000_000;

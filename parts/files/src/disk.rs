@@ -8,11 +8,11 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::{Error, Result};
 
 /// What came of trying to lock a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lock {
+pub enum Lock {
     /// It is ours until the file is closed.
     Held,
     /// Another process has it.
@@ -25,7 +25,7 @@ pub(crate) enum Lock {
 ///
 /// # Errors
 /// Whatever is wrong with the file itself.
-pub(crate) fn try_lock(file: &File) -> io::Result<Lock> {
+pub fn try_lock(file: &File) -> io::Result<Lock> {
     match file.try_lock() {
         Ok(()) => Ok(Lock::Held),
         Err(TryLockError::WouldBlock) => Ok(Lock::Busy),
@@ -38,7 +38,7 @@ pub(crate) fn try_lock(file: &File) -> io::Result<Lock> {
 ///
 /// # Errors
 /// If the disk is full or fails.
-pub(crate) fn sync(file: &File) -> io::Result<()> {
+pub fn sync(file: &File) -> io::Result<()> {
     match file.sync_all() {
         Err(error) if is_unknown(&error) => Ok(()),
         other => other,
@@ -49,7 +49,7 @@ pub(crate) fn sync(file: &File) -> io::Result<()> {
 ///
 /// # Errors
 /// [`Error::Io`] if the disk fails.
-pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
+pub fn sync_folder(folder: &Path) -> Result<()> {
     synced(folder).map(drop).map_err(Error::io(folder))
 }
 

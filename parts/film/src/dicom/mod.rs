@@ -20,7 +20,7 @@ use super::container::{Flaw, Format, Header, check_size};
 use super::decode::{MAX_BYTES, failure};
 use crate::{Error, Result};
 use dataset::DataSet;
-pub(in crate::preprocess) use dataset::is_dicom;
+pub(crate) use dataset::is_dicom;
 use tags::Codec;
 
 /// What a DICOM file says about its film, from everything before the pixel data. Text is trimmed; absent where the file
@@ -64,7 +64,7 @@ pub fn dicom_header(path: impl AsRef<Path>) -> Result<DicomHeader> {
     /// Headers are shorter than this but for private data and embedded thumbnails.
     const FIRST: u64 = 256 << 10;
     let path = path.as_ref();
-    let mut file = super::regular::open(path).map_err(Error::io(path))?;
+    let mut file = files::regular::open(path).map_err(Error::io(path))?;
     let mut bytes = Vec::new();
     loop {
         let more = FIRST.max(3 * bytes.len() as u64);

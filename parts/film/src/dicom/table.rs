@@ -4,7 +4,7 @@ use dicom_core::VR;
 use dicom_object::InMemDicomObject;
 
 use super::{dataset, tags};
-use crate::preprocess::Flaw;
+use crate::Flaw;
 
 /// The lowest and the highest value that can be looked up.
 pub(super) type Range = (f64, f64);

@@ -42,7 +42,7 @@ fn byte(sum: i32) -> u8 {
 const HALF: i32 = 1 << (BITS - 1);
 
 /// Resizes to `width × height`, both at least 1, across first and then down.
-pub(super) fn resize(image: &GrayImage, width: u32, height: u32) -> GrayImage {
+pub fn resize(image: &GrayImage, width: u32, height: u32) -> GrayImage {
     let across = if width == image.width() { image.clone() } else { resize_rows(image, width) };
     if height == image.height() {
         return across;

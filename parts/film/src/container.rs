@@ -40,7 +40,6 @@ pub struct Header {
 
 /// Why a file is not a whole picture that can be decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Flaw {
     /// No byte at all.
     Empty,

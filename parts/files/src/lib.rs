@@ -1,0 +1,35 @@
+//! What every part of the project asks of a file system: files are written whole or not at all, only regular ones are read, and each is
+//! named in one line.
+
+mod counted;
+pub mod disk;
+pub mod regular;
+mod text;
+mod write;
+
+pub use counted::counted;
+pub use text::{in_line, lossy, lossy_all, lossy_if_any};
+pub use write::{folder_of, identity, is_unfinished, persist, temporary, unfinished, write_atomically};
+
+use std::path::{Path, PathBuf};
+
+/// A result of this crate's.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A file or folder that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", in_line(.path.display()))]
+pub struct Error {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What the operating system said.
+    pub source: std::io::Error,
+}
+
+impl Error {
+    /// The error for `path`; made to be used as `.map_err(Error::io(path))`.
+    pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Error {
+        let path = path.as_ref().to_owned();
+        move |source| Error { path, source }
+    }
+}
