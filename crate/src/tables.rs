@@ -13,8 +13,8 @@ use crate::score::{Metrics, Report, StudyScore, ViewScore};
 use crate::settings::Settings;
 use crate::study::{Label, Study};
 use crate::train::{PretrainReport, Recipe};
-use crate::weights::file::WeightFile;
 use crate::weights::{Fate, Loaded};
+use torchfile::WeightFile;
 
 /// Counts by split and by body part, and how large the films are.
 pub fn summary(summary: &Summary) -> Table {

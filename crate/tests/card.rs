@@ -94,7 +94,7 @@ fn a_card_of_old_still_opens_and_claims_nothing() {
 
 #[test]
 fn films_that_cannot_be_decoded_are_skipped_and_not_taken_out() {
-    let set = support::TestSet::new();
+    let set = testing::TestSet::new();
     for n in 0..4 {
         set.film(&format!("normal/a{n}.png"), n);
         set.film(&format!("abnormal/b{n}.png"), 10 + n);
@@ -102,7 +102,7 @@ fn films_that_cannot_be_decoded_are_skipped_and_not_taken_out() {
     let sound = dataset::index(set.root()).unwrap();
     assert_eq!((sound.held.studies, sound.held.views), (8, 8));
     // Whole by its container, but its compressed data are none.
-    let mut broken = support::film(99);
+    let mut broken = testing::film(99);
     let at = broken.windows(4).position(|bytes| bytes == b"IDAT").unwrap() + 4;
     let length = u32::from_be_bytes(broken[at - 8..at - 4].try_into().unwrap()) as usize;
     broken[at..at + length].fill(0x55);

@@ -1,8 +1,6 @@
 //! Every way in which DICOM may store grey, crossed, against the standard in numpy and against pydicom: see
 //! `golden/dicom_matrix.py`. Each film is right within one grey level or refused by name.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -21,9 +19,9 @@ struct Film {
 
 #[test]
 fn every_film_of_the_matrix_is_right_within_one_level_or_refused_by_name() {
-    let Some(python) = support::python() else { return };
+    let Some(python) = testing::python() else { return };
     let out = tempfile::tempdir().unwrap();
-    println!("{}", support::script(&python, "dicom_matrix.py", &[out.path().as_os_str()]));
+    println!("{}", testing::script(&python, "crate/tests/golden/dicom_matrix.py", &[out.path().as_os_str()]));
     let films: Vec<Film> = serde_json::from_slice(&std::fs::read(out.path().join("index.json")).unwrap()).unwrap();
     let mut wrong = Vec::new();
     let mut off: BTreeMap<u8, usize> = BTreeMap::new();

@@ -35,7 +35,7 @@ fn initial_weights(recipe: &Recipe, path: &Path) -> HashMap<String, Tensor> {
 fn plain_films(folder: &Path) -> Index {
     let write = |split: &str, number: u32| {
         let label = if number % 2 == 1 { "positive" } else { "negative" };
-        let mut film = image::load_from_memory(&support::film(number)).unwrap().to_luma8();
+        let mut film = image::load_from_memory(&testing::film(number)).unwrap().to_luma8();
         if number % 2 == 1 {
             let square = image::GrayImage::from_pixel(16, 16, image::Luma([255]));
             image::imageops::replace(&mut film, &square, 20, 16);
@@ -51,7 +51,7 @@ fn plain_films(folder: &Path) -> Index {
 
 #[test]
 fn thirty_steps_follow_torchvisions_loss_curve() {
-    let Some(python) = support::python() else { return };
+    let Some(python) = testing::python() else { return };
     let folder = tempfile::tempdir().unwrap();
     let [weights, input, output] =
         ["weights", "batches", "output"].map(|n| folder.path().join(format!("{n}.safetensors")));
@@ -80,7 +80,7 @@ fn thirty_steps_follow_torchvisions_loss_curve() {
     });
     given.push(("class_weights".to_owned(), Tensor::from_slice(&counts)));
     Tensor::write_safetensors(&given, &input).unwrap();
-    support::script(&python, "train.py", &[weights.as_ref(), input.as_ref(), output.as_ref()]);
+    testing::script(&python, "crate/tests/golden/train.py", &[weights.as_ref(), input.as_ref(), output.as_ref()]);
     let read = read(&output);
     let [theirs, untrained] = ["losses", "untrained"].map(|key| Vec::<f32>::try_from(&read[key]).unwrap());
     assert_eq!(ours.len(), theirs.len());
@@ -272,10 +272,10 @@ fn logs_hold_a_line_an_epoch_and_tensorboard_reads_them() {
         assert!(memory.peak >= memory.resident && memory.resident > 50 << 20);
     }
 
-    let Some(python) = support::python() else { return };
+    let Some(python) = testing::python() else { return };
     let board = options.run.join("tensorboard");
     let read: serde_json::Value =
-        serde_json::from_str(&support::script(&python, "board.py", &[board.as_os_str()])).unwrap();
+        serde_json::from_str(&testing::script(&python, "crate/tests/golden/board.py", &[board.as_os_str()])).unwrap();
     let steps = losses(&report).len();
     assert_eq!(read["scalars"]["step/loss"].as_array().unwrap().len(), steps);
     for (tag, value) in [("train/loss", lines[1].train_loss), ("tune/loss", lines[1].tune_loss)] {

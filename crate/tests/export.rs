@@ -41,7 +41,7 @@ fn batches(model: &Model, path: &Path) {
 
 #[test]
 fn torchvision_torchscript_and_onnx_give_our_logits() {
-    let Some(python) = support::python() else { return };
+    let Some(python) = testing::python() else { return };
     tch::manual_seed(4);
     for (architecture, head, channels) in [
         (Architecture::DenseNet121, Head::Linear { classes: 2 }, 3),
@@ -57,11 +57,16 @@ fn torchvision_torchscript_and_onnx_give_our_logits() {
         model.save_torchscript(&traced).unwrap();
         model.save_onnx(&onnx).unwrap();
         batches(&model, &batch);
-        let said = support::script(&python, "export.py", &[file.as_os_str(), traced.as_os_str(), batch.as_os_str()]);
+        let said = testing::script(
+            &python,
+            "crate/tests/golden/export.py",
+            &[file.as_os_str(), traced.as_os_str(), batch.as_os_str()],
+        );
         let off: BTreeMap<String, f64> = serde_json::from_str(&said).unwrap();
         assert_eq!(off.len(), 2, "{said}");
         assert!(off.values().all(|off| *off < 1e-4), "{architecture:?} {head:?}: {said}");
-        let said = support::script(&python, "onnx_runtime.py", &[onnx.as_os_str(), batch.as_os_str()]);
+        let said =
+            testing::script(&python, "crate/tests/golden/onnx_runtime.py", &[onnx.as_os_str(), batch.as_os_str()]);
         println!("{architecture:?} {head:?} {channels}: {said}");
     }
 }
@@ -100,13 +105,13 @@ fn by_python(python: &Path, loader: &Path, model: &Path, films: &[PathBuf]) -> V
 
 #[test]
 fn the_python_of_the_docs_gives_our_probability_for_films_of_every_kind_or_refuses_them_by_name() {
-    let Some(python) = support::python() else { return };
+    let Some(python) = testing::python() else { return };
     tch::manual_seed(7);
     let loader = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/load_in_python.py");
     let folder = tempfile::tempdir().unwrap();
     let films = folder.path().join("kinds");
     std::fs::create_dir(&films).unwrap();
-    support::script(&python, "films.py", &[films.as_os_str()]);
+    testing::script(&python, "crate/tests/golden/films.py", &[films.as_os_str()]);
     let mut films: Vec<PathBuf> = std::fs::read_dir(&films).unwrap().map(|entry| entry.unwrap().path()).collect();
     films.sort();
     assert!(films.len() >= 26, "{}", films.len());
@@ -156,7 +161,7 @@ fn the_python_of_the_docs_gives_our_probability_for_films_of_every_kind_or_refus
 
 #[test]
 fn the_hub_cards_own_lines_give_our_probability() {
-    let Some(python) = support::python() else { return };
+    let Some(python) = testing::python() else { return };
     let folder = tempfile::tempdir().unwrap();
     let model = model(Architecture::DenseNet121, Head::Reference { classes: 2 }, 1, folder.path());
     let hub = folder.path().join("hub");
@@ -193,14 +198,15 @@ struct Script {
 
 #[test]
 fn torchscript_is_frozen_moved_halved_and_trained_on_as_a_module_of_torchvisions_is() {
-    let Some(python) = support::python() else { return };
+    let Some(python) = testing::python() else { return };
     for (head, channels) in [(Head::Linear { classes: 2 }, 3), (Head::Reference { classes: 2 }, 1)] {
         let folder = tempfile::tempdir().unwrap();
         let model = model(Architecture::DenseNet121, head, channels, folder.path());
         let [script, batch] = ["model.pt", "batch.safetensors"].map(|name| folder.path().join(name));
         model.save_torchscript(&script).unwrap();
         batches(&model, &batch);
-        let said = support::script(&python, "torchscript.py", &[script.as_os_str(), batch.as_os_str()]);
+        let said =
+            testing::script(&python, "crate/tests/golden/torchscript.py", &[script.as_os_str(), batch.as_os_str()]);
         let said: Script = serde_json::from_str(&said).unwrap();
         let of = |kind| model.classifier.variables().iter().filter(move |it| it.kind == kind).map(|it| it.name.clone());
         assert_eq!(said.parameters, of(VariableKind::Weight).collect::<Vec<_>>());

@@ -1,8 +1,6 @@
 //! What the `humerus` command does with files that are there: it writes over none that it reads, obeys the mask, and leaves nothing half done.
 #![cfg(unix)]
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -41,7 +39,7 @@ fn no_command_writes_over_what_it_reads_by_whatever_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     model(&path("m.safetensors"));
-    std::fs::write(path("film.png"), support::film(1)).unwrap();
+    std::fs::write(path("film.png"), testing::film(1)).unwrap();
     std::os::unix::fs::symlink("film.png", path("soft.png")).unwrap();
     std::fs::hard_link(path("film.png"), path("hard.png")).unwrap();
     std::os::unix::fs::symlink(".", path("here")).unwrap();
@@ -55,7 +53,7 @@ fn no_command_writes_over_what_it_reads_by_whatever_name() {
     std::fs::copy(path("m.safetensors"), path("hub/model.safetensors")).unwrap();
     std::fs::create_dir(path("table")).unwrap();
     for (at, split) in (0..12).zip(["train", "train", "valid"].into_iter().cycle()) {
-        std::fs::write(path(&format!("table/{at}.png")), support::film(at)).unwrap();
+        std::fs::write(path(&format!("table/{at}.png")), testing::film(at)).unwrap();
         let line = format!("{at}.png,{},{split},p{at}\n", if at % 2 == 0 { "normal" } else { "abnormal" });
         let table = path("table/metrics.csv");
         let text = std::fs::read_to_string(&table).unwrap_or_else(|_| "path,label,split,patient\n".to_owned());
@@ -95,7 +93,7 @@ fn the_mask_is_obeyed_and_an_export_to_the_hub_is_replaced_by_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     model(&path("m.safetensors"));
-    std::fs::write(path("film.png"), support::film(1)).unwrap();
+    std::fs::write(path("film.png"), testing::film(1)).unwrap();
     for (mask, expected) in [("077", 0o600), ("002", 0o664)] {
         let line = format!(
             "set -e; umask {mask}; mkdir {mask}; for to in onnx torchscript hub; do \

@@ -9,10 +9,6 @@
 //!
 //! What mutation does not reach, small files that promise the largest films, `golden/large.py` writes.
 
-#[path = "support/counting.rs"]
-mod counting;
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -20,13 +16,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use counting::{Counting, NOW, PEAK};
 use humerus::dataset;
 use humerus::preprocess::{MAX_PIXELS, dicom_header, examine, inspect, looks_inverted};
 use image::{DynamicImage, GrayImage, ImageFormat, Luma};
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use testing::counting::{Counting, NOW, PEAK};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -323,20 +319,20 @@ fn seeds() -> Vec<Vec<u8>> {
     for file in &files {
         assert!(inspect(file).is_ok(), "{:?}", inspect(file));
     }
-    if let Some(python) = support::python() {
+    if let Some(python) = testing::python() {
         let out = tempfile::tempdir().unwrap();
-        support::script(&python, "preprocess.py", &[out.path().as_os_str(), "64".as_ref()]);
+        testing::script(&python, "crate/tests/golden/preprocess.py", &[out.path().as_os_str(), "64".as_ref()]);
         files.extend(listed(out.path()));
-        support::script(&python, "dicom.py", &[out.path().as_os_str()]);
+        testing::script(&python, "crate/tests/golden/dicom.py", &[out.path().as_os_str()]);
         files.extend(listed(out.path()));
         if number("HUMERUS_FUZZ_CASES", CASES) > CASES {
-            support::script(&python, "dicom_matrix.py", &[out.path().as_os_str()]);
+            testing::script(&python, "crate/tests/golden/dicom_matrix.py", &[out.path().as_os_str()]);
             files.extend(listed(out.path()).into_iter().step_by(7));
-            support::script(&python, "jpeg.py", &[out.path().as_os_str()]);
+            testing::script(&python, "crate/tests/golden/jpeg.py", &[out.path().as_os_str()]);
             files.extend(listed(out.path()));
         }
     }
-    if let Some(root) = support::shared("fracatlas-upper-limb") {
+    if let Some(root) = testing::shared("fracatlas-upper-limb") {
         let index = dataset::index(root).unwrap();
         files.extend(index.studies.iter().step_by(60).map(|study| std::fs::read(&study.views[0].path).unwrap()));
     }
@@ -421,9 +417,9 @@ fn files_that_once_failed_do_not_fail_again() {
 
 #[test]
 fn small_files_of_the_largest_films_stay_within_the_limits() {
-    let Some(python) = support::python() else { return };
+    let Some(python) = testing::python() else { return };
     let out = tempfile::tempdir().unwrap();
-    support::script(&python, "large.py", &[out.path().as_os_str()]);
+    testing::script(&python, "crate/tests/golden/large.py", &[out.path().as_os_str()]);
     let mut files: Vec<PathBuf> = std::fs::read_dir(out.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     // Tens of millions of pixels take seconds where the code is not optimised and the machine busy.

@@ -1,7 +1,5 @@
 //! What the audit finds on real films, and what training refuses because of it.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +16,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
-use support::TestSet;
+use testing::TestSet;
 
 fn audited(root: &Path) -> Index {
     let nowhere = AuditOptions { folder: None };
@@ -72,7 +70,7 @@ fn copies_found(root: &Path, cut: f64) -> (usize, usize) {
 
 #[test]
 fn copies_of_real_films_are_found_after_encoding_scaling_and_cutting() {
-    let Some(root) = support::shared("fracatlas-upper-limb") else {
+    let Some(root) = testing::shared("fracatlas-upper-limb") else {
         return;
     };
     assert_eq!(copies_found(&root, 0.0), (40, 0));
@@ -131,7 +129,7 @@ const COPIES: [(u32, u32); 43] = [
 
 #[test]
 fn the_copies_in_fracatlas_are_found_nothing_else_is_and_none_leaks() {
-    let Some(root) = support::shared("fracatlas-upper-limb") else {
+    let Some(root) = testing::shared("fracatlas-upper-limb") else {
         return;
     };
     let index = audited(&root);
@@ -163,7 +161,7 @@ fn the_copies_in_fracatlas_are_found_nothing_else_is_and_none_leaks() {
 
 #[test]
 fn every_trap_is_found() {
-    let Some(root) = support::shared("fracatlas-traps") else {
+    let Some(root) = testing::shared("fracatlas-traps") else {
         return;
     };
     let traps: BTreeMap<PathBuf, String> = serde_json::from_slice(&fs::read(root.join("traps.json")).unwrap()).unwrap();
@@ -425,7 +423,7 @@ fn fingerprints_are_kept_and_found_again() {
 
 #[test]
 fn folds_are_disjoint_complete_and_as_even_as_scikit_learns() {
-    let Some(python) = support::python() else {
+    let Some(python) = testing::python() else {
         return;
     };
     // 300 patients with 1 to 9 studies, of which a third of the patients hold most abnormal ones.
@@ -452,7 +450,8 @@ fn folds_are_disjoint_complete_and_as_even_as_scikit_learns() {
             }
         }
         assert!(!ours.contains(&usize::MAX));
-        let printed = support::script(&python, "folds.py", &[file.path().as_os_str(), k.to_string().as_ref()]);
+        let printed =
+            testing::script(&python, "crate/tests/golden/folds.py", &[file.path().as_os_str(), k.to_string().as_ref()]);
         let theirs: Vec<usize> = serde_json::from_str(&printed).unwrap();
         let [ours, theirs] = [&ours, &theirs].map(|folds| unevenness(&studies, folds, k));
         println!("{k} folds: largest deviation of a label's share {ours:.4}, scikit-learn's {theirs:.4}");

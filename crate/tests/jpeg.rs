@@ -1,7 +1,5 @@
 //! JPEGs of every lawful form against libjpeg-turbo: right within two levels, or refused; never silently wrong.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -18,9 +16,9 @@ struct File {
 
 #[test]
 fn every_lawful_jpeg_is_libjpeg_turbos_picture_or_refused_by_name() {
-    let Some(python) = support::python() else { return };
+    let Some(python) = testing::python() else { return };
     let out = tempfile::tempdir().unwrap();
-    support::script(&python, "jpeg.py", &[out.path().as_os_str()]);
+    testing::script(&python, "crate/tests/golden/jpeg.py", &[out.path().as_os_str()]);
     let files: Vec<File> = serde_json::from_slice(&std::fs::read(out.path().join("index.json")).unwrap()).unwrap();
     let (mut counts, mut worst, mut wrong) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
     let mut refusals: BTreeMap<String, usize> = BTreeMap::new();

@@ -10,7 +10,7 @@ use humerus::dataset::{self, Index, IndexOptions, Layout, SkipReason, WarningKin
 use humerus::preprocess::dicom_header;
 use humerus::{Error, Label, Split, Study};
 use support::sets::{dicom_set, mura, one_line, study, warned};
-use support::{TestSet, film};
+use testing::{TestSet, film};
 
 fn options(layout: Layout) -> IndexOptions {
     IndexOptions { layout: Some(layout), ..IndexOptions::default() }

@@ -9,8 +9,8 @@ use std::fs;
 use humerus::dataset::{self, IndexOptions, Layout, WarningKind, split};
 use humerus::preprocess::dicom_header;
 use humerus::{Error, Label, Split, Study};
-use support::TestSet;
 use support::sets::{dicom_set, mura, one_line, study, warned};
+use testing::TestSet;
 
 fn options(layout: Layout) -> IndexOptions {
     IndexOptions { layout: Some(layout), ..IndexOptions::default() }

@@ -1,13 +1,11 @@
 //! Every option of the command that takes a number, with numbers that make no sense: one line that names the option, never a panic, an
 //! abort or a hang.
 
-mod support;
-
 use std::path::Path;
 use std::process::{Command, Output};
 use std::thread;
 
-use support::TestSet;
+use testing::TestSet;
 
 /// What is tried with every option.
 const ODD: [&str; 6] = ["0", "-1", "4000000000", "18446744073709551615", "1e300", "NaN"];

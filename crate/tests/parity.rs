@@ -1,7 +1,5 @@
 //! Our network, optimisers and schedule against PyTorch and torchvision, run by the interpreter that `HUMERUS_PYTHON` names.
 
-mod support;
-
 use std::collections::HashMap;
 
 use humerus::model::{Architecture, Classifier, Head, Mode, VariableKind};
@@ -89,7 +87,7 @@ const F32: f64 = 1e-6;
 const F64: f64 = 1e-9;
 
 fn compare(name: &'static str, architecture: Architecture, head: Head) {
-    let Some(python) = support::python() else { return };
+    let Some(python) = testing::python() else { return };
     let folder = tempfile::tempdir().unwrap();
     let [weights, input, output] =
         ["weights", "input", "output"].map(|n| folder.path().join(format!("{n}.safetensors")));
@@ -105,7 +103,11 @@ fn compare(name: &'static str, architecture: Architecture, head: Head) {
     Tensor::write_safetensors(&named, &weights).unwrap();
     let labels = Tensor::from_slice(&[0i64, 1, 1, 0]);
     Tensor::write_safetensors(&[("films", films()), ("labels", labels.shallow_clone())], &input).unwrap();
-    support::script(&python, "densenet.py", &[name.as_ref(), weights.as_ref(), input.as_ref(), output.as_ref()]);
+    testing::script(
+        &python,
+        "crate/tests/golden/densenet.py",
+        &[name.as_ref(), weights.as_ref(), input.as_ref(), output.as_ref()],
+    );
     let theirs = Theirs { name, numbers: read(&output) };
 
     let loss_of = |logits: &Tensor| logits.cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, 0.0);
@@ -183,7 +185,7 @@ fn densenet161_equals_torchvisions() {
 
 #[test]
 fn optimisers_clipping_averaging_and_schedules_equal_pytorchs_over_20_steps() {
-    let Some(python) = support::python() else { return };
+    let Some(python) = testing::python() else { return };
     let folder = tempfile::tempdir().unwrap();
     let [input, output] = ["input", "output"].map(|n| folder.path().join(format!("{n}.safetensors")));
     let wave = |n: i64, phase: f64| (Tensor::arange(n, (Kind::Float, Device::Cpu)) * 1.7 + phase).sin();
@@ -197,7 +199,7 @@ fn optimisers_clipping_averaging_and_schedules_equal_pytorchs_over_20_steps() {
         given.push((format!("gradients.{step}.bias"), bias));
     }
     Tensor::write_safetensors(&given, &input).unwrap();
-    support::script(&python, "optimizer.py", &[input.as_ref(), output.as_ref()]);
+    testing::script(&python, "crate/tests/golden/optimizer.py", &[input.as_ref(), output.as_ref()]);
     let expected = read(&output);
     for (name, rule) in [
         ("sgd", Optimizer::Sgd { learning_rate: 0.1, momentum: 0.0, nesterov: true }),

@@ -1,7 +1,5 @@
 //! Phantoms as their users meet them: the truth files beside the films, hardware, DICOM and the command.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -264,7 +262,7 @@ fn dicom_files_hold_the_same_films_and_say_that_they_are_synthetic() {
 
 #[test]
 fn pydicom_reads_the_dicom_films_as_the_png_ones() {
-    let Some(python) = support::python() else { return };
+    let Some(python) = testing::python() else { return };
     let place = tempfile::tempdir().unwrap();
     for (name, photometric) in
         [("mixed", None), ("one", Some(Photometric::Monochrome1)), ("two", Some(Photometric::Monochrome2))]
@@ -272,7 +270,8 @@ fn pydicom_reads_the_dicom_films_as_the_png_ones() {
         let (films, pictures) = (place.path().join(name), place.path().join(format!("{name}-png")));
         phantom::write(&dicom(photometric), &films, &|_| ()).unwrap();
         phantom::write(&PhantomConfig { format: Format::Png, ..dicom(photometric) }, &pictures, &|_| ()).unwrap();
-        let printed = support::script(&python, "phantom.py", &[films.as_os_str(), pictures.as_os_str()]);
+        let printed =
+            testing::script(&python, "crate/tests/golden/phantom.py", &[films.as_os_str(), pictures.as_os_str()]);
         let found: Value = serde_json::from_str(&printed).unwrap();
         assert_eq!(found["largest_difference"], 0, "{found}");
         assert_eq!(found["problems"], serde_json::json!([]), "{found}");

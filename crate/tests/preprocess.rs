@@ -1,7 +1,5 @@
 //! Decoding and resizing against Pillow, which the Python world trains with, and DICOM against pydicom.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -32,20 +30,20 @@ fn golden_grey(path: &Path) -> GrayImage {
 
 /// Some real films, evenly chosen, where the shared data is there.
 fn real_films() -> Vec<PathBuf> {
-    let Some(root) = support::shared("fracatlas-upper-limb") else { return Vec::new() };
+    let Some(root) = testing::shared("fracatlas-upper-limb") else { return Vec::new() };
     let index = dataset::index(root).unwrap();
     index.studies.iter().step_by(50).map(|study| study.views[0].path.clone()).collect()
 }
 
 #[test]
 fn png_is_pillows_to_the_bit_jpeg_within_two_levels_and_resizing_within_one() {
-    let Some(python) = support::python() else { return };
+    let Some(python) = testing::python() else { return };
     let size = 224;
     let out = tempfile::tempdir().unwrap();
     let (films, pixels) = (real_films(), size.to_string());
     let arguments =
         [out.path().as_os_str(), pixels.as_ref()].into_iter().chain(films.iter().map(|film| film.as_os_str()));
-    support::script(&python, "preprocess.py", &arguments.collect::<Vec<_>>());
+    testing::script(&python, "crate/tests/golden/preprocess.py", &arguments.collect::<Vec<_>>());
     let golden: Vec<Golden> = serde_json::from_slice(&std::fs::read(out.path().join("index.json")).unwrap()).unwrap();
     assert!(golden.len() >= 50);
 
@@ -82,12 +80,12 @@ fn png_is_pillows_to_the_bit_jpeg_within_two_levels_and_resizing_within_one() {
 
 #[test]
 fn a_jpeg_cut_anywhere_is_refused_even_with_an_end_marker_set_after_the_cut() {
-    let Some(python) = support::python() else { return };
+    let Some(python) = testing::python() else { return };
     let out = tempfile::tempdir().unwrap();
     let films = real_films();
     let arguments =
         [out.path().as_os_str(), "64".as_ref()].into_iter().chain(films.iter().map(|film| film.as_os_str()));
-    support::script(&python, "preprocess.py", &arguments.collect::<Vec<_>>());
+    testing::script(&python, "crate/tests/golden/preprocess.py", &arguments.collect::<Vec<_>>());
     let golden: Vec<Golden> = serde_json::from_slice(&std::fs::read(out.path().join("index.json")).unwrap()).unwrap();
     let path = out.path().join("cut.jpg");
     let (mut files, mut cuts) = (0, 0);
@@ -167,7 +165,7 @@ fn phantoms_of_every_difficulty_are_not_doubted_and_their_faults_are() {
 
 #[test]
 fn fracatlas_films_are_upright_in_grey_and_their_negatives_are_told() {
-    let Some(root) = support::shared("fracatlas-upper-limb") else { return };
+    let Some(root) = testing::shared("fracatlas-upper-limb") else { return };
     let index = dataset::index(root).unwrap();
     let films: Vec<&Path> =
         index.studies.iter().flat_map(|study| &study.views).map(|view| view.path.as_path()).collect();
@@ -191,7 +189,7 @@ fn fracatlas_films_are_upright_in_grey_and_their_negatives_are_told() {
 
 #[test]
 fn no_fracatlas_film_is_doubted_by_its_greys_and_every_fault_of_one_is() {
-    let Some(root) = support::shared("fracatlas-upper-limb") else { return };
+    let Some(root) = testing::shared("fracatlas-upper-limb") else { return };
     let index = dataset::index(root).unwrap();
     let mut doubted: BTreeMap<String, usize> = BTreeMap::new();
     let mut unseen: BTreeMap<&str, usize> = BTreeMap::new();
@@ -306,9 +304,9 @@ fn correlation(a: &GrayImage, b: &GrayImage) -> f64 {
 
 #[test]
 fn every_dicom_film_is_rendered_as_by_pydicom_or_refused_with_a_reason() {
-    let Some(python) = support::python() else { return };
+    let Some(python) = testing::python() else { return };
     let out = tempfile::tempdir().unwrap();
-    support::script(&python, "dicom.py", &[out.path().as_os_str()]);
+    testing::script(&python, "crate/tests/golden/dicom.py", &[out.path().as_os_str()]);
     let films: Vec<Film> = serde_json::from_slice(&std::fs::read(out.path().join("index.json")).unwrap()).unwrap();
     let golden = |at: usize| golden_grey(&out.path().join(format!("{at}.grey.png")));
     let mut wrong = Vec::new();

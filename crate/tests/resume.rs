@@ -168,10 +168,10 @@ fn same(run: &Path, reference: &Path) {
 
 /// Checks that TensorBoard reads the points of the uninterrupted run, each once, from the runs' event files.
 fn same_points(runs: &[PathBuf], reference: &Path) {
-    let Some(python) = support::python() else { return };
+    let Some(python) = testing::python() else { return };
     let folders: Vec<PathBuf> = runs.iter().map(PathBuf::as_path).chain([reference]).map(board).collect();
     let folders: Vec<&OsStr> = folders.iter().map(|folder| folder.as_os_str()).collect();
-    let read = support::script(&python, "points.py", &folders);
+    let read = testing::script(&python, "crate/tests/golden/points.py", &folders);
     let points = |line: &str| -> BTreeMap<String, Vec<u64>> {
         let mut points: BTreeMap<String, Vec<u64>> = serde_json::from_str(line).unwrap();
         points.values_mut().for_each(|steps| steps.sort_unstable());

@@ -1,8 +1,6 @@
 //! The command where the world is rough: odd file systems, readers that go away, little memory, names that are no text.
 #![cfg(target_os = "linux")]
 
-mod support;
-
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};

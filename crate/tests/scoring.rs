@@ -12,8 +12,8 @@ use humerus::preprocess::{Doubt, decode, inspect};
 use humerus::train::Recipe;
 use humerus::{Error, Preprocess, dataset, score};
 use serde_json::Value;
-use support::{TestSet, film};
 use tch::Device;
+use testing::{TestSet, film};
 
 /// A network of 64 pixels that has learnt nothing, and its file.
 fn model(folder: &Path) -> (Model, PathBuf) {

@@ -5,8 +5,6 @@
 //! `HUMERUS_FUZZ_SEED` which. A table that fails is kept in the temporary folder and named; once mended it belongs among the
 //! tests of `dataset`.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -19,7 +17,7 @@ use humerus::{Error, Label, Split};
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use support::TestSet;
+use testing::TestSet;
 
 const MAX_TIME: Duration = Duration::from_secs(20);
 

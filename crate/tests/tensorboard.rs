@@ -1,14 +1,12 @@
 //! Event files, read by TensorBoard itself.
 
-mod support;
-
 use humerus::Label;
 use humerus::train::EventWriter;
 use image::{DynamicImage, GrayImage, Luma};
 
 #[test]
 fn tensorboard_reads_scalars_pictures_and_curves_as_they_were_written() {
-    let Some(python) = support::python() else { return };
+    let Some(python) = testing::python() else { return };
     let folder = tempfile::tempdir().unwrap();
     let labels: Vec<Label> = (0..300).map(|n| Label::ALL[usize::from(n % 3 == 0)]).collect();
     let probabilities: Vec<f64> = (0..300).map(|n| (f64::from(n * 37 % 101) + 0.3) / 101.7).collect();
@@ -26,7 +24,8 @@ fn tensorboard_reads_scalars_pictures_and_curves_as_they_were_written() {
     let numbers: Vec<String> = probabilities.iter().map(f64::to_string).collect();
     let arguments = [classes.join(","), numbers.join(",")];
     let arguments = [folder.path().as_os_str(), arguments[0].as_ref(), arguments[1].as_ref()];
-    let read: serde_json::Value = serde_json::from_str(&support::script(&python, "events.py", &arguments)).unwrap();
+    let read: serde_json::Value =
+        serde_json::from_str(&testing::script(&python, "crate/tests/golden/events.py", &arguments)).unwrap();
     assert_eq!(read["scalars"]["train/loss"], serde_json::json!([[1, 0.5], [2, 0.25]]));
     assert_eq!(read["scalars"]["learning rate"][0][0], 7);
     let row: Vec<u8> = film.rows().next().unwrap().map(|pixel| pixel.0[0]).collect();

@@ -1,7 +1,5 @@
 //! Weight files that PyTorch itself writes, read and given to networks.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -13,9 +11,9 @@ use serde::Deserialize;
 use tch::{Device, Kind, Tensor, nn};
 
 fn written(what: &str) -> Option<tempfile::TempDir> {
-    let python = support::python()?;
+    let python = testing::python()?;
     let folder = tempfile::tempdir().unwrap();
-    support::script(&python, "weights.py", &[what.as_ref(), folder.path().as_os_str()]);
+    testing::script(&python, "parts/torchfile/tests/golden/weights.py", &[what.as_ref(), folder.path().as_os_str()]);
     Some(folder)
 }
 

@@ -114,8 +114,6 @@ says! {
     TrainingRun: |it| it.progress();
     WarningKind: |it| it;
     Weights: |it| it;
-    file::Format: |it| it;
-    file::Problem: |it| it;
     Films: |it| format!(
         "{} of {}, {} x {} pixels each",
         counted(it.views.len(), "film"),
@@ -198,7 +196,6 @@ fields! {
     crate::model::Stage;
     crate::phantom::Format;
     train::Stage;
-    weights::file::Entry;
 }
 
 shows! {
@@ -220,7 +217,6 @@ shows! {
     Study: |it| [tables::cases(std::slice::from_ref(it))];
     Localised: |it| [tables::localised(it)];
     Loaded: |it| [tables::loaded(it)];
-    file::WeightFile: |it| [tables::weight_file(it)];
 }
 
 draws! {
@@ -239,6 +235,8 @@ draws! {
 
 says! {
     part
+    file::Format: |it| it;
+    file::Problem: |it| it;
     film::Error: |it| it;
     Doubt: |it| it;
     Flaw: |it| it;
@@ -247,8 +245,14 @@ says! {
 
 fields! {
     part
+    weights::file::Entry;
     DicomHeader;
     Header;
+}
+
+shows! {
+    part
+    file::WeightFile: |it| [tables::weight_file(it)];
 }
 
 #[cfg(test)]
@@ -257,7 +261,7 @@ mod tests {
     use std::path::Path;
 
     /// The parts of the project whose values reach a notebook.
-    const PARTS: [&str; 1] = ["film"];
+    const PARTS: [&str; 2] = ["film", "torchfile"];
 
     /// How often each name stands for a public type of the crate, and how often for one that shows itself.
     type Counts = BTreeMap<String, usize>;

@@ -3,7 +3,6 @@
 //! [`Weights`] says which; [`hub`] fetches and keeps a file, [`mod@file`] reads it without running anything that is in it, [`load`] gives its
 //! tensors to a network.
 
-pub mod file;
 pub mod hub;
 mod names;
 mod networks;
@@ -17,6 +16,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use torchfile as file;
 pub use transfer::{Adapted, Fate, Loaded, Other, load};
 
 use crate::error::{Error, Result};

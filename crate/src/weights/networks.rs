@@ -2,8 +2,6 @@
 
 use std::collections::HashSet;
 
-use super::file;
-
 /// Keys under which checkpoints keep the network itself, the surest first.
 const WRAPPERS: [&str; 8] =
     ["state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "module"];
@@ -67,8 +65,8 @@ pub(super) fn choose<'n>(
     let found: Vec<&String> = networks.iter().filter(|prefix| format!(".{prefix}").contains(&parts)).collect();
     match found[..] {
         [one] => Ok(one),
-        [] => Err(format!("has no network called {}; it holds: {}", file::shown(wanted.as_bytes()), list())),
-        _ => Err(format!("has {} networks called {}: {}", found.len(), file::shown(wanted.as_bytes()), list())),
+        [] => Err(format!("has no network called {}; it holds: {}", torchfile::shown(wanted.as_bytes()), list())),
+        _ => Err(format!("has {} networks called {}: {}", found.len(), torchfile::shown(wanted.as_bytes()), list())),
     }
 }
 
@@ -76,7 +74,7 @@ pub(super) fn choose<'n>(
 pub(super) fn shown(prefix: &str) -> String {
     match prefix.trim_end_matches('.') {
         "" => "the one without a name".to_owned(),
-        name => file::shown(name.as_bytes()),
+        name => torchfile::shown(name.as_bytes()),
     }
 }
 

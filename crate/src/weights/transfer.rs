@@ -7,8 +7,8 @@ use std::path::Path;
 use safetensors::Dtype;
 use serde::Serialize;
 use tch::{Kind, Tensor};
+use torchfile::{Entry, WeightFile};
 
-use super::file::{self, Entry, WeightFile};
 use super::names::torchvision;
 use super::networks;
 use crate::counted;
@@ -126,7 +126,7 @@ impl Loaded {
     }
 }
 
-/// Starts a network from a weight file of any kind that [`file::read`] knows, under the names of torchvision (of any version), timm,
+/// Starts a network from a weight file of any kind that [`torchfile::read`] knows, under the names of torchvision (of any version), timm,
 /// CheXNet, torchxrayvision, MONAI, or our own, whatever wraps them. Of several networks in a file the one is taken that is not, by its name,
 /// a copy of another: the query encoder, the model and not its moving average. [`Weights::Network`](super::Weights::Network) names another.
 ///
@@ -149,15 +149,15 @@ pub(super) fn load_named(network: &Classifier, path: &Path, name: Option<&str>) 
 
 /// Reads a weight file's names and shapes.
 pub(super) fn open(path: &Path) -> Result<WeightFile> {
-    file::read(path).map_err(|problem| match problem {
-        file::Problem::Io(source) => Error::Io { path: path.to_owned(), source },
-        file::Problem::Reason(reason) => Error::Checkpoint { path: path.to_owned(), reason },
+    torchfile::read(path).map_err(|problem| match problem {
+        torchfile::Problem::Io(source) => Error::Io { path: path.to_owned(), source },
+        torchfile::Problem::Reason(reason) => Error::Checkpoint { path: path.to_owned(), reason },
     })
 }
 
 /// A file's own name for something, short and in one line.
 fn shown(name: &str) -> String {
-    file::shown(name.as_bytes())
+    torchfile::shown(name.as_bytes())
 }
 
 fn transfer(network: &Classifier, file: &WeightFile, wanted: Option<&str>) -> std::result::Result<Loaded, String> {

@@ -6,7 +6,7 @@ use humerus::dataset::{self, Index, WarningKind};
 use humerus::phantom::{self, Format, PhantomConfig};
 use humerus::{Error, Label, Study};
 
-use super::TestSet;
+use testing::TestSet;
 
 /// The study of that name.
 pub fn study<'a>(index: &'a Index, id: &str) -> &'a Study {

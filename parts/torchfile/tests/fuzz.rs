@@ -4,20 +4,16 @@
 //! Seeded: the same numbers give the same files. `HUMERUS_FUZZ_CASES` sets how many (default 3,000), `HUMERUS_FUZZ_SEED` which. Seeds are
 //! small files that PyTorch writes (`golden/weights.py`), so `HUMERUS_PYTHON` is needed, or `HUMERUS_FUZZ_WEIGHTS`, a folder of such files.
 
-#[path = "support/counting.rs"]
-mod counting;
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use counting::{Counting, NOW, PEAK};
-use humerus::weights::file::{self, Problem};
+use humerus_torchfile::{self as torchfile, Problem};
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use testing::counting::{Counting, NOW, PEAK};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -38,16 +34,13 @@ fn seeds() -> Option<Vec<(String, Vec<u8>)>> {
     let folders: Vec<PathBuf> = match std::env::var_os("HUMERUS_FUZZ_WEIGHTS") {
         Some(folder) => vec![folder.into()],
         None => {
-            let Some(python) = std::env::var_os("HUMERUS_PYTHON") else {
-                eprintln!("skipped: HUMERUS_PYTHON names no interpreter; `cargo lab test` sets it");
-                return None;
-            };
-            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/weights.py");
+            let python = testing::python()?;
             ["small", "odd", "hostile"]
                 .map(|what| {
                     let folder = made.path().join(what);
                     std::fs::create_dir(&folder).unwrap();
-                    assert!(Command::new(&python).arg(&script).arg(what).arg(&folder).status().unwrap().success());
+                    let script = "parts/torchfile/tests/golden/weights.py";
+                    testing::script(&python, script, &[what.as_ref(), folder.as_os_str()]);
                     folder
                 })
                 .to_vec()
@@ -99,7 +92,7 @@ fn mutate(seeds: &[(String, Vec<u8>)], rng: &mut ChaCha8Rng) -> (String, Vec<u8>
 
 /// How many tensors there are, or the error.
 fn read(bytes: Vec<u8>) -> Result<usize, String> {
-    match file::read_bytes(bytes) {
+    match torchfile::read_bytes(bytes) {
         Ok(read) => {
             for entry in read.entries() {
                 // As a network does: only what has a shape that it could want.

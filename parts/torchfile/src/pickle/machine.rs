@@ -8,7 +8,7 @@ use super::{Id, Known, Pickle, Value, known};
 const MOST: usize = 1 << 20;
 
 /// Reads the pickle at the start of `bytes`.
-pub(in super::super) fn read(bytes: &[u8]) -> Result<Pickle<'_>, String> {
+pub(crate) fn read(bytes: &[u8]) -> Result<Pickle<'_>, String> {
     let (values, stack, marks, memo) = (Vec::new(), Vec::new(), Vec::new(), HashMap::new());
     let mut machine = Machine { bytes, at: 0, values, stack, marks, memo, copied: 0 };
     loop {
@@ -40,7 +40,7 @@ fn short() -> String {
 }
 
 /// Whether a pickle could not be read because there is more of it.
-pub(in super::super) fn is_short(reason: &str) -> bool {
+pub(crate) fn is_short(reason: &str) -> bool {
     reason == SHORT
 }
 

@@ -13,7 +13,7 @@ mod pytorch;
 mod source;
 mod tensor;
 
-pub(super) use pickle::shown;
+pub use pickle::shown;
 
 use std::fmt;
 use std::ops::Range;
@@ -118,7 +118,7 @@ struct Place {
 
 impl Entry {
     /// Whether another tensor's elements are the same bytes of the file.
-    pub(super) fn is_at(&self, other: &Entry) -> bool {
+    pub fn is_at(&self, other: &Entry) -> bool {
         (&self.place, &self.shape, self.dtype) == (&other.place, &other.shape, other.dtype)
     }
 }

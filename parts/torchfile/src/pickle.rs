@@ -168,7 +168,7 @@ impl<'a> Pickle<'a> {
 }
 
 /// Bytes of a file in an error line: short, in one line.
-pub(in super::super) fn shown(text: &[u8]) -> String {
+pub fn shown(text: &[u8]) -> String {
     let text: String = String::from_utf8_lossy(&text[..text.len().min(80)]).into_owned();
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
