@@ -180,3 +180,27 @@ impl From<film::Error> for Error {
         }
     }
 }
+
+impl From<studies::Error> for Error {
+    fn from(error: studies::Error) -> Error {
+        use studies::Error as It;
+        match error {
+            It::Io { path, source } => Error::Io { path, source },
+            It::Decode { path, source } => Error::Decode { path, source },
+            It::NoFilms { root, reason } => Error::NoFilms { root, reason },
+            It::Layout { root, reason } => Error::Layout { root, reason },
+            It::Labels { table, reason } => Error::Labels { table, reason },
+            It::Split(reason) => Error::Split(reason),
+            It::Setting { what, expected, got } => Error::Setting { what, expected, got },
+        }
+    }
+}
+
+impl From<phantom::Error> for Error {
+    fn from(error: phantom::Error) -> Error {
+        match error {
+            phantom::Error::Io { path, source } => Error::Io { path, source },
+            phantom::Error::Setting { what, expected, got } => Error::Setting { what, expected, got },
+        }
+    }
+}

@@ -10,12 +10,12 @@ use crate::dataset::{self, Index, Leak, split};
 use crate::error::{Error, Result};
 use crate::explain::{self, FilmCam, FilterOptions};
 use crate::model::Model;
-use crate::phantom::PhantomView;
 use crate::preprocess::{decode, grey};
 use crate::render::{self, BalanceRow, CamPanel, CurvePoint, Figure, Film, FilterPattern, OverlayOptions, Tone};
 use crate::score::{Estimate, Metrics, Report, ViewScore};
-use crate::study::{Label, Split, Study};
 use crate::train::{LrFinder, Recipe, Run, TrainReport};
+use phantom::PhantomView;
+use studies::{Label, Split, Study};
 
 /// `n` films of one split with their labels, normal and abnormal in turn, taken evenly over the split.
 ///
@@ -274,8 +274,8 @@ pub fn filters(model: &Model, layer: &str, channels: &[i64], options: &FilterOpt
 mod tests {
     use super::*;
     use crate::augment::Augment;
-    use crate::phantom::{self, PhantomConfig};
     use crate::preprocess::Preprocess;
+    use phantom::{self, PhantomConfig};
 
     #[test]
     fn the_augmented_sheet_has_a_row_for_each_film_and_changes_with_the_recipe() {

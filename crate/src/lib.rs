@@ -16,7 +16,6 @@ pub mod files;
 mod memory;
 pub mod metrics;
 pub mod model;
-pub mod phantom;
 pub mod preprocess;
 pub mod render;
 pub mod score;
@@ -24,7 +23,6 @@ pub mod settings;
 pub mod shortage;
 #[allow(unsafe_code)]
 mod slices;
-pub mod study;
 pub mod tables;
 pub mod train;
 pub mod weights;
@@ -34,8 +32,9 @@ pub use ::files::{counted, disk};
 pub use display::Show;
 pub use error::{Error, Result};
 pub use image;
+pub use phantom;
 pub use preprocess::Preprocess;
-pub use study::{Finding, Label, Split, Study, View};
+pub use studies::{Finding, Label, Split, Study, View};
 pub use tch;
 
 /// What a notebook's first cell brings along: the modules, the usual types, and how tensors and pictures show themselves.

@@ -21,8 +21,8 @@ use crate::error::{Error, Result};
 use crate::metrics::Roc;
 use crate::model::Model;
 use crate::preprocess::{Doubt, examine};
-use crate::study::{Label, Split, Study, View};
 use files::lossy;
+use studies::{Label, Split, Study, View};
 
 /// Films per forward pass when only looking.
 const BATCH: usize = 32;

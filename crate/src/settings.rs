@@ -12,10 +12,10 @@ use crate::counted;
 use crate::dataset::{self, AuditOptions, Index};
 use crate::device::{self, DeviceChoice};
 use crate::error::{Error, Result};
-use crate::phantom::{self, PhantomConfig};
 use crate::preprocess::Fit;
 use crate::train::{MODEL_FILE, Recipe, Resume, TrainOptions, is_unfinished};
 use crate::weights::Weights;
+use phantom::{self, PhantomConfig};
 
 /// Settings shared by the three notebooks.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,14 +86,14 @@ impl Settings {
     /// As [`dataset::index`], [`Index::audited`] and [`phantom::write`].
     pub fn index(&self) -> Result<Index> {
         if let Some(data) = &self.data {
-            return dataset::index(data)?.audited(&AuditOptions::default(), &|_, _| ());
+            return Ok(dataset::index(data)?.audited(&AuditOptions::default(), &|_, _| ())?);
         }
         let config = PhantomConfig { studies: self.studies, ..PhantomConfig::default() };
         let beside = self.run.parent().map(PathBuf::from).unwrap_or_default();
         let (studies, seed, drawing) = (config.studies, config.seed, phantom::DRAWING_VERSION);
         let folder = beside.join(format!("phantoms-{studies}-seed-{seed}-v{drawing}"));
         let set = phantom::write(&config, &folder, &|_| ())?;
-        dataset::index(&set.root)?.audited(&AuditOptions::default(), &|_, _| ())
+        Ok(dataset::index(&set.root)?.audited(&AuditOptions::default(), &|_, _| ())?)
     }
 
     /// The default recipe, with the size and the number of epochs that fit the device.

@@ -11,9 +11,9 @@ use crate::model::{Classifier, ModelCard};
 use crate::render::Table;
 use crate::score::{Metrics, Report, StudyScore, ViewScore};
 use crate::settings::Settings;
-use crate::study::{Label, Study};
 use crate::train::{PretrainReport, Recipe};
 use crate::weights::{Fate, Loaded};
+use studies::{Label, Study};
 use torchfile::WeightFile;
 
 /// Counts by split and by body part, and how large the films are.

@@ -11,16 +11,16 @@ use crate::metrics::{Confusion, Interval, NoInterval, Roc, RocPoint};
 use crate::model::checkpoint::DataCard;
 use crate::model::provenance::{Apart, Trained};
 use crate::model::*;
-use crate::phantom::*;
 use crate::preprocess::{DicomHeader, Doubt, Fit, Flaw, Header, Placement, Preprocess};
 use crate::render::*;
 use crate::score::*;
 use crate::settings::Settings;
-use crate::study::*;
 use crate::train::*;
 use crate::weights::hub::{Cause, Fetched, Fetching, Hub, HubError, HubFile};
 use crate::weights::{self, Adapted, Fate, Found, Loaded, Origin, Other, Weights, file};
 use crate::{Error, counted, figures, preprocess, render, tables, train};
+use phantom::*;
+use studies::{Finding, Label, Split, Study, View};
 
 /// Skipped files and warnings that a notebook lists by name.
 const LISTED: usize = 12;
@@ -85,19 +85,13 @@ says! {
     Cause: |it| it;
     Decision: |it| it;
     DeviceChoice: |it| it;
-    Difficulty: |it| it;
     EpochReport: |it| it;
     Error: |it| it;
     Estimate: |it| it;
     Event: |it| it;
     Fetching: |it| it;
-    Fold: |it| it;
-    Hasher: |_it| "random projections";
     HubError: |it| it;
     HubFile: |it| it;
-    Label: |it| it;
-    Layout: |it| it;
-    Leak: |it| it;
     OperatingPoint: |it| it;
     NoInterval: |it| it;
     Origin: |it| it;
@@ -106,13 +100,9 @@ says! {
     Pretraining: |it| it;
     Probability: |it| it;
     Progress: |it| it;
-    SkipReason: |it| it;
-    Split: |it| it;
     Task: |it| it;
-    Thumbnail: |_it| "a film's fingerprint";
     Trained: |it| it;
     TrainingRun: |it| it.progress();
-    WarningKind: |it| it;
     Weights: |it| it;
     Films: |it| format!(
         "{} of {}, {} x {} pixels each",
@@ -130,7 +120,6 @@ fields! {
     Adapted;
     Answered;
     Architecture;
-    AuditOptions;
     Augment;
     BalanceRow;
     Border;
@@ -145,23 +134,14 @@ fields! {
     Feeding;
     Fetched;
     FilterOptions;
-    Finding;
     Fit;
     Found;
-    Fracture;
-    FractureKind;
     Gradients;
-    Hardware;
-    HardwareKind;
     Head;
-    Held;
     Hub;
-    IndexOptions;
     Interval;
-    LabelSummary;
     Localisation;
     Memory;
-    Metal;
     Mode;
     Opacity;
     Optimizer;
@@ -169,20 +149,13 @@ fields! {
     OverlayOptions;
     Pace;
     ParameterCount;
-    PhantomConfig;
-    PhantomSet;
-    Photometric;
     Placement;
     Preprocess;
     PretrainOptions;
-    Projection;
     Resume;
     RocPoint;
     Schedule;
     SelectBy;
-    SizeSummary;
-    Skipped;
-    SplitSummary;
     Standardise;
     StopHandle;
     Sweep;
@@ -191,17 +164,12 @@ fields! {
     Unfreeze;
     Update;
     VariableKind;
-    View;
-    Warning;
     crate::model::Stage;
-    crate::phantom::Format;
     train::Stage;
 }
 
 shows! {
     own
-    Summary: |it| summary(it);
-    Index: |it| summary(&it.summary());
     Settings: |it| [tables::settings(it)];
     Recipe: |it| [tables::recipe(it)];
     Classifier: |it| [tables::network(it, SMALLEST_INPUT)];
@@ -214,7 +182,6 @@ shows! {
     Report: |it| [tables::study(it)];
     ViewScore: |it| [tables::views(std::slice::from_ref(it))];
     StudyScore: |it| [tables::studies(std::slice::from_ref(it))];
-    Study: |it| [tables::cases(std::slice::from_ref(it))];
     Localised: |it| [tables::localised(it)];
     Loaded: |it| [tables::loaded(it)];
 }
@@ -229,15 +196,25 @@ draws! {
     FilterPattern: |it| filter_grid("Pattern", std::slice::from_ref(it), 1);
     CamPanel: |it| cam_panel("Evidence", std::slice::from_ref(it), OverlayOptions::default());
     FilmCam: |it| figures::film_cam(it);
-    PhantomView: |it| figures::phantom("Simulated film, where it is fractured, and where metal is seen", std::slice::from_ref(it));
-    PhantomStudy: |it| figures::phantom(&format!("Study {} of a simulated patient, {}", it.number, it.label), &it.views);
 }
 
 says! {
     part
+    Difficulty: |it| it;
+    Fold: |it| it;
+    Hasher: |_it| "random projections";
+    Label: |it| it;
+    Layout: |it| it;
+    Leak: |it| it;
+    SkipReason: |it| it;
+    Split: |it| it;
+    Thumbnail: |_it| "a film's fingerprint";
+    WarningKind: |it| it;
     file::Format: |it| it;
     file::Problem: |it| it;
     film::Error: |it| it;
+    phantom::Error: |it| it;
+    studies::Error: |it| it;
     Doubt: |it| it;
     Flaw: |it| it;
     preprocess::Format: |it| it;
@@ -245,6 +222,26 @@ says! {
 
 fields! {
     part
+    Fracture;
+    FractureKind;
+    Hardware;
+    HardwareKind;
+    Metal;
+    PhantomConfig;
+    PhantomSet;
+    Photometric;
+    phantom::Format;
+    Projection;
+    AuditOptions;
+    Finding;
+    Held;
+    IndexOptions;
+    LabelSummary;
+    SizeSummary;
+    Skipped;
+    SplitSummary;
+    View;
+    Warning;
     weights::file::Entry;
     DicomHeader;
     Header;
@@ -252,7 +249,16 @@ fields! {
 
 shows! {
     part
+    Summary: |it| summary(it);
+    Index: |it| summary(&it.summary());
+    Study: |it| [tables::cases(std::slice::from_ref(it))];
     file::WeightFile: |it| [tables::weight_file(it)];
+}
+
+draws! {
+    part
+    PhantomView: |it| figures::phantom("Simulated film, where it is fractured, and where metal is seen", std::slice::from_ref(it));
+    PhantomStudy: |it| figures::phantom(&format!("Study {} of a simulated patient, {}", it.number, it.label), &it.views);
 }
 
 #[cfg(test)]
@@ -261,7 +267,7 @@ mod tests {
     use std::path::Path;
 
     /// The parts of the project whose values reach a notebook.
-    const PARTS: [&str; 2] = ["film", "torchfile"];
+    const PARTS: [&str; 4] = ["film", "phantom", "studies", "torchfile"];
 
     /// How often each name stands for a public type of the crate, and how often for one that shows itself.
     type Counts = BTreeMap<String, usize>;

@@ -12,7 +12,7 @@ use crate::model::{Classifier, Mode, Model};
 use crate::preprocess::{self, Placement};
 use crate::render::Map;
 use crate::score::{self, Decision, Probability};
-use crate::study::Label;
+use studies::Label;
 
 /// Where in each film the evidence for `class` lies.
 ///

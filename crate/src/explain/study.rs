@@ -7,7 +7,7 @@ use crate::dataset;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::score::{Decision, Report, ViewScore};
-use crate::study::Label;
+use studies::Label;
 
 /// How well heat maps for *abnormal* agree with the true fractures over some films.
 #[derive(Debug, Clone, PartialEq)]

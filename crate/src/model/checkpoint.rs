@@ -22,10 +22,10 @@ use crate::error::{Error, Result};
 use crate::files::write_atomically;
 use crate::preprocess::Preprocess;
 use crate::score::{Metrics, OperatingPoint};
-use crate::study::{Label, Split};
 use crate::train::Recipe;
 use crate::weights::Origin;
 use files::regular;
+use studies::{Label, Split};
 
 /// Under which the card is kept in metadata.
 pub(super) const CARD_KEY: &str = "humerus";

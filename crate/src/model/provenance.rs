@@ -9,8 +9,8 @@ use super::checkpoint::DataCard;
 use crate::counted;
 use crate::dataset::{Index, Leak};
 use crate::device::Precision;
-use crate::study::{Split, Study};
 use crate::train::Took;
+use studies::{Split, Study};
 
 /// What no two splits have in common, as it was checked when training began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

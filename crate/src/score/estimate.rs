@@ -8,7 +8,7 @@ use super::Report;
 use crate::counted;
 use crate::error::{Error, Result};
 use crate::metrics::{self, Confusion, DRAWS, Interval, NoInterval};
-use crate::study::{Label, Split};
+use studies::{Label, Split};
 
 /// A figure over studies with its 95 % interval over patients.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use image::GrayImage;
+use rayon::prelude::*;
 use tch::{Kind, Tensor};
 
 use super::{BATCH, Probability, Report, probabilities, report};
 use crate::dataset::films::LOOK_AHEAD;
-use crate::dataset::{self, Batch, SkipReason, Skipped, parallel};
+use crate::dataset::{self, Batch, SkipReason, Skipped};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::preprocess::{Doubt, Preprocess, examine};
-use crate::study::{Label, Split, Study, View};
+use studies::{Label, Split, Study, View};
 
 /// Scores indexed studies: every view, then their means. A film that cannot be read is named in [`Report::skipped`].
 ///
@@ -55,15 +56,17 @@ pub fn paths_with(model: &Model, paths: &[PathBuf], progress: &mut dyn FnMut(usi
                 labelled.extend(index.studies);
                 all.skipped.extend(index.skipped);
             }
-            Err(why @ (Error::NoFilms { .. } | Error::Layout { .. } | Error::Labels { .. })) => {
+            Err(
+                why @ (studies::Error::NoFilms { .. } | studies::Error::Layout { .. } | studies::Error::Labels { .. }),
+            ) => {
                 let (films, skipped) = dataset::loose_films(path)?;
-                if !matches!(why, Error::NoFilms { .. }) {
+                if !matches!(why, studies::Error::NoFilms { .. }) {
                     all.unlabelled.push(why.to_string());
                 }
                 loose.extend(films);
                 all.skipped.extend(skipped);
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
     let at_once = all.skipped.len();
@@ -120,7 +123,7 @@ fn score(
         let views = &views;
         scope.spawn(move || {
             for views in views.chunks(BATCH) {
-                if sender.send(parallel::map(views, |view| film(view, preprocess))).is_err() {
+                if sender.send(views.par_iter().map(|view| film(view, preprocess)).collect::<Vec<_>>()).is_err() {
                     break;
                 }
             }
@@ -180,7 +183,7 @@ fn batch(model: &Model, films: &[(usize, GrayImage)]) -> Tensor {
 fn unreadable(path: &Path, error: &Error) -> SkipReason {
     match error {
         Error::Io { source, .. } => SkipReason::Unreadable(source.to_string()),
-        Error::Decode { source, .. } => match dataset::check(path) {
+        Error::Decode { source, .. } => match studies::check(path) {
             Err(flaw) => flaw,
             Ok(()) => SkipReason::Undecodable(source.to_string()),
         },

@@ -23,8 +23,8 @@ use crate::error::{Error, Result};
 use crate::files::{self, write_atomically};
 use crate::model::bytes;
 use crate::score::Metrics;
-use crate::study::Label;
 use crate::{disk, model};
+use studies::Label;
 
 const STATE_KEY: &str = "humerus-resume";
 const FORMAT: u32 = 2;

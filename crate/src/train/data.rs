@@ -11,8 +11,8 @@ use super::report::Event;
 use crate::dataset::{self, Films, Index, Preparing};
 use crate::error::{Error, Result};
 use crate::preprocess::Preprocess;
-use crate::study::Study;
 use crate::weights::{self, Found};
+use studies::Study;
 
 /// Seconds between two signs of life while films are decoded.
 const SIGN_OF_LIFE: u64 = 10;

@@ -20,7 +20,7 @@ use crate::device;
 use crate::error::{Error, Result};
 use crate::model::Classifier;
 use crate::shortage;
-use crate::study::Split;
+use studies::Split;
 
 /// How to sweep the step size.
 #[derive(Debug, Clone, Copy, PartialEq)]

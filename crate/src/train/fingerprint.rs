@@ -11,8 +11,8 @@ use super::recipe::Recipe;
 use crate::dataset::{Index, contents};
 use crate::device::{self, DeviceChoice, Precision};
 use crate::error::Result;
-use crate::study::View;
 use crate::weights::{Found, Origin};
+use studies::View;
 
 /// What decides the weights of a run. The number of threads decides their last bits, and is only told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -42,9 +42,9 @@ use crate::error::{Error, Result};
 use crate::model::Classifier;
 use crate::phantom;
 use crate::shortage;
-use crate::study::Split;
 use crate::weights::{Found, Weights};
 use session::{Past, Place, Session};
+use studies::Split;
 
 /// What to do with a run that is in the folder already.
 ///

@@ -23,8 +23,8 @@ use crate::dataset::epoch_order;
 use crate::device::{self, DeviceChoice, Precision, computing};
 use crate::error::{Error, Result};
 use crate::model::{Classifier, Head, checkpoint};
-use crate::phantom::{self, Fracture, FractureKind, PhantomConfig};
 use crate::preprocess::grey;
+use phantom::{self, Fracture, FractureKind, PhantomConfig};
 
 /// Key of the metadata that says how the weights came about.
 const KEY: &str = "humerus-pretraining";

@@ -25,8 +25,8 @@ use crate::model::provenance::Trained;
 use crate::model::{Model, ModelCard, VariableKind};
 use crate::score::{self, Metrics, Report};
 use crate::shortage;
-use crate::study::{Label, Split, Study};
 pub(super) use place::{Past, Place};
+use studies::{Label, Split, Study};
 
 /// Seconds between two looks at whether the loss is still finite; each makes a GPU wait once.
 const LOOK_AT_LOSS: f64 = 5.0;

@@ -15,8 +15,8 @@ use prost::Message;
 
 use crate::disk;
 use crate::error::{Error, Result};
-use crate::study::Label;
 pub(super) use mend::{Point, mend};
+use studies::Label;
 
 /// Thresholds of a precision-recall curve: TensorBoard's own default.
 const THRESHOLDS: usize = 201;

@@ -1,8 +1,6 @@
 //! What integration tests share.
 #![allow(dead_code)]
 
-pub mod sets;
-
 use std::path::Path;
 
 /// A small set of phantoms, one view a study.

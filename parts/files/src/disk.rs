@@ -48,7 +48,7 @@ pub fn sync(file: &File) -> io::Result<()> {
 /// Makes a rename in `folder` last through a power cut, on Unix where the file system can; elsewhere it sees to it by itself.
 ///
 /// # Errors
-/// [`Error::Io`] if the disk fails.
+/// [`Error`] if the disk fails.
 pub fn sync_folder(folder: &Path) -> Result<()> {
     synced(folder).map(drop).map_err(Error::io(folder))
 }

@@ -1,6 +1,8 @@
 //! What every part of the project asks of a file system: files are written whole or not at all, only regular ones are read, and each is
 //! named in one line.
 
+#![forbid(unsafe_code)]
+
 mod counted;
 pub mod disk;
 pub mod regular;

@@ -1,6 +1,7 @@
 //! What the tests of all parts share.
 
 pub mod counting;
+pub mod fuzz;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

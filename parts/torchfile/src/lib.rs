@@ -7,6 +7,8 @@
 //! Of a file its names, shapes and places are read, values only when asked for, by reading and not by mapping. What a file merely declares
 //! allocates nothing: every size is checked against what is there first.
 
+#![forbid(unsafe_code)]
+
 mod names;
 mod pickle;
 mod pytorch;

@@ -10,12 +10,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use super::super::parallel;
 use super::lock;
 use super::pack::UNFINISHED;
 use crate::preprocess;
-use crate::study::View;
 use crate::{Error, Result};
+use rayon::prelude::*;
+use studies::View;
 
 const MAGIC: [u8; 8] = *b"HUMFILES";
 const NAME: &str = "known-files";
@@ -50,16 +50,19 @@ pub(super) fn content(bytes: &[u8]) -> u128 {
 pub(super) fn contents(folder: &Path, paths: &[&Path]) -> Result<Vec<u128>> {
     let known: HashMap<u128, Known> = read(folder).into_iter().collect();
     let now = SystemTime::now();
-    let found = parallel::map(paths, |path| -> Result<_> {
-        let (stamp, changed) = stamp(path)?;
-        let name = name(path)?;
-        if let Some(known) = known.get(&name).filter(|known| known.stamp == stamp) {
-            return Ok((known.content, None));
-        }
-        let content = content(&preprocess::read(path).map_err(Error::io(path))?);
-        let settled = now.duration_since(changed).is_ok_and(|age| age > SETTLED);
-        Ok((content, settled.then_some((name, Known { stamp, content }))))
-    });
+    let found = paths
+        .par_iter()
+        .map(|path| -> Result<_> {
+            let (stamp, changed) = stamp(path)?;
+            let name = name(path)?;
+            if let Some(known) = known.get(&name).filter(|known| known.stamp == stamp) {
+                return Ok((known.content, None));
+            }
+            let content = content(&preprocess::read(path).map_err(Error::io(path))?);
+            let settled = now.duration_since(changed).is_ok_and(|age| age > SETTLED);
+            Ok((content, settled.then_some((name, Known { stamp, content }))))
+        })
+        .collect::<Vec<_>>();
     let found = found.into_iter().collect::<Result<Vec<_>>>()?;
     let new: Vec<(u128, Known)> = found.iter().filter_map(|(_, new)| *new).collect();
     if !new.is_empty() {
@@ -80,13 +83,13 @@ pub(super) fn of_views(folder: Option<&Path>, views: &[&View]) -> Result<Vec<u12
     let read = |view: &&View| Ok(content(&preprocess::read(&view.path).map_err(Error::io(&view.path))?));
     // A folder that cannot be made remembers nothing.
     let Some(folder) = folder.filter(|folder| std::fs::create_dir_all(folder).is_ok()) else {
-        return parallel::map(views, read).into_iter().collect();
+        return views.par_iter().map(read).collect::<Vec<_>>().into_iter().collect();
     };
     let paths: Vec<&Path> = views.iter().map(|view| view.path.as_path()).collect();
     let mut found = contents(folder, &paths)?;
     let doubtful: Vec<usize> =
         (0..views.len()).filter(|&at| views[at].content.is_some_and(|it| it != found[at])).collect();
-    let fresh = parallel::map(&doubtful, |&at| read(&views[at]));
+    let fresh = doubtful.par_iter().map(|&at| read(&views[at])).collect::<Vec<_>>();
     let mut new = Vec::new();
     for (at, content) in doubtful.into_iter().zip(fresh) {
         let content = content?;

@@ -27,14 +27,14 @@ use std::time::SystemTime;
 
 use etcetera::BaseStrategy;
 use image::GrayImage;
+use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::parallel;
 use crate::counted;
 use crate::preprocess::{Preprocess, decode, read};
-use crate::study::View;
 use crate::{Error, Result};
 use pack::{EXTENSION, Pack, Recipe, UNFINISHED, Writer};
+use studies::View;
 
 /// Version of the pixels: raised whenever decoding or fitting changes any of them.
 const PIXELS: u32 = 2;
@@ -258,7 +258,7 @@ fn build(
     tell(Preparing::Decoded { done, of });
     let mut writer = Writer::new(folder, recipe)?;
     for films in missing.chunks(chunk(preprocess)) {
-        let decoded = parallel::map(films, |(content, path)| film(path, *content, preprocess));
+        let decoded = films.par_iter().map(|(content, path)| film(path, *content, preprocess)).collect::<Vec<_>>();
         for ((content, _), film) in films.iter().zip(decoded) {
             match film {
                 Ok(film) => writer.add(*content, film.as_raw())?,

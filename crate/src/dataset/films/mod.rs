@@ -17,9 +17,9 @@ pub use feed::{Batch, Feed};
 use super::cache::{self, CacheFolder, Failure, Listener, Preparing};
 use crate::device;
 use crate::preprocess::{Preprocess, grey, training_statistics};
-use crate::study::{Study, View};
 use crate::{Error, Result};
 use pixels::{Pixels, Source, decoded};
+use studies::{Study, View};
 
 /// Where films are kept and how they reach the network.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::cache::{Cached, Store, chunk};
-use super::super::parallel;
 use crate::preprocess::{Preprocess, decode};
-use crate::study::View;
 use crate::{Error, Result};
+use rayon::prelude::*;
+use studies::View;
 
 /// The films' bytes, in whatever place; any thread may ask for any of them.
 #[derive(Debug)]
@@ -78,7 +78,9 @@ pub(super) fn decoded(paths: &[&Path], preprocess: &Preprocess, done: &mut dyn F
     let room = pixels.try_reserve_exact(paths.len() * film);
     room.map_err(|_| Error::setting("films", "fewer or smaller ones, that fit into memory", paths.len()))?;
     for paths in paths.chunks(chunk(preprocess)) {
-        for decoded in parallel::map(paths, |path| -> Result<_> { Ok(preprocess.film(&decode(path)?)) }) {
+        for decoded in
+            paths.par_iter().map(|path| -> Result<_> { Ok(preprocess.film(&decode(path)?)) }).collect::<Vec<_>>()
+        {
             pixels.extend_from_slice(decoded?.as_raw());
         }
         done(pixels.len() / film);

@@ -1,8 +1,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::study::{Label, Split};
 use image::{GrayImage, Luma};
+use studies::{Label, Split};
 
 /// Two studies of 300 and 5 films; film `n` is of grey level `n % 200`.
 fn studies(folder: &std::path::Path) -> Vec<Study> {

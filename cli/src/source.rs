@@ -1,0 +1,53 @@
+//! How a folder of films is named on the command line.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+use humerus::dataset::{self, AuditOptions, Index, IndexOptions, Layout};
+use humerus::{Result, dataset::labels};
+
+use crate::flags;
+
+#[derive(Debug, clap::Args)]
+pub struct Source {
+    /// Folder of a data set, or a part of one, or the table of a manifest
+    data: PathBuf,
+    /// mura, fracatlas, classes, manifest or dicom; recognised where it is not said
+    #[arg(long)]
+    layout: Option<Layout>,
+    /// Body part to read of MURA's layout, for example XR_HUMERUS; may be repeated [default: all]
+    #[arg(long, value_name = "PART")]
+    part: Vec<String>,
+    #[arg(long, value_name = "NAME", help = format!("Further word that means abnormal, beside {}", labels::ABNORMAL.join(", ")))]
+    positive: Vec<String>,
+    #[arg(long, value_name = "NAME", help = format!("Further word that means normal, beside {}", labels::NORMAL.join(", ")))]
+    negative: Vec<String>,
+    /// Table of labels of a manifest or of DICOM files, if it is not the only one in the folder
+    #[arg(long, value_name = "FILE.csv")]
+    labels: Option<PathBuf>,
+}
+
+impl Source {
+    /// Reads the folder without decoding films.
+    pub fn index(self) -> Result<Index> {
+        let Source { data, layout, part: parts, positive, negative, labels } = self;
+        let options = IndexOptions { layout, parts, positive, negative, labels };
+        dataset::index_with(data, &options).map_err(|error| flags::named(error, &[("part", "--part")]))
+    }
+
+    /// Reads the folder, decodes every film and compares it with the others; shows how far it is on a terminal.
+    pub fn audited(self) -> Result<Index> {
+        let index = self.index()?;
+        if !std::io::stderr().is_terminal() {
+            return Ok(index.audited(&AuditOptions::default(), &|_, _| ())?);
+        }
+        let audited = index.audited(&AuditOptions::default(), &|done, of| {
+            if done == of || done % 64 == 0 {
+                // A terminal that goes away is no reason to stop.
+                let _ = write!(std::io::stderr(), "\rlooking at film {done} of {of}");
+            }
+        });
+        let _ = writeln!(std::io::stderr());
+        Ok(audited?)
+    }
+}
