@@ -1,6 +1,6 @@
 //! Training and `weights` with a hub on this machine.
 
-#[path = "../../crate/tests/hub/server.rs"]
+#[path = "../../parts/hub/tests/hub/server.rs"]
 #[allow(dead_code)]
 mod server;
 

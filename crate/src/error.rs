@@ -108,7 +108,7 @@ pub enum Error {
     },
     /// A file of the Hugging Face hub that cannot be fetched.
     #[error(transparent)]
-    Hub(#[from] crate::weights::hub::HubError),
+    Hub(#[from] hub::HubError),
     /// Training that cannot go on; what was saved before stays.
     #[error("training stopped: {0}")]
     Training(String),

@@ -82,16 +82,12 @@ says! {
     own
     Apart: |it| it;
     BatchSizes: |it| it;
-    Cause: |it| it;
     Decision: |it| it;
     DeviceChoice: |it| it;
     EpochReport: |it| it;
     Error: |it| it;
     Estimate: |it| it;
     Event: |it| it;
-    Fetching: |it| it;
-    HubError: |it| it;
-    HubFile: |it| it;
     OperatingPoint: |it| it;
     NoInterval: |it| it;
     Origin: |it| it;
@@ -132,13 +128,11 @@ fields! {
     Fate;
     Feed;
     Feeding;
-    Fetched;
     FilterOptions;
     Fit;
     Found;
     Gradients;
     Head;
-    Hub;
     Interval;
     Localisation;
     Memory;
@@ -200,6 +194,10 @@ draws! {
 
 says! {
     part
+    Cause: |it| it;
+    Fetching: |it| it;
+    HubError: |it| it;
+    HubFile: |it| it;
     Difficulty: |it| it;
     Fold: |it| it;
     Hasher: |_it| "random projections";
@@ -222,6 +220,8 @@ says! {
 
 fields! {
     part
+    Fetched;
+    Hub;
     Fracture;
     FractureKind;
     Hardware;
@@ -267,7 +267,7 @@ mod tests {
     use std::path::Path;
 
     /// The parts of the project whose values reach a notebook.
-    const PARTS: [&str; 4] = ["film", "phantom", "studies", "torchfile"];
+    const PARTS: [&str; 5] = ["film", "hub", "phantom", "studies", "torchfile"];
 
     /// How often each name stands for a public type of the crate, and how often for one that shows itself.
     type Counts = BTreeMap<String, usize>;

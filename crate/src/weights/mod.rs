@@ -3,26 +3,24 @@
 //! [`Weights`] says which; [`hub`] fetches and keeps a file, [`mod@file`] reads it without running anything that is in it, [`load`] gives its
 //! tensors to a network.
 
-pub mod hub;
 mod names;
 mod networks;
 mod transfer;
 
 use std::fmt;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+pub use ::hub;
 pub use torchfile as file;
 pub use transfer::{Adapted, Fate, Loaded, Other, load};
 
 use crate::error::{Error, Result};
 use crate::model::{Architecture, Classifier};
-use files::regular;
-use hub::{Hub, HubFile, Listener};
+use ::hub::{Hub, HubFile, Listener};
+use files::sha256;
 
 /// Which weights a network starts from.
 ///
@@ -188,21 +186,6 @@ impl Weights {
         };
         let origin = Origin { source, sha256 };
         Ok(Some(Found { path: fetched.path, network: None, origin }))
-    }
-}
-
-/// The SHA-256 of a file's content, 64 hex digits.
-fn sha256(path: &Path) -> io::Result<String> {
-    let mut file = regular::open(path)?;
-    let mut digest = Sha256::new();
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
-            Ok(read) => digest.update(&buffer[..read]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
     }
 }
 

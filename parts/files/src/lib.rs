@@ -6,10 +6,12 @@
 mod counted;
 pub mod disk;
 pub mod regular;
+mod sum;
 mod text;
 mod write;
 
 pub use counted::counted;
+pub use sum::sha256;
 pub use text::{in_line, lossy, lossy_all, lossy_if_any};
 pub use write::{folder_of, identity, is_unfinished, persist, temporary, unfinished, write_atomically};
 

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 
-use super::super::sha256;
 use super::transfer::Meta;
 use super::{Cause, Fetched, HubFile, is_plain};
+use files::sha256;
 
 /// How often a lock is tried that another process holds.
 const POLL: Duration = Duration::from_millis(100);
@@ -163,7 +163,7 @@ impl Store {
                 }
             },
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let kept = crate::files::unfinished(&self.cache.join(&self.folder)).and_then(|mut file| {
+                let kept = files::unfinished(&self.cache.join(&self.folder)).and_then(|mut file| {
                     io::Write::write_all(&mut file, format!("{sha256} {commit}\n").as_bytes())?;
                     file.persist(&record).map(drop).map_err(|refused| refused.error)
                 });

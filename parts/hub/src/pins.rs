@@ -18,7 +18,7 @@ pub(super) struct Pin {
 pub(super) const FILE: &str = "model.safetensors";
 
 /// timm's names of ImageNet weights for DenseNets; the first of a network is its default. Commits are those of the hub's pages
-/// `huggingface.co/timm/NAME/commits/main` of 2023 and 2025, checksums of `.../blob/main/model.safetensors`. `cargo test -p humerus --test hub --
+/// `huggingface.co/timm/NAME/commits/main` of 2023 and 2025, checksums of `.../blob/main/model.safetensors`. `cargo test -p humerus-hub --test hub --
 /// --ignored --nocapture pins` asks the hub and prints these lines.
 pub(super) const PINS: [Pin; 5] = [
     Pin { name: "densenet121.ra_in1k", commit: Some("e65bed9f92a2e438879b179438d22ed719be26d6"), sha256: None },

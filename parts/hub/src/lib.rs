@@ -12,6 +12,8 @@
 //! **Interruptions.** What arrived stays as `blobs/ETAG.humerus.part`, and the next fetch asks for the rest only. One process
 //! at a time fetches a file, under the lock that `huggingface_hub` takes; others wait for it and then find the file.
 
+#![forbid(unsafe_code)]
+
 mod error;
 mod pins;
 mod settings;
@@ -24,8 +26,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::sha256;
 pub use error::{Cause, HubError};
+use files::sha256;
 use pins::{PINS, Pin};
 use store::{Held, Store};
 use transfer::Client;
@@ -110,12 +112,12 @@ fn is_plain(text: &str) -> bool {
 /// The hub: where it is, and where its files are kept.
 ///
 /// ```no_run
-/// use humerus::weights::hub::{Hub, HubFile};
+/// use humerus_hub::{Hub, HubFile};
 ///
 /// let file = HubFile::imagenet("densenet121")?;
 /// let fetched = Hub::from_env()?.fetch(&file, &mut |progress| println!("{progress}"))?;
 /// println!("{}", fetched.path.display());
-/// # Ok::<(), humerus::weights::hub::HubError>(())
+/// # Ok::<(), humerus_hub::HubError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Hub {

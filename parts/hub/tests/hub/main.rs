@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use humerus::weights::hub::{Cause, Fetched, Fetching, Hub, HubError, HubFile};
+use humerus_hub::{Cause, Fetched, Fetching, Hub, HubError, HubFile};
 use server::{COMMIT, Plan, Redirect, Server, Silent, sha256};
 
 const FOLDER: &str = "models--timm--densenet121.ra_in1k";
