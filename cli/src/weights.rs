@@ -1,9 +1,10 @@
 //! `humerus weights`
 
-use humerus::model::{Architecture, Head};
+use humerus::network::{Architecture, Head};
+use humerus::notebook::tables;
 use humerus::train::Recipe;
 use humerus::weights::Weights;
-use humerus::{Error, Result, tables};
+use humerus::{Error, Result};
 use serde_json::json;
 use tch::Device;
 

@@ -6,8 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use humerus::model::checkpoint::DataCard;
-use humerus::model::{Head, Model, ModelCard};
+use humerus::model::DataCard;
+use humerus::model::{Model, ModelCard};
+use humerus::network::Head;
 use humerus::train::Recipe;
 
 /// A small model, untrained.

@@ -27,7 +27,8 @@ fn humerus(arguments: &[&str], endpoint: &str, cache: &Path) -> std::process::Ou
 #[test]
 fn real_films_are_learnt_from_weights_of_the_hub_by_default_imagenets_and_the_card_says_so() {
     use humerus::device::DeviceChoice;
-    use humerus::model::{Architecture, Classifier, Head, Model};
+    use humerus::model::Model;
+    use humerus::network::{Architecture, Classifier, Head};
     let folder = tempfile::tempdir().unwrap();
     let films = folder.path().join("films");
     for patient in 0..24u32 {

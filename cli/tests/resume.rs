@@ -13,7 +13,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use humerus::device::DeviceChoice;
-use humerus::model::{Classifier, Model, Unfreeze};
+use humerus::model::Model;
+use humerus::network::{Classifier, Unfreeze};
 use humerus::train::{Recipe, Schedule, Stage};
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;

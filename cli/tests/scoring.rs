@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use humerus::model::checkpoint::DataCard;
+use humerus::model::DataCard;
 use humerus::model::{Model, ModelCard};
 use humerus::preprocess::{Doubt, decode, inspect};
 use humerus::train::Recipe;

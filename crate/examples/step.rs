@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use humerus::device::{self, DeviceChoice, Precision};
-use humerus::model::{Architecture, Classifier, Head, Unfreeze};
+use humerus::network::{Architecture, Classifier, Head, Unfreeze};
 use humerus::tch::{Cuda, Device, Kind, Reduction, Tensor};
 use humerus::train::{Optimizer, Update};
 use serde_json::json;

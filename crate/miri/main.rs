@@ -7,13 +7,13 @@
 #![allow(dead_code)]
 
 #[cfg(not(test))]
-#[path = "../src/model/densenet/kernels.rs"]
+#[path = "../src/network/fused/kernels.rs"]
 mod kernels;
 #[path = "../src/dataset/cache/pack.rs"]
 mod pack;
-#[path = "../src/model/densenet/parallel.rs"]
+#[path = "../src/network/fused/parallel.rs"]
 mod parallel;
-#[path = "../src/model/densenet/rows.rs"]
+#[path = "../src/network/fused/rows.rs"]
 mod rows;
 #[cfg(not(test))]
 #[path = "../src/slices.rs"]

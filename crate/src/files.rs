@@ -1,10 +1,23 @@
-//! Files that are written, and never over what was read.
+//! Files that are written, never over what was read, and what those of a run are called.
 
 use std::path::Path;
 
 pub(crate) use ::files::*;
 
 use crate::error::{Error, Result};
+
+/// Name of the best model's file in a run's folder.
+pub const MODEL_FILE: &str = "model.safetensors";
+/// Name of the last epoch's file in a run's folder.
+pub const LAST_FILE: &str = "last.safetensors";
+/// Name of the metrics file, one JSON object a line, in a run's folder.
+pub const METRICS_FILE: &str = "metrics.jsonl";
+/// Name of the same as a table in a run's folder.
+pub const CSV_FILE: &str = "metrics.csv";
+/// Name of the file, in a run's folder, from which a run is continued.
+pub const RESUME_FILE: &str = "resume.safetensors";
+/// Name of the file, in a run's folder, that says that the run is over, and of what recipe and data it was.
+pub const FINISHED_FILE: &str = "finished.json";
 
 /// Refuses to write `out` where one of the files that are read is, by whatever path, symbolic or hard link it is named.
 ///

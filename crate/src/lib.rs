@@ -5,33 +5,31 @@
 
 pub mod augment;
 pub mod dataset;
+pub mod decision;
 #[allow(unsafe_code)]
 pub mod device;
-#[cfg(feature = "notebook")]
-mod display;
 pub mod error;
 pub mod explain;
-pub mod figures;
 pub mod files;
-mod memory;
 pub mod metrics;
 pub mod model;
+pub mod network;
+pub mod notebook;
 pub mod preprocess;
+pub mod recipe;
 pub mod render;
 pub mod score;
-pub mod settings;
 pub mod shortage;
 #[allow(unsafe_code)]
 mod slices;
-pub mod tables;
 pub mod train;
 pub mod weights;
 
 pub use ::files::{counted, disk};
-#[cfg(feature = "notebook")]
-pub use display::Show;
 pub use error::{Error, Result};
 pub use image;
+#[cfg(feature = "notebook")]
+pub use notebook::Show;
 pub use phantom;
 pub use preprocess::Preprocess;
 pub use studies::{Finding, Label, Split, Study, View};
@@ -43,8 +41,8 @@ pub mod prelude {
     pub use crate::Show;
     pub use crate::explain::FilterOptions;
     pub use crate::model::Model;
-    pub use crate::settings::Settings;
+    pub use crate::notebook::settings::Settings;
     pub use crate::weights::Weights;
     pub use crate::{Label, Preprocess, Split, Study, View, counted};
-    pub use crate::{dataset, device, explain, figures, phantom, preprocess, score, tables, train};
+    pub use crate::{dataset, device, explain, phantom, preprocess, score, train};
 }

@@ -4,9 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use tch::{Device, Kind};
 
+use crate::device::memory;
 use crate::error::{Error, Result};
-use crate::memory;
-use crate::train::Recipe;
+use crate::recipe::Recipe;
 
 /// Does `act`; where it fails or panics for want of memory, returns [`Error::Memory`] in libtorch's words, shortened.
 ///

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use humerus::dataset::{Films, Index, epoch_order, split};
 use humerus::device::Precision;
-use humerus::model::{Classifier, Mode, Model, Unfreeze, VariableKind};
+use humerus::model::Model;
+use humerus::network::{Classifier, Mode, Unfreeze, VariableKind};
 use humerus::train::{self, Event, Optimizer, Recipe, Schedule, SelectBy, Stage, TrainOptions, TrainReport};
 use humerus::weights::Weights;
 use humerus::{Label, Split, metrics, score};

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use humerus::device::DeviceChoice;
-use humerus::model::checkpoint::DataCard;
-use humerus::model::{Architecture, Head, Mode, Model, ModelCard, VariableKind};
+use humerus::model::DataCard;
+use humerus::model::{Model, ModelCard};
+use humerus::network::{Architecture, Head, Mode, VariableKind};
 use humerus::preprocess::Fit;
 use humerus::train::Recipe;
 use humerus::{Preprocess, score};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use humerus::model::{Architecture, Classifier, Head, Mode, VariableKind};
+use humerus::network::{Architecture, Classifier, Head, Mode, VariableKind};
 use humerus::train::{Ema, Optimizer, Pace, Schedule, Update};
 use tch::{Device, Kind, Reduction, Tensor};
 

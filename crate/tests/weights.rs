@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use humerus::model::{Architecture, Classifier, Head, Mode};
+use humerus::network::{Architecture, Classifier, Head, Mode};
 use humerus::train::Recipe;
 use humerus::weights::{self, file};
 use safetensors::Dtype;

@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use crate::error::{Error, Result};
-use crate::model::Classifier;
+use crate::network::Classifier;
 use crate::render::Map;
 
 /// Every channel of one layer for one film.
@@ -44,7 +44,7 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
-    use crate::model::{Architecture, Head};
+    use crate::network::{Architecture, Head};
 
     #[test]
     fn every_channel_becomes_a_map_with_the_layers_own_values() {

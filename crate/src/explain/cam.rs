@@ -8,7 +8,8 @@ use tch::{Device, Kind, Tensor};
 
 use super::activation::maps;
 use crate::error::{Error, Result};
-use crate::model::{Classifier, Mode, Model};
+use crate::model::Model;
+use crate::network::{Classifier, Mode};
 use crate::preprocess::{self, Placement};
 use crate::render::Map;
 use crate::score::{self, Decision, Probability};
@@ -181,7 +182,7 @@ mod tests {
     use image::Luma;
 
     use super::*;
-    use crate::model::{Architecture, Head};
+    use crate::network::{Architecture, Head};
     use crate::preprocess::{Fit, Preprocess};
 
     fn network(head: Head) -> Classifier {
@@ -241,7 +242,7 @@ mod tests {
         let map = |model: &Classifier, (layer, class)| grad_cam(model, &batch(), class, layer).unwrap();
         let free: Vec<Tensor> = cases().map(|case| map(&model, case)).collect();
         assert!(free.iter().any(|cam| cam.max().double_value(&[]) > 0.99), "some map is not flat");
-        model.unfreeze(crate::model::Unfreeze::Head).unwrap();
+        model.unfreeze(crate::network::Unfreeze::Head).unwrap();
         let _guard = tch::no_grad_guard();
         for (case, free) in cases().zip(&free) {
             assert!(map(&model, case).allclose(free, 1e-3, 1e-4, false), "{case:?}");

@@ -134,7 +134,8 @@ fn check(activation: &[i64], channels: &[i64]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Head, checkpoint::untrained};
+    use crate::model::file::untrained;
+    use crate::network::Head;
 
     #[test]
     fn ascent_excites_each_channel_far_more_than_noise_does() {

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::checkpoint::{Model, ModelCard};
+use super::card::ModelCard;
+use super::file::Model;
 use super::provenance::Apart;
 use crate::counted;
 use crate::error::{Error, Result};
-use crate::files::write_atomically;
-use crate::train;
+use crate::files::{self, write_atomically};
 
 /// Name of a model file in a folder for the hub.
 const WEIGHTS_FILE: &str = "model.safetensors";
@@ -25,7 +25,7 @@ pub const HUB_FILES: [&str; 3] = [WEIGHTS_FILE, README_FILE, LOADER_FILE];
 /// The same as in the documentation, which tests run.
 const LOADER: &str = include_str!("../../../docs/load_in_python.py");
 /// Files by which a run's folder is known.
-const OF_A_RUN: [&str; 4] = [train::LAST_FILE, train::RESUME_FILE, train::METRICS_FILE, train::FINISHED_FILE];
+const OF_A_RUN: [&str; 4] = [files::LAST_FILE, files::RESUME_FILE, files::METRICS_FILE, files::FINISHED_FILE];
 
 impl Model {
     /// Writes a folder for the Hugging Face hub: the model file, the card as `README.md`, and `load_in_python.py`, which scores films in
@@ -186,8 +186,8 @@ impl ModelCard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Head;
-    use crate::model::checkpoint::untrained;
+    use crate::model::file::untrained;
+    use crate::network::Head;
 
     #[test]
     fn the_card_in_markdown_has_the_hubs_header_and_says_what_it_is_not_for() {

@@ -9,10 +9,10 @@ use std::path::Path;
 
 use prost::Message;
 
-use super::checkpoint::{CARD_KEY, Model, card_json};
-use super::{Architecture, Head, bytes};
+use super::file::{CARD_KEY, Model, card_json};
 use crate::error::Result;
 use crate::files::write_atomically;
+use crate::network::{Architecture, Head, bytes};
 
 const FORMAT_VERSION: i64 = 8;
 const OPERATOR_SET: i64 = 17;

@@ -5,11 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::checkpoint::DataCard;
 use crate::counted;
-use crate::dataset::{Index, Leak};
+use crate::dataset::Index;
 use crate::device::Precision;
-use crate::train::Took;
+use files::Took;
 use studies::{Split, Study};
 
 /// What no two splits have in common, as it was checked when training began.
@@ -25,7 +24,7 @@ pub enum Apart {
 }
 
 impl Apart {
-    pub(super) fn of(index: &Index) -> Apart {
+    pub(crate) fn of(index: &Index) -> Apart {
         let splits_of = |key: fn(&Study) -> Option<&str>| {
             let mut splits: BTreeMap<&str, BTreeSet<Split>> = BTreeMap::new();
             for study in &index.studies {
@@ -89,39 +88,5 @@ impl fmt::Display for Trained {
             write!(f, "; begun as a run of {}, given more", counted(first, "epoch"))?;
         }
         Ok(())
-    }
-}
-
-impl DataCard {
-    /// Leaks that were found and allowed, in words; `None` if there was none, or nobody looked.
-    pub(super) fn leaks_in_words(&self) -> Option<String> {
-        let leaks = self.leaks.as_ref().filter(|leaks| !leaks.is_empty())?;
-        let words: Vec<String> =
-            leaks.iter().map(|(leak, found): (&Leak, &usize)| format!("{leak} ({found})")).collect();
-        Some(words.join(", "))
-    }
-
-    /// What is special about these data, as name and value.
-    pub(super) fn rows(&self) -> Vec<(&'static str, String)> {
-        let mut rows = Vec::new();
-        if !self.parts.is_empty() {
-            rows.push(("body parts", self.parts.join(", ")));
-        }
-        if let Some(held) = self.part_of {
-            let [studies, views] =
-                self.splits.values().fold([0, 0], |[s, v], split| [s + split.studies, v + split.views]);
-            let (all, films) = (counted(held.studies, "study"), counted(held.views, "film"));
-            rows.push(("subset", format!("{studies} of {all}, {views} of {films}")));
-        }
-        if let Some(fold) = self.fold {
-            rows.push(("fold", fold.to_string()));
-        }
-        if let Some(apart) = self.apart {
-            rows.push(("patients", apart.to_string()));
-        }
-        if let Some(leaks) = self.leaks_in_words() {
-            rows.push(("allowed leaks", leaks));
-        }
-        rows
     }
 }

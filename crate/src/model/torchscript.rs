@@ -9,10 +9,10 @@ use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::Path;
 
-use super::checkpoint::{CARD_KEY, Model, card_json};
-use super::{Architecture, Head, VariableKind, bytes};
+use super::file::{CARD_KEY, Model, card_json};
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
+use crate::network::{Architecture, Head, VariableKind, bytes};
 
 /// The archive's folder.
 const FOLDER: &str = "humerus";
@@ -24,7 +24,7 @@ const SOURCE: &str = "code/__torch__.py";
 impl Model {
     /// Writes the network as TorchScript, for `torch.jit.load`, with the card as the extra file `humerus`.
     ///
-    /// Its input is as [`Classifier`](super::Classifier)'s, of any number and size; its output are logits `[N, classes]`. Its weights have torchvision's
+    /// Its input is as [`Classifier`](crate::network::Classifier)'s, of any number and size; its output are logits `[N, classes]`. Its weights have torchvision's
     /// names, it is in eval mode, and it can be frozen, moved to another device or kind of number, and trained further.
     ///
     /// # Errors
@@ -316,8 +316,8 @@ mod tests {
     use tch::{CModule, Device, Kind, Tensor};
 
     use super::*;
-    use crate::model::checkpoint::untrained;
-    use crate::model::{Classifier, Mode};
+    use crate::model::file::untrained;
+    use crate::network::{Classifier, Mode};
 
     #[test]
     fn a_scripted_network_gives_the_same_logits_for_other_numbers_and_sizes_of_films() {

@@ -21,7 +21,7 @@ use super::report::EpochReport;
 use super::{FINISHED_FILE, LAST_FILE, METRICS_FILE, MODEL_FILE, RESUME_FILE, TrainOptions};
 use crate::error::{Error, Result};
 use crate::files::{self, write_atomically};
-use crate::model::bytes;
+use crate::network::bytes;
 use crate::score::Metrics;
 use crate::{disk, model};
 use studies::Label;
@@ -287,7 +287,7 @@ fn check_best(folder: &RunFolder, standing: &Standing, is_over: bool) -> Result<
     if is_to_be_written && !path.exists() {
         return Ok(());
     }
-    match model::checkpoint::sum_of_file(&path) {
+    match model::file::sum_of_file(&path) {
         Ok(found) if found == *expected => Ok(()),
         Ok(found) if is_to_be_written && standing.former_weights.as_ref() == Some(&found) => Ok(()),
         Err(error) if !path.exists() => Err(format!("its best model, of epoch {}, is missing: {error}", best + 1)),
@@ -301,7 +301,7 @@ mod tests {
 
     use super::*;
     use crate::device::Precision;
-    use crate::model::Head;
+    use crate::network::Head;
     use crate::train::{Recipe, StopHandle};
 
     fn folder() -> (tempfile::TempDir, RunFolder) {
@@ -405,18 +405,18 @@ mod tests {
     fn a_best_model_that_is_missing_or_not_the_runs_own_is_said() {
         let (_temporary, folder) = folder();
         let us = Fingerprint::of(Recipe::default());
-        let model = crate::model::checkpoint::untrained(Head::Linear { classes: 2 }, 64);
-        let sum = crate::model::checkpoint::sum(&model.classifier);
+        let model = crate::model::file::untrained(Head::Linear { classes: 2 }, 64);
+        let sum = crate::model::file::sum(&model.classifier);
         let standing = Standing { epoch: 3, batches: 1, best: Some(0), best_weights: Some(sum), ..Standing::start() };
         write(&folder, &us, &standing, Vec::new()).unwrap();
         assert!(refused(&folder, &us).contains("its best model, of epoch 1, is missing"));
         model.save(folder.file(MODEL_FILE)).unwrap();
         assert!(matches!(read(&folder, &us), Earlier::Unfinished(_)));
-        crate::model::checkpoint::untrained(Head::Reference { classes: 2 }, 64).save(folder.file(MODEL_FILE)).unwrap();
+        crate::model::file::untrained(Head::Reference { classes: 2 }, 64).save(folder.file(MODEL_FILE)).unwrap();
         assert!(refused(&folder, &us).contains("where another file is now"));
         // Between the checkpoint of an epoch and its model, the one before is in the file.
         let history = vec![crate::train::report::tests::epoch(1), crate::train::report::tests::epoch(2)];
-        let former = crate::model::checkpoint::sum_of_file(&folder.file(MODEL_FILE)).unwrap();
+        let former = crate::model::file::sum_of_file(&folder.file(MODEL_FILE)).unwrap();
         let between = Standing { batches: 0, best: Some(1), history, former_weights: Some(former), ..standing.clone() };
         write(&folder, &us, &between, Vec::new()).unwrap();
         assert!(matches!(read(&folder, &us), Earlier::Unfinished(_)));

@@ -6,11 +6,11 @@ use std::time::Instant;
 use tch::{Device, Tensor};
 
 use super::TrainOptions;
-use super::recipe::{Recipe, Standardise};
 use super::report::Event;
 use crate::dataset::{self, Films, Index, Preparing};
 use crate::error::{Error, Result};
 use crate::preprocess::Preprocess;
+use crate::recipe::{Recipe, Standardise};
 use crate::weights::{self, Found};
 use studies::Study;
 

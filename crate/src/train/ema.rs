@@ -6,7 +6,7 @@
 
 use tch::Tensor;
 
-use crate::model::{Classifier, VariableKind};
+use crate::network::{Classifier, VariableKind};
 
 /// A moving average of some vectors that change in place.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ mod tests {
     use tch::{Device, Kind};
 
     use super::*;
-    use crate::model::{Architecture, Head, Mode};
+    use crate::network::{Architecture, Head, Mode};
 
     #[test]
     fn the_decay_rises_as_timms() {

@@ -11,14 +11,14 @@ use tch::{Device, Kind, Reduction, Tensor};
 use super::data::{batches, class_weights, scaled, training};
 use super::meter;
 use super::optimizer::{Gradients, Update};
-use super::recipe::Recipe;
 use super::report::Event;
 use super::stage::spans;
 use super::{TrainOptions, chosen, initial};
 use crate::dataset::{Index, epoch_order};
 use crate::device;
 use crate::error::{Error, Result};
-use crate::model::Classifier;
+use crate::network::Classifier;
+use crate::recipe::Recipe;
 use crate::shortage;
 use studies::Split;
 

@@ -7,10 +7,10 @@ use tch::Device;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::TrainOptions;
-use super::recipe::Recipe;
 use crate::dataset::{Index, contents};
 use crate::device::{self, DeviceChoice, Precision};
 use crate::error::Result;
+use crate::recipe::Recipe;
 use crate::weights::{Found, Origin};
 use studies::View;
 

@@ -11,7 +11,6 @@ mod log;
 mod meter;
 mod optimizer;
 mod pretrain;
-mod recipe;
 mod report;
 mod session;
 mod stage;
@@ -23,6 +22,8 @@ use std::time::Duration;
 
 use tch::Device;
 
+pub use crate::files::{CSV_FILE, FINISHED_FILE, LAST_FILE, METRICS_FILE, MODEL_FILE, RESUME_FILE};
+pub use crate::recipe::{Optimizer, Recipe, Schedule, SelectBy, Stage, Standardise};
 pub use background::{Progress, TrainingRun, spawn};
 pub use ema::Ema;
 pub use finder::{BatchSizes, LrFinder, Sweep, find_batch_size, find_learning_rate};
@@ -30,8 +31,6 @@ pub use folder::{is_unfinished, keep_inputs};
 pub use meter::{Memory, memory};
 pub use optimizer::{Gradients, Pace, Update};
 pub use pretrain::{Answered, PretrainOptions, PretrainReport, Pretraining, Task, pretrain};
-pub use recipe::{Optimizer, Recipe, Schedule, SelectBy, Stage, Standardise};
-pub(crate) use report::Took;
 pub use report::{EpochReport, Event, Run, TrainReport};
 pub use stop::StopHandle;
 pub use tensorboard::EventWriter;
@@ -39,7 +38,7 @@ pub use tensorboard::EventWriter;
 use crate::dataset::{self, Feeding, Index, Leak, split};
 use crate::device::{DeviceChoice, Precision};
 use crate::error::{Error, Result};
-use crate::model::Classifier;
+use crate::network::Classifier;
 use crate::phantom;
 use crate::shortage;
 use crate::weights::{Found, Weights};
@@ -115,18 +114,6 @@ impl Default for TrainOptions {
     }
 }
 
-/// Name of the best model's file in a run's folder.
-pub const MODEL_FILE: &str = "model.safetensors";
-/// Name of the last epoch's file in a run's folder.
-pub const LAST_FILE: &str = "last.safetensors";
-/// Name of the metrics file, one JSON object a line, in a run's folder.
-pub const METRICS_FILE: &str = "metrics.jsonl";
-/// Name of the same as a table in a run's folder.
-pub const CSV_FILE: &str = "metrics.csv";
-/// Name of the file, in a run's folder, from which a run is continued.
-pub const RESUME_FILE: &str = "resume.safetensors";
-/// Name of the file, in a run's folder, that says that the run is over, and of what recipe and data it was.
-pub const FINISHED_FILE: &str = "finished.json";
 /// Name of the folder of event files for TensorBoard in a run's folder.
 pub const TENSORBOARD_FOLDER: &str = "tensorboard";
 

@@ -5,8 +5,8 @@ use std::f64::consts::PI;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use super::recipe::{Optimizer, Schedule};
 use crate::error::{Error, Result};
+use crate::recipe::{Optimizer, Schedule};
 
 /// Elements that one round of the update touches on a CPU: six vectors of them stay in two cores' caches.
 const CHUNK: i64 = 1 << 16;

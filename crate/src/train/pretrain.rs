@@ -16,14 +16,15 @@ use tch::{Device, Kind, Reduction, Tensor};
 
 use super::data::batches;
 use super::optimizer::{Pace, Update};
-use super::recipe::Recipe;
 use super::stop::StopHandle;
 use crate::counted;
 use crate::dataset::epoch_order;
 use crate::device::{self, DeviceChoice, Precision, computing};
 use crate::error::{Error, Result};
-use crate::model::{Classifier, Head, checkpoint};
+use crate::model::file;
+use crate::network::{Classifier, Head};
 use crate::preprocess::grey;
+use crate::recipe::Recipe;
 use phantom::{self, Fracture, FractureKind, PhantomConfig};
 
 /// Key of the metadata that says how the weights came about.
@@ -391,7 +392,7 @@ fn save(
         "answered": report.answered,
     });
     let metadata = HashMap::from([(KEY.to_owned(), about.to_string()), ("format".to_owned(), "pt".to_owned())]);
-    checkpoint::save_tensors(network, metadata, &report.model)
+    file::save_tensors(network, metadata, &report.model)
 }
 
 #[cfg(test)]

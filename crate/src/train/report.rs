@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::meter::Memory;
 use crate::counted;
 use crate::dataset::Preparing;
-use crate::model::{ParameterCount, Unfreeze};
+use crate::network::{ParameterCount, Unfreeze};
 use crate::score::{Metrics, OperatingPoint, Report};
 use crate::weights::hub::Fetching;
 use crate::weights::{Loaded, Origin};
+use files::Took;
 
 /// One epoch: a line of `metrics.jsonl`, and a line on the screen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -234,20 +235,6 @@ pub struct TrainReport {
     /// The held-out scores behind the figures.
     #[serde(skip)]
     pub scores: Report,
-}
-
-/// Seconds as a person says them.
-pub(crate) struct Took(pub f64);
-
-impl fmt::Display for Took {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.round().max(0.0) as u64;
-        match seconds {
-            0..60 => write!(f, "{seconds} s"),
-            60..3600 => write!(f, "{} min {:02} s", seconds / 60, seconds % 60),
-            _ => write!(f, "{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
-        }
-    }
 }
 
 #[cfg(test)]

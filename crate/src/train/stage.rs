@@ -1,8 +1,8 @@
 //! Which epochs belong to which stage.
 
 use super::checkpoint::Standing;
-use super::recipe::{Recipe, Stage};
-use crate::model::Unfreeze;
+use crate::network::Unfreeze;
+use crate::recipe::{Recipe, Stage};
 
 /// A stage with its place in a run.
 #[derive(Debug, Clone, Copy, PartialEq)]

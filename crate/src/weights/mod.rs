@@ -18,7 +18,7 @@ pub use torchfile as file;
 pub use transfer::{Adapted, Fate, Loaded, Other, load};
 
 use crate::error::{Error, Result};
-use crate::model::{Architecture, Classifier};
+use crate::network::{Architecture, Classifier};
 use ::hub::{Hub, HubFile, Listener};
 use files::sha256;
 

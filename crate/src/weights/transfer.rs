@@ -13,7 +13,7 @@ use super::names::torchvision;
 use super::networks;
 use crate::counted;
 use crate::error::{Error, Result};
-use crate::model::{Classifier, Variable};
+use crate::network::{Classifier, Variable};
 
 /// The first convolution, the only layer that depends on the number of input channels.
 const FIRST: &str = "features.conv0.weight";

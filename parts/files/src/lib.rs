@@ -3,16 +3,16 @@
 
 #![forbid(unsafe_code)]
 
-mod counted;
 pub mod disk;
 pub mod regular;
 mod sum;
 mod text;
+mod words;
 mod write;
 
-pub use counted::counted;
 pub use sum::sha256;
 pub use text::{in_line, lossy, lossy_all, lossy_if_any};
+pub use words::{Took, counted};
 pub use write::{folder_of, identity, is_unfinished, persist, temporary, unfinished, write_atomically};
 
 use std::path::{Path, PathBuf};

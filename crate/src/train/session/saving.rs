@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 use super::Session;
 use crate::dataset::epoch_order;
 use crate::error::{Error, Result};
-use crate::model::checkpoint::sum_of_file;
+use crate::model::file::sum_of_file;
 use crate::score::Metrics;
 use crate::train::checkpoint::{self, Saved, Standing};
 use crate::train::data::batches;

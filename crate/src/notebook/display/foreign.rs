@@ -5,9 +5,9 @@ use tch::Tensor;
 
 use super::{draw, say, show, tensor};
 use crate::dataset::{Skipped, Warning};
+use crate::notebook::tables;
 use crate::render::{Figure, Film, Tone, films};
 use crate::score::{StudyScore, ViewScore};
-use crate::tables;
 use studies::Study;
 
 /// Shows a tensor, a picture or a list under the evcxr cell that ends on it; `use humerus::prelude::*` brings it along.

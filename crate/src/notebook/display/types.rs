@@ -5,20 +5,23 @@ use crate::augment::{Augment, Border};
 use crate::dataset::cache::CacheFolder;
 use crate::dataset::fingerprint::{Hasher, Thumbnail};
 use crate::dataset::*;
+use crate::decision::*;
 use crate::device::{DeviceChoice, Precision};
 use crate::explain::*;
 use crate::metrics::{Confusion, Interval, NoInterval, Roc, RocPoint};
-use crate::model::checkpoint::DataCard;
+use crate::model::DataCard;
 use crate::model::provenance::{Apart, Trained};
 use crate::model::*;
+use crate::network::*;
+use crate::notebook::settings::Settings;
+use crate::notebook::{figures, tables};
 use crate::preprocess::{DicomHeader, Doubt, Fit, Flaw, Header, Placement, Preprocess};
 use crate::render::*;
 use crate::score::*;
-use crate::settings::Settings;
 use crate::train::*;
 use crate::weights::hub::{Cause, Fetched, Fetching, Hub, HubError, HubFile};
 use crate::weights::{self, Adapted, Fate, Found, Loaded, Origin, Other, Weights, file};
-use crate::{Error, counted, figures, preprocess, render, tables, train};
+use crate::{Error, counted, preprocess, render, train};
 use phantom::*;
 use studies::{Finding, Label, Split, Study, View};
 
@@ -158,7 +161,7 @@ fields! {
     Unfreeze;
     Update;
     VariableKind;
-    crate::model::Stage;
+    crate::network::Stage;
     train::Stage;
 }
 

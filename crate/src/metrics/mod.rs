@@ -3,10 +3,12 @@
 //! Definitions follow scikit-learn, whose values the tests compare with; *abnormal* is the positive class, and a study is
 //! called abnormal at or above the threshold. Where a definition divides by zero the answer is `None`, never NaN.
 
+mod summary;
 mod uncertainty;
 
 use serde::{Deserialize, Serialize};
 
+pub use summary::{Estimate, Metrics};
 pub use uncertainty::{DRAWS, FEWEST_PATIENTS, Interval, NoInterval, interval, resamples, share_interval};
 
 use crate::{Error, Label, Result};

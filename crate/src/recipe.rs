@@ -7,7 +7,7 @@ use tch::Device;
 
 use crate::augment::Augment;
 use crate::error::{Error, Result};
-use crate::model::{Architecture, Classifier, Head, Unfreeze};
+use crate::network::{Architecture, Classifier, Head, Unfreeze};
 use crate::preprocess::{Fit, Preprocess};
 use files::regular;
 

@@ -1,4 +1,6 @@
-//! Numbers with their nouns.
+//! Numbers in words.
+
+use std::fmt;
 
 /// A number and the noun it counts, in the right number: `1 film`, `2 films`, `0 studies`.
 ///
@@ -18,5 +20,19 @@ pub fn counted(n: usize, what: &str) -> String {
         Some(before) => format!("{n} {before}studies"),
         None if what.ends_with("batch") => format!("{n} {what}es"),
         None => format!("{n} {what}s"),
+    }
+}
+
+/// Seconds as a person says them.
+pub struct Took(pub f64);
+
+impl fmt::Display for Took {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.round().max(0.0) as u64;
+        match seconds {
+            0..60 => write!(f, "{seconds} s"),
+            60..3600 => write!(f, "{} min {:02} s", seconds / 60, seconds % 60),
+            _ => write!(f, "{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
+        }
     }
 }

@@ -3,19 +3,11 @@
 //! Layer for layer and name for name torchvision's network, so comparing models is comparing weight names. Two departures: pooling
 //! before the head adapts to any input of 64 pixels or more, and no ReLU works in place, so that a kept activation stays what it was.
 
-mod fused;
-mod kernels;
-#[allow(unsafe_code)]
-mod parallel;
-mod rows;
-
 use std::ops::ControlFlow;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
-
-pub(super) use fused::Gradients;
 
 use super::layers::{BatchNorm, Conv, Linear, Registry};
 use crate::error::{Error, Result};
@@ -102,12 +94,12 @@ pub(crate) type Visit<'a> = dyn FnMut(&str, &Tensor) -> ControlFlow<()> + 'a;
 pub(crate) type Walk = ControlFlow<(), Tensor>;
 
 #[derive(Debug)]
-struct DenseLayer {
-    name: String,
-    norm1: BatchNorm,
-    conv1: Conv,
-    norm2: BatchNorm,
-    conv2: Conv,
+pub(super) struct DenseLayer {
+    pub(super) name: String,
+    pub(super) norm1: BatchNorm,
+    pub(super) conv1: Conv,
+    pub(super) norm2: BatchNorm,
+    pub(super) conv2: Conv,
 }
 
 impl DenseLayer {
@@ -134,20 +126,20 @@ impl DenseLayer {
 }
 
 #[derive(Debug)]
-struct Transition {
-    name: String,
-    norm: BatchNorm,
-    conv: Conv,
+pub(super) struct Transition {
+    pub(super) name: String,
+    pub(super) norm: BatchNorm,
+    pub(super) conv: Conv,
 }
 
 /// Everything below the head: `[N, 3, H, W]` → `[N, C, H/32, W/32]`.
 #[derive(Debug)]
 pub(crate) struct Features {
-    conv0: Conv,
-    norm0: BatchNorm,
-    blocks: Vec<(String, Vec<DenseLayer>)>,
-    transitions: Vec<Transition>,
-    norm5: BatchNorm,
+    pub(super) conv0: Conv,
+    pub(super) norm0: BatchNorm,
+    pub(super) blocks: Vec<(String, Vec<DenseLayer>)>,
+    pub(super) transitions: Vec<Transition>,
+    pub(super) norm5: BatchNorm,
 }
 
 impl Features {

@@ -3,16 +3,15 @@
 //! MURA's protocol (Rajpurkar et al., arXiv:1712.06957): a study's probability is the mean of its views', and it counts as abnormal
 //! above 0.5; the headline figure is Cohen's kappa over studies.
 
-mod estimate;
 mod paths;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tch::{Kind, Tensor};
 
-pub use estimate::{Estimate, Metrics};
+pub use crate::decision::{Decision, OperatingPoint, Probability};
+pub use crate::metrics::{Estimate, Metrics};
 pub use paths::{paths, paths_with, studies};
 
 use crate::dataset::films::LOOK_AHEAD;
@@ -26,108 +25,6 @@ use studies::{Label, Split, Study, View};
 
 /// Films per forward pass when only looking.
 const BATCH: usize = 32;
-
-/// How likely a film or study is abnormal, in the model's opinion: `0.0..=1.0`.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Probability(f64);
-
-impl Probability {
-    /// The number, `0.0..=1.0`.
-    pub fn get(self) -> f64 {
-        self.0
-    }
-
-    /// The mean of the views' probabilities; `None` without views.
-    pub fn mean(of: impl IntoIterator<Item = Probability>) -> Option<Probability> {
-        let values: Vec<f64> = of.into_iter().map(Probability::get).collect();
-        // Summed in order of size, so that the order of views cannot change the last bit.
-        let mut sorted = values;
-        sorted.sort_by(f64::total_cmp);
-        let n = sorted.len();
-        (n > 0).then(|| Probability(sorted.iter().sum::<f64>() / n as f64))
-    }
-}
-
-impl fmt::Display for Probability {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3}", self.0)
-    }
-}
-
-/// What is made of a probability at an operating point.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Decision {
-    /// Below the threshold.
-    Normal,
-    /// At the threshold or above it.
-    Abnormal,
-}
-
-impl Decision {
-    /// The label that this decision claims.
-    pub fn label(self) -> Label {
-        match self {
-            Decision::Normal => Label::Normal,
-            Decision::Abnormal => Label::Abnormal,
-        }
-    }
-}
-
-impl fmt::Display for Decision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.label().name())
-    }
-}
-
-/// A threshold, and what it gave on the split it was judged on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct OperatingPoint {
-    /// Probabilities from here on count as abnormal. Default 0.5, MURA's.
-    pub threshold: f64,
-    /// Share of abnormal studies called abnormal there.
-    pub sensitivity: Option<f64>,
-    /// Share of normal studies called normal there.
-    pub specificity: Option<f64>,
-    /// The split that both were measured on; never the held-out one.
-    pub measured_on: Option<Split>,
-}
-
-impl Default for OperatingPoint {
-    fn default() -> Self {
-        OperatingPoint { threshold: 0.5, sensitivity: None, specificity: None, measured_on: None }
-    }
-}
-
-impl OperatingPoint {
-    /// The decision for a probability.
-    pub fn decide(&self, probability: Probability) -> Decision {
-        if probability.get() >= self.threshold { Decision::Abnormal } else { Decision::Normal }
-    }
-
-    /// The same threshold with what it gave in `metrics`.
-    pub fn measured(&self, metrics: &Metrics) -> OperatingPoint {
-        OperatingPoint {
-            threshold: self.threshold,
-            sensitivity: metrics.sensitivity.value,
-            specificity: metrics.specificity.value,
-            measured_on: metrics.split,
-        }
-    }
-}
-
-impl fmt::Display for OperatingPoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "abnormal from {:.3}", self.threshold)?;
-        if let (Some(sensitivity), Some(specificity), Some(split)) =
-            (self.sensitivity, self.specificity, self.measured_on)
-        {
-            write!(f, " (sensitivity {sensitivity:.2}, specificity {specificity:.2} on {split})")?;
-        }
-        Ok(())
-    }
-}
 
 /// One film's score.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -216,6 +113,17 @@ impl Report {
         report.studies.iter_mut().for_each(|study| study.decision = operating_point.decide(study.probability));
         report.operating_point = operating_point;
         report
+    }
+
+    /// Figures over the labelled studies at the report's operating point, their intervals over patients.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if no study has a label.
+    pub fn metrics(&self, split: Option<Split>) -> Result<Metrics> {
+        let (labels, scores) = self.labelled();
+        let patients: Vec<&str> = self.studies.iter().filter(|s| s.label.is_some()).map(|s| s.group.as_str()).collect();
+        let metrics = Metrics::of(&labels, &scores, &patients, self.operating_point.threshold)?;
+        Ok(Metrics { split, views: self.views.iter().filter(|v| v.label.is_some()).count(), ..metrics })
     }
 
     /// The ROC curve over the labelled studies.
@@ -413,5 +321,39 @@ mod tests {
         assert_eq!(names(stricter.wrong(9)), ["study2"]);
         assert_eq!(stricter.metrics(None).unwrap().confusion.false_positive, 0);
         assert_eq!(stricter.decided_at(report.operating_point.clone()), report);
+    }
+
+    #[test]
+    fn six_studies_give_figures_and_in_words_why_some_have_no_interval() {
+        let scores = [0.1, 0.9, 0.2, 0.8, 0.3, 0.7];
+        let studies: Vec<_> = scores.iter().zip(Label::ALL.into_iter().cycle()).map(|(s, label)| (label, *s)).collect();
+        let metrics = scored(&studies, 0.5).metrics(Some(Split::Valid)).unwrap();
+        assert_eq!(
+            metrics.to_string(),
+            "AUROC 1.000, Cohen's kappa 1.000, accuracy 1.000 (95 % CI 0.610 to 1.000), sensitivity 1.000 (95 % CI 0.439 to \
+             1.000), specificity 1.000 (95 % CI 0.439 to 1.000); 6 studies, 6 views; no interval of AUROC and Cohen's kappa: \
+             3 normal and 3 abnormal patients, 10 of each are needed"
+        );
+        assert_eq!(
+            metrics.auroc.to_string(),
+            "1.000 (no interval: 3 normal and 3 abnormal patients, 10 of each are needed)"
+        );
+        let table = crate::notebook::tables::metrics(&metrics).to_string();
+        assert!(table.contains("none: 3 normal and 3 abnormal patients"), "{table}");
+        let text = serde_json::to_string(&metrics).unwrap();
+        assert!(text.contains(r#""no_interval":{"why":"few-patients","normal":3,"abnormal":3}"#), "{text}");
+        assert_eq!(serde_json::from_str::<Metrics>(&text).unwrap(), metrics);
+        // A card of before: an interval or none, and no reason.
+        let old = text.replace(r#","no_interval":{"why":"few-patients","normal":3,"abnormal":3}"#, "");
+        assert!(!old.contains("no_interval"), "{old}");
+        assert_eq!(serde_json::from_str::<Metrics>(&old).unwrap().auroc.to_string(), "1.000");
+    }
+
+    #[test]
+    fn studies_without_abnormal_ones_have_an_undefined_sensitivity_and_no_reason_beside_it() {
+        let metrics = scored(&[(Label::Normal, 0.1), (Label::Normal, 0.6)], 0.5).metrics(None).unwrap();
+        assert_eq!((metrics.sensitivity.to_string(), metrics.sensitivity.no_interval), ("undefined".to_owned(), None));
+        assert_eq!(metrics.specificity.to_string(), "0.500 (95 % CI 0.095 to 0.905)");
+        assert_eq!(metrics.auroc.to_string(), "undefined");
     }
 }

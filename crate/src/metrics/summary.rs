@@ -4,10 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Report;
-use crate::counted;
+use super::{Confusion, DRAWS, Interval, NoInterval};
 use crate::error::{Error, Result};
-use crate::metrics::{self, Confusion, DRAWS, Interval, NoInterval};
+use files::counted;
 use studies::{Label, Split};
 
 /// A figure over studies with its 95 % interval over patients.
@@ -15,7 +14,7 @@ use studies::{Label, Split};
 pub struct Estimate {
     /// The figure; `None` where it is undefined, as AUROC without abnormal studies.
     pub value: Option<f64>,
-    /// The interval: [`metrics::share_interval`] of accuracy, sensitivity and specificity, [`metrics::interval`] of AUROC and kappa.
+    /// The interval: [`share_interval`](super::share_interval) of accuracy, sensitivity and specificity, [`interval`](super::interval) of AUROC and kappa.
     pub interval: Option<Interval>,
     /// Why there is a figure and no interval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,35 +97,32 @@ impl Metrics {
     }
 }
 
-impl Report {
-    /// Figures over the labelled studies at the report's operating point, their intervals over patients.
+impl Metrics {
+    /// Figures over studies at a threshold, their intervals over patients; one view a study.
     ///
     /// # Errors
-    /// [`Error::Setting`] if no study has a label.
-    pub fn metrics(&self, split: Option<Split>) -> Result<Metrics> {
-        let (labels, scores) = self.labelled();
+    /// [`Error::Setting`] if there is no study, or the slices differ in length.
+    pub fn of(labels: &[Label], scores: &[f64], patients: &[&str], threshold: f64) -> Result<Metrics> {
         if labels.is_empty() {
             return Err(Error::setting("studies", "at least one with a label", 0));
         }
-        let threshold = self.operating_point.threshold;
-        let confusion = Confusion::at(&labels, &scores, threshold)?;
-        let patients: Vec<&str> = self.studies.iter().filter(|s| s.label.is_some()).map(|s| s.group.as_str()).collect();
+        let confusion = Confusion::at(labels, scores, threshold)?;
         let drawn = |metric: Metric<'_>| {
-            Estimate::new(metric(&labels, &scores), metrics::interval(&labels, &scores, &patients, metric, DRAWS, 0))
+            Estimate::new(metric(labels, scores), super::interval(labels, scores, patients, metric, DRAWS, 0))
         };
         let kappa = |l: &[Label], s: &[f64]| Confusion::at(l, s, threshold).ok().and_then(|c| c.kappa());
         let share = |value: Option<f64>, of: &[Label]| {
             let hit = |(label, score): (&Label, &f64)| {
                 of.contains(label).then_some((*score >= threshold) == (*label == Label::Abnormal))
             };
-            let hits: Vec<Option<bool>> = labels.iter().zip(&scores).map(hit).collect();
-            Estimate::new(value, metrics::share_interval(&patients, &hits))
+            let hits: Vec<Option<bool>> = labels.iter().zip(scores).map(hit).collect();
+            Estimate::new(value, super::share_interval(patients, &hits))
         };
         Ok(Metrics {
-            split,
+            split: None,
             studies: labels.len(),
-            views: self.views.iter().filter(|v| v.label.is_some()).count(),
-            auroc: drawn(&metrics::auroc),
+            views: labels.len(),
+            auroc: drawn(&super::auroc),
             kappa: drawn(&kappa),
             accuracy: share(confusion.accuracy(), &Label::ALL),
             sensitivity: share(confusion.sensitivity(), &[Label::Abnormal]),
@@ -138,43 +134,3 @@ impl Report {
 
 /// A figure of labels and scores, where it is defined.
 type Metric<'a> = &'a dyn Fn(&[Label], &[f64]) -> Option<f64>;
-
-#[cfg(test)]
-mod tests {
-    use super::super::tests::scored;
-    use super::*;
-
-    #[test]
-    fn six_studies_give_figures_and_in_words_why_some_have_no_interval() {
-        let scores = [0.1, 0.9, 0.2, 0.8, 0.3, 0.7];
-        let studies: Vec<_> = scores.iter().zip(Label::ALL.into_iter().cycle()).map(|(s, label)| (label, *s)).collect();
-        let metrics = scored(&studies, 0.5).metrics(Some(Split::Valid)).unwrap();
-        assert_eq!(
-            metrics.to_string(),
-            "AUROC 1.000, Cohen's kappa 1.000, accuracy 1.000 (95 % CI 0.610 to 1.000), sensitivity 1.000 (95 % CI 0.439 to \
-             1.000), specificity 1.000 (95 % CI 0.439 to 1.000); 6 studies, 6 views; no interval of AUROC and Cohen's kappa: \
-             3 normal and 3 abnormal patients, 10 of each are needed"
-        );
-        assert_eq!(
-            metrics.auroc.to_string(),
-            "1.000 (no interval: 3 normal and 3 abnormal patients, 10 of each are needed)"
-        );
-        let table = crate::tables::metrics(&metrics).to_string();
-        assert!(table.contains("none: 3 normal and 3 abnormal patients"), "{table}");
-        let text = serde_json::to_string(&metrics).unwrap();
-        assert!(text.contains(r#""no_interval":{"why":"few-patients","normal":3,"abnormal":3}"#), "{text}");
-        assert_eq!(serde_json::from_str::<Metrics>(&text).unwrap(), metrics);
-        // A card of before: an interval or none, and no reason.
-        let old = text.replace(r#","no_interval":{"why":"few-patients","normal":3,"abnormal":3}"#, "");
-        assert!(!old.contains("no_interval"), "{old}");
-        assert_eq!(serde_json::from_str::<Metrics>(&old).unwrap().auroc.to_string(), "1.000");
-    }
-
-    #[test]
-    fn studies_without_abnormal_ones_have_an_undefined_sensitivity_and_no_reason_beside_it() {
-        let metrics = scored(&[(Label::Normal, 0.1), (Label::Normal, 0.6)], 0.5).metrics(None).unwrap();
-        assert_eq!((metrics.sensitivity.to_string(), metrics.sensitivity.no_interval), ("undefined".to_owned(), None));
-        assert_eq!(metrics.specificity.to_string(), "0.500 (95 % CI 0.095 to 0.905)");
-        assert_eq!(metrics.auroc.to_string(), "undefined");
-    }
-}

@@ -7,20 +7,25 @@
 //!   transition averages before its convolution, which gives the same and is a quarter of the work.
 //! - Layers that do not learn, below all that do, keep nothing and have no way back.
 
+mod kernels;
+#[allow(unsafe_code)]
+mod parallel;
+mod rows;
+
 use std::collections::HashMap;
 
 use tch::{Kind, Tensor};
 
-use super::kernels::{self, Moments, Norm, Store};
-use super::{DenseLayer, Features, Transition};
-use crate::model::layers::{BatchNorm, Conv};
+use self::kernels::{Moments, Norm, Store};
+use super::densenet::{DenseLayer, Features, Transition};
+use super::layers::{BatchNorm, Conv};
 
 /// Gradients by the address of the weight.
-pub(in crate::model) type Gradients = HashMap<usize, Tensor>;
+pub(in crate::network) type Gradients = HashMap<usize, Tensor>;
 
 /// What the way back needs of the way forth.
 #[derive(Debug)]
-pub(in crate::model) struct Tape {
+pub(in crate::network) struct Tape {
     stem: Option<Stem>,
     blocks: Vec<Block>,
     last: Norm,
@@ -219,7 +224,7 @@ impl Known {
 impl Features {
     /// The last feature map after its ReLU, `[N, C, h, w]`, channels last, of a batch `[N, 3, H, W]`, in the batch's kind; with what
     /// the way back needs if `train`.
-    pub(in crate::model) fn fused(&self, batch: &Tensor, train: bool) -> (Tensor, Option<Tape>) {
+    pub(in crate::network) fn fused(&self, batch: &Tensor, train: bool) -> (Tensor, Option<Tape>) {
         let _guard = tch::no_grad_guard();
         let (stem, mut image) = self.fused_stem(batch, train);
         let mut below = stem.is_some();
@@ -258,7 +263,7 @@ impl Features {
     }
 
     /// The gradients of all weights that learn, from that of the last feature map.
-    pub(in crate::model) fn back(&self, tape: Tape, gradient: &Tensor) -> Gradients {
+    pub(in crate::network) fn back(&self, tape: Tape, gradient: &Tensor) -> Gradients {
         let _guard = tch::no_grad_guard();
         let mut gradients = Gradients::new();
         let (_, mut above) = rows(gradient);

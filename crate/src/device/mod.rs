@@ -10,6 +10,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use tch::{Cuda, Device, Kind};
 
+pub(crate) mod memory;
+
 use crate::counted;
 use crate::error::{Error, Result};
 
@@ -216,7 +218,7 @@ pub fn free_memory(device: Device) -> Option<u64> {
 /// Bytes of memory that this process can still be given without swapping, on Linux: what the machine has, or what its container's
 /// limit leaves if that is less. `None` elsewhere.
 pub fn available_memory() -> Option<u64> {
-    crate::memory::available()
+    crate::device::memory::available()
 }
 
 /// Lets glibc keep what is freed instead of giving it back to the system: each step frees and takes the same feature maps, and new
