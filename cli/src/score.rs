@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use humerus::dataset::{SkipReason, Skipped};
 use humerus::device::DeviceChoice;
 use humerus::model::Model;
 use humerus::score::{self, Report};
@@ -60,7 +61,8 @@ impl Args {
 
     /// Whoever names a film wants to know by the exit code that it has no score; files in folders are only listed.
     fn all_named(&self, report: &Report) -> Result<()> {
-        let named = |path: &PathBuf| report.skipped.iter().find(|skipped| skipped.path == *path);
+        let is_lost = |skipped: &&Skipped| !matches!(skipped.reason, SkipReason::NamedTwice(_));
+        let named = |path: &PathBuf| report.skipped.iter().filter(is_lost).find(|skipped| skipped.path == *path);
         match &self.paths.iter().filter_map(named).collect::<Vec<_>>()[..] {
             [] => Ok(()),
             [first, more @ ..] => {

@@ -157,6 +157,86 @@ fn films_named_one_by_one_are_all_scored_before_the_exit_code_says_that_one_was_
 }
 
 #[test]
+fn a_path_that_names_nothing_costs_no_other_score() {
+    let set = TestSet::new();
+    let folder = tempfile::tempdir().unwrap();
+    let (model, path) = model(folder.path());
+    let (film, study) = (set.film("a.png", 1), set.film("study1/b.png", 2));
+    let (absent, of_study) = (set.root().join("absent.png"), set.root().join("study1/absent.png"));
+    set.file("text/notes.txt", "no film");
+    let text = set.root().join("text");
+    let arguments = ["score".as_ref(), path.as_os_str(), "--device".as_ref(), "cpu".as_ref()];
+    for (missing, why) in [
+        (&absent, "unreadable: No such file or directory"),
+        (&text, "no films found; looked for MURA"),
+        (&of_study, "unreadable: No such file or directory"),
+    ] {
+        let output = humerus(&[&arguments[..], &[missing, &film, &study, missing].map(|it| it.as_os_str())].concat());
+        let (said, error) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert_eq!(said.lines().filter(|line| line.ends_with("a.png") || line.ends_with("b.png")).count(), 2, "{said}");
+        let skipped = format!("skipped {}: {why}", missing.display());
+        assert_eq!(said.lines().filter(|line| line.starts_with(&skipped)).count(), 1, "{said}");
+        assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{error}");
+        assert!(
+            error.starts_with(&format!("error: films: expected ones that can be read, got {}, ", missing.display()))
+        );
+        assert_eq!(said.contains("mean of 1 of 2 views"), missing == &of_study, "{said}");
+    }
+    // Nothing to report on: the path's own error.
+    for (missing, words) in [(absent, "absent.png: No such file"), (text, "text: no films found; ")] {
+        let error = score::paths(&model, &[missing]).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn a_film_counts_once_by_however_many_paths_it_is_named() {
+    let set = TestSet::new();
+    let folder = tempfile::tempdir().unwrap();
+    let (model, path) = model(folder.path());
+    let film = set.film("film.png", 1);
+    let study = "set/valid/XR_HUMERUS/patient00001/study1_positive";
+    let views = [set.film(&format!("{study}/image1.png"), 2), set.film(&format!("{study}/image2.png"), 3)];
+    set.film("set/valid/XR_HUMERUS/patient00002/study1_negative/image1.png", 4);
+    let broken = set.file("set/valid/XR_HUMERUS/patient00002/study1_negative/image2.png", &support::film(5)[..99]);
+    let root = set.root().join("set");
+    let spelled = set.root().join("set/../film.png");
+    let scored = |paths: &[&PathBuf]| {
+        let report = score::paths(&model, &paths.iter().map(|path| (*path).clone()).collect::<Vec<_>>()).unwrap();
+        let reasons: Vec<_> = report.skipped.iter().map(|it| (it.path.clone(), it.reason.to_string())).collect();
+        (report.views.len(), report.studies, reasons)
+    };
+    let twice = |path: &PathBuf, words: &str| (path.clone(), words.to_owned());
+    let once = "named twice, scored once";
+    let (n, studies, skipped) = scored(&[&film, &film]);
+    assert_eq!((n, studies.len(), studies[0].views, skipped), (1, 1, 1, vec![twice(&film, once)]));
+    assert_eq!(scored(&[&film, &spelled]).2, [twice(&spelled, once)]);
+    #[cfg(unix)]
+    for (name, link) in [("soft.png", true), ("hard.png", false)] {
+        let other = set.root().join(name);
+        let made = if link { std::os::unix::fs::symlink(&film, &other) } else { std::fs::hard_link(&film, &other) };
+        made.unwrap();
+        assert_eq!(scored(&[&film, &other]).2, [twice(&other, once)]);
+    }
+    // A study stays whole, whatever is named beside its folder and in which order.
+    let damaged = (broken, "truncated: PNG that stops inside a chunk".to_owned());
+    let alone = scored(&[&root]);
+    assert_eq!((alone.0, alone.1.len(), &alone.2), (3, 2, &vec![damaged.clone()]));
+    for paths in [[&views[0], &root], [&root, &views[0]]] {
+        let (n, studies, skipped) = scored(&paths);
+        assert_eq!((n, &studies), (3, &alone.1));
+        assert_eq!(skipped, [twice(&views[0], once), damaged.clone()]);
+    }
+    let valid = root.join("valid");
+    let (n, _, skipped) = scored(&[&root, &valid, &root]);
+    let again = |path| twice(path, "3 films named twice, scored once");
+    assert_eq!((n, skipped), (3, vec![again(&root), again(&valid), damaged]));
+    // No error: each film that was named has its score.
+    let arguments = ["score".as_ref(), path.as_os_str(), film.as_os_str(), spelled.as_os_str(), "--json".as_ref()];
+    assert_eq!(json(&humerus(&arguments))["views"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn a_film_of_hardly_any_grey_is_scored_with_a_warning() {
     let set = TestSet::new();
     let folder = tempfile::tempdir().unwrap();

@@ -42,7 +42,8 @@ pub fn keep_inputs(out: &Path, inputs: &[&Path]) -> Result<()> {
 
 /// That `out` is `input`.
 pub(crate) fn over(out: &Path, input: &Path) -> Error {
-    Error::setting("--out", format!("not to write over {}, which is read", input.display()), out.display())
+    let also = if out == input { String::new() } else { format!(", which is {}", input.display()) };
+    Error::setting("--out", "a path other than those that are read", format!("{}{also}", out.display()))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! MURA's protocol (Rajpurkar et al., arXiv:1712.06957): a study's probability is the mean of its views', and it counts as abnormal
 //! above 0.5; the headline figure is Cohen's kappa over studies.
 
+mod named;
 mod paths;
 
 use std::path::{Path, PathBuf};
@@ -92,7 +93,7 @@ pub struct Report {
     pub studies: Vec<StudyScore>,
     /// Where films and studies were decided: the model's.
     pub operating_point: OperatingPoint,
-    /// Files that were met and not scored, and why.
+    /// Files that were met and not scored, and why; and paths that name a film once more.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Skipped>,
     /// Folders that were scored film by film because their labels cannot be read, each with the reason.

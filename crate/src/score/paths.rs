@@ -8,6 +8,7 @@ use image::GrayImage;
 use rayon::prelude::*;
 use tch::{Kind, Tensor};
 
+use super::named::Named;
 use super::{BATCH, Probability, Report, probabilities, report};
 use crate::dataset::films::LOOK_AHEAD;
 use crate::dataset::{self, Batch, SkipReason, Skipped};
@@ -28,11 +29,12 @@ pub fn studies(model: &Model, studies: &[&Study]) -> Result<Report> {
 
 /// Scores files and folders. A folder that is laid out like a data set keeps its studies and labels; the images of any other folder,
 /// one whose labels cannot be read among them, and files named one by one, form a study for each folder named `study…` and
-/// stand alone elsewhere. Whatever cannot be read is named in [`Report::skipped`] and costs no other score.
+/// stand alone elsewhere. Whatever cannot be read or is not there is named in [`Report::skipped`] and costs no other score; a film that
+/// is named twice, by whatever path or link, is scored once, which is said there too.
 ///
 /// # Errors
-/// [`Error::Io`] for a path that is not there, [`Error::NoFilms`] for a folder without images, before anything is scored;
-/// [`Error::Io`] or [`Error::Decode`] naming the first film, if none at all can be read.
+/// If nothing at all can be scored: [`Error::Io`] for a path that is not there, [`Error::NoFilms`] for a folder without images, else
+/// [`Error::Io`] or [`Error::Decode`] naming the first film.
 pub fn paths(model: &Model, paths: &[PathBuf]) -> Result<Report> {
     paths_with(model, paths, &mut |_, _| ())
 }
@@ -43,34 +45,10 @@ pub fn paths(model: &Model, paths: &[PathBuf]) -> Result<Report> {
 /// As [`paths`].
 pub fn paths_with(model: &Model, paths: &[PathBuf], progress: &mut dyn FnMut(usize, usize)) -> Result<Report> {
     let mut all = Report::empty(model.card.operating_point.clone());
-    let mut labelled = Vec::new();
-    let mut loose = Vec::new();
-    for path in paths {
-        let kind = std::fs::metadata(path).map_err(Error::io(path))?;
-        if !kind.is_dir() {
-            loose.push(path.clone());
-            continue;
-        }
-        match dataset::index(path) {
-            Ok(index) => {
-                labelled.extend(index.studies);
-                all.skipped.extend(index.skipped);
-            }
-            Err(
-                why @ (studies::Error::NoFilms { .. } | studies::Error::Layout { .. } | studies::Error::Labels { .. }),
-            ) => {
-                let (films, skipped) = dataset::loose_films(path)?;
-                if !matches!(why, studies::Error::NoFilms { .. }) {
-                    all.unlabelled.push(why.to_string());
-                }
-                loose.extend(films);
-                all.skipped.extend(skipped);
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
+    let Named { labelled, loose, skipped, unlabelled, nothing } = Named::by(paths)?;
+    (all.skipped, all.unlabelled) = (skipped, unlabelled);
     let at_once = all.skipped.len();
-    let mut unread = None;
+    let mut unread = nothing;
     let parts = [(labelled, true), (group(&loose), false)];
     let of = parts.iter().flat_map(|(studies, _)| studies).map(|study| study.views.len()).sum();
     let mut done = 0;

@@ -12,16 +12,24 @@ const PREFIX: &str = ".humerus-";
 const SUFFIX: &str = ".part";
 const RANDOM: usize = 6;
 
-/// What tells a file that is there from every other, whatever path leads to it.
+/// What tells a file that is there from every other, whatever path leads to it: device and number.
 #[cfg(unix)]
-pub fn identity(path: &Path) -> Option<impl Eq + use<>> {
+pub type Identity = (u64, u64);
+
+/// What tells a file that is there from every other, whatever path leads to it: its canonical path.
+#[cfg(not(unix))]
+pub type Identity = std::path::PathBuf;
+
+/// The identity of a file; none if it is not there.
+#[cfg(unix)]
+pub fn identity(path: &Path) -> Option<Identity> {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata(path).map(|found| (found.dev(), found.ino())).ok()
 }
 
-/// What tells a file that is there from every other, whatever path leads to it.
+/// The identity of a file; none if it is not there.
 #[cfg(not(unix))]
-pub fn identity(path: &Path) -> Option<impl Eq + use<>> {
+pub fn identity(path: &Path) -> Option<Identity> {
     std::fs::canonicalize(path).ok()
 }
 

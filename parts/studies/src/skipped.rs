@@ -63,6 +63,10 @@ pub enum SkipReason {
     Undecodable(String),
     /// Annotations that cannot be read; says why. The films stay, without their findings.
     Annotations(String),
+    /// A folder that was to be scored and holds no film; says what was met.
+    NoFilms(String),
+    /// A path to be scored that names so many films which another one names too.
+    NamedTwice(usize),
 }
 
 impl SkipReason {
@@ -103,6 +107,8 @@ impl SkipReason {
             SkipReason::Row { .. } => "row of the table",
             SkipReason::Undecodable(_) => "damaged",
             SkipReason::Annotations(_) => "annotations",
+            SkipReason::NoFilms(_) => "no films",
+            SkipReason::NamedTwice(_) => "named twice",
         }
     }
 }
@@ -123,6 +129,9 @@ impl fmt::Display for SkipReason {
             SkipReason::Row { line, why } => write!(f, "line {line} of the table: {}", in_line(why)),
             SkipReason::Undecodable(why) => write!(f, "damaged: {why}"),
             SkipReason::Annotations(why) => write!(f, "annotations that cannot be read: {why}"),
+            SkipReason::NoFilms(why) => write!(f, "no films found; {}", in_line(why)),
+            SkipReason::NamedTwice(1) => f.write_str("named twice, scored once"),
+            SkipReason::NamedTwice(films) => write!(f, "{films} films named twice, scored once"),
         }
     }
 }
