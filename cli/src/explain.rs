@@ -8,6 +8,7 @@ use humerus::render::{self, CamPanel, OverlayOptions, Tone};
 use humerus::{Error, Label, Result, explain, files};
 use serde::Serialize;
 
+use crate::flags;
 use crate::output::{self, Bar};
 
 #[derive(Debug, clap::Args)]
@@ -23,7 +24,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE.png")]
     out: PathBuf,
     /// auto, cpu or cuda
-    #[arg(long, default_value_t)]
+    #[arg(long, default_value_t, value_parser = flags::value::<DeviceChoice>)]
     device: DeviceChoice,
     /// Print one JSON object instead of a line
     #[arg(long)]
@@ -32,19 +33,22 @@ pub struct Args {
 
 #[derive(Serialize)]
 struct Explained {
-    #[serde(serialize_with = "output::lossy")]
+    #[serde(serialize_with = "::files::lossy")]
     path: PathBuf,
     layer: String,
     class: Label,
     probability: f64,
     decision: humerus::score::Decision,
     map: [usize; 2],
-    #[serde(serialize_with = "output::lossy")]
+    #[serde(serialize_with = "::files::lossy")]
     picture: PathBuf,
 }
 
 impl Args {
     pub fn run(self) -> Result<()> {
+        if !self.out.extension().is_some_and(|end| end.eq_ignore_ascii_case("png")) {
+            return Err(Error::setting("--out", "a name that ends in .png", output::path(&self.out)));
+        }
         files::keep_inputs(&self.out, &[&self.model, &self.image])?;
         let bar = Bar::spinner("reading the model and the film");
         let model = Model::open(&self.model, self.device)?;

@@ -7,7 +7,7 @@ use humerus::model::{HUB_FILES, Model};
 use humerus::{Result, files};
 use serde_json::json;
 
-use crate::output;
+use crate::{flags, output};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -36,6 +36,7 @@ enum Form {
 
 impl Args {
     pub fn run(self) -> Result<()> {
+        flags::no_dash(&self.out)?;
         files::keep_inputs(&self.out, &[&self.model])?;
         if let Form::Hub = self.to {
             for name in HUB_FILES {

@@ -54,6 +54,15 @@ enum Command {
 }
 
 impl Command {
+    /// How an error is told.
+    fn words(&self) -> fn(&Error) -> String {
+        match self {
+            Command::Train(_) => train::words,
+            Command::Weights(_) => weights::words,
+            _ => Error::to_string,
+        }
+    }
+
     fn run(self) -> Result<()> {
         match self {
             Command::Index(args) => args.run(),
@@ -82,13 +91,14 @@ fn quiet_about_memory() {
 fn main() -> ExitCode {
     signal::survive_file_limit();
     let command = Cli::parse().command;
+    let words = command.words();
     quiet_about_memory();
     match shortage::told(|| command.run()) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read our output has enough, as `head` does.
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            let line = error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" ");
+            let line = words(&error).lines().map(str::trim).collect::<Vec<_>>().join(" ");
             // If standard error is closed too, the exit code is all that is left to say.
             let _ = writeln!(std::io::stderr(), "error: {line}");
             ExitCode::FAILURE

@@ -9,7 +9,7 @@ use std::time::Duration;
 use humerus::dataset::{self, Feeding, Index, Preparing};
 use humerus::{Error, Preprocess, Result, disk};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 /// Prints one text, and a newline.
 pub fn text(text: impl Display) -> Result<()> {
@@ -19,13 +19,7 @@ pub fn text(text: impl Display) -> Result<()> {
 
 /// A path in one line: control signs in names, such as a line break, are written as escapes.
 pub fn path(path: &Path) -> String {
-    let escaped = |sign: char| if sign.is_control() { sign.escape_default().to_string() } else { sign.to_string() };
-    path.to_string_lossy().chars().map(escaped).collect()
-}
-
-/// A path in JSON: also one that is no Unicode, whose other letters are kept.
-pub fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&path.display())
+    files::in_line(path.display())
 }
 
 /// Prints one JSON object, and a newline.

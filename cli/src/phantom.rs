@@ -18,7 +18,7 @@ pub struct Args {
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
     /// easy, medium, hard, or a number from 0 to 1: displaced fractures on clear films, or hairlines among ribs and plaster
-    #[arg(long, value_name = "D", default_value_t)]
+    #[arg(long, value_name = "D", default_value_t, value_parser = flags::value::<Difficulty>)]
     difficulty: Difficulty,
     /// How to store films: 8-bit PNG, or 12-bit DICOM with either photometric interpretation
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "png")]
@@ -45,6 +45,7 @@ enum Storage {
 
 impl Args {
     pub fn run(self) -> Result<()> {
+        flags::no_dash(&self.out)?;
         let config = PhantomConfig {
             studies: self.studies,
             seed: self.seed,

@@ -18,10 +18,10 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 1500)]
     studies: usize,
     /// easy, medium, hard, or a number from 0 to 1: what the phantoms are like
-    #[arg(long, value_name = "D", default_value_t = Difficulty::MEDIUM)]
+    #[arg(long, value_name = "D", default_value_t = Difficulty::MEDIUM, value_parser = flags::value::<Difficulty>)]
     difficulty: Difficulty,
     /// What to learn of each film: fracture, kind, segment, displacement; several with commas
-    #[arg(long, value_name = "TASKS", value_delimiter = ',', default_values_t = [Task::Fracture])]
+    #[arg(long, value_name = "TASKS", value_delimiter = ',', default_values_t = [Task::Fracture], value_parser = flags::value::<Task>)]
     tasks: Vec<Task>,
     /// Passes over the films
     #[arg(long, default_value_t = 8)]
@@ -35,10 +35,10 @@ pub struct Args {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// auto, cpu or cuda
-    #[arg(long, default_value_t)]
+    #[arg(long, default_value_t, value_parser = flags::value::<DeviceChoice>)]
     device: DeviceChoice,
     /// fp32, bf16, or auto: bf16 where the device has instructions for it
-    #[arg(long, default_value_t)]
+    #[arg(long, default_value_t, value_parser = flags::value::<Precision>)]
     precision: Precision,
     /// Print one JSON object at the end instead of lines meanwhile
     #[arg(long)]
@@ -47,6 +47,7 @@ pub struct Args {
 
 impl Args {
     pub fn run(self) -> Result<()> {
+        flags::no_dash(&self.out)?;
         if self.out.is_dir() {
             return Err(Error::setting("--out", "a file to write", format!("the folder {}", self.out.display())));
         }

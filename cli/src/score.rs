@@ -8,6 +8,7 @@ use humerus::model::Model;
 use humerus::score::{self, Report};
 use humerus::{Error, Result, counted};
 
+use crate::flags;
 use crate::output::{self, Bar};
 
 #[derive(Debug, clap::Args)]
@@ -18,7 +19,7 @@ pub struct Args {
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// auto, cpu or cuda
-    #[arg(long, default_value_t)]
+    #[arg(long, default_value_t, value_parser = flags::value::<DeviceChoice>)]
     device: DeviceChoice,
     /// Print one JSON object instead of lines
     #[arg(long)]

@@ -13,7 +13,7 @@ pub struct Source {
     /// Folder of a data set, or a part of one, or the table of a manifest
     data: PathBuf,
     /// mura, fracatlas, classes, manifest or dicom; recognised where it is not said
-    #[arg(long)]
+    #[arg(long, value_parser = flags::value::<Layout>)]
     layout: Option<Layout>,
     /// Body part to read of MURA's layout, for example XR_HUMERUS; may be repeated [default: all]
     #[arg(long, value_name = "PART")]
@@ -32,7 +32,8 @@ impl Source {
     pub fn index(self) -> Result<Index> {
         let Source { data, layout, part: parts, positive, negative, labels } = self;
         let options = IndexOptions { layout, parts, positive, negative, labels };
-        dataset::index_with(data, &options).map_err(|error| flags::named(error, &[("part", "--part")]))
+        let flags = [("part", "--part"), ("words", "--positive and --negative")];
+        dataset::index_with(data, &options).map_err(|error| flags::named(error, &flags))
     }
 
     /// Reads the folder, decodes every film and compares it with the others; shows how far it is on a terminal.

@@ -9,7 +9,7 @@ use humerus::dataset::{CacheFolder, Feeding, Index, Leak, Preparing, split};
 use humerus::device::{DeviceChoice, Precision};
 use humerus::train::{self, Event, Recipe, Resume, Sweep, TrainOptions};
 use humerus::weights::Weights;
-use humerus::{Error, Result, counted};
+use humerus::{Error, Result, counted, files};
 
 use crate::flags;
 use crate::output::{self, Bar};
@@ -35,13 +35,13 @@ pub struct Args {
     #[arg(long, help = with_default("Seed of weights, split, order and augmentation", |recipe| recipe.seed.to_string()))]
     seed: Option<u64>,
     /// Weights to start from: auto (ImageNet for real films, random for phantoms), random, imagenet, hub:OWNER/NAME/FILE, or a file, with #NAME behind it for one of several networks in it
-    #[arg(long, value_name = "WEIGHTS", default_value_t)]
+    #[arg(long, value_name = "WEIGHTS", default_value_t, value_parser = flags::value::<Weights>)]
     weights: Weights,
     /// Folder for decoded films, or `none` [default: humerus/films in the user's cache folder]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
     /// Train although the data leak: duplicates-across-splits, patient-in-two-splits or study-with-two-labels; may be repeated
-    #[arg(long, value_name = "LEAK")]
+    #[arg(long, value_name = "LEAK", value_parser = flags::value::<Leak>)]
     allow: Vec<Leak>,
     /// Cross-validate: divide the studies into K folds
     #[arg(long, value_name = "K", requires = "fold")]
@@ -50,10 +50,10 @@ pub struct Args {
     #[arg(long, value_name = "I", requires = "folds")]
     fold: Option<usize>,
     /// auto, cpu or cuda
-    #[arg(long, default_value_t)]
+    #[arg(long, default_value_t, value_parser = flags::value::<DeviceChoice>)]
     device: DeviceChoice,
     /// fp32, bf16, or auto: bf16 where the device has instructions for it
-    #[arg(long, default_value_t)]
+    #[arg(long, default_value_t, value_parser = flags::value::<Precision>)]
     precision: Precision,
     /// Continue the run in the folder, unfinished or with more --epochs; refused if it is of another recipe, other data, weights or precision
     #[arg(long)]
@@ -72,12 +72,37 @@ pub struct Args {
     json: bool,
 }
 
+/// The options that decide which run it is.
+const RESUMED: [(&str, &str); 8] = [
+    ("name", "--recipe"),
+    ("epochs", "--epochs"),
+    ("batch_size", "--batch"),
+    ("preprocess.size", "--size"),
+    ("seed", "--seed"),
+    ("weights", "--weights"),
+    ("device", "--device"),
+    ("precision", "--precision"),
+];
+
+/// An error in the words of this command.
+pub fn words(error: &Error) -> String {
+    match error {
+        Error::Resume { .. } => {
+            format!("{error}; train into another --out, or leave out --resume, which sets this run aside")
+        }
+        other => other.to_string(),
+    }
+}
+
 /// Skipped files that are named.
 const NAMED: usize = 8;
 
 impl Args {
     pub fn run(self) -> Result<()> {
-        train::keep_inputs(&self.out, [Path::new(&self.recipe)])?;
+        flags::no_dash(&self.out)?;
+        for name in train::FILES {
+            files::keep_inputs(&self.out.join(name), &[Path::new(&self.recipe)])?;
+        }
         let named = |error| flags::named(error, &[("recipe", "--recipe"), ("recipe file", "--recipe")]);
         let mut recipe = Recipe::named(&self.recipe).map_err(named)?;
         recipe.epochs = self.epochs.unwrap_or(recipe.epochs);
@@ -126,17 +151,25 @@ impl Args {
         let mut broken = if self.json { Ok(()) } else { told(&index) };
         if self.find_batch {
             output::aside("trying batches of 2, 4, 8 films and so on, until one would not fit into memory ...");
-            return found(self.json, &train::find_batch_size(&recipe, &options)?);
+            let bar = Bar::spinner("taking a step of each");
+            let sizes = train::find_batch_size(&recipe, &options)?;
+            drop(bar);
+            return found(self.json, &sizes);
+        }
+        if !self.find_lr {
+            train::refuse_films_in(&options.run, &index)?;
         }
         output::prepare(&index, &recipe.preprocess, &options.feeding)?;
         if self.find_lr {
             let sweep = Sweep::default();
             output::aside(format_args!("sweeping the learning rate over {} ...", counted(sweep.steps, "step")));
-            let sweep = train::find_learning_rate(&index, &recipe, &options, &sweep, &mut |event| {
-                if let Event::Notice(_) | Event::Fetching(_) = event {
-                    output::aside(event);
-                }
+            let mut bar = Bar::new("steps of the sweep");
+            let sweep = train::find_learning_rate(&index, &recipe, &options, &sweep, &mut |event| match event {
+                Event::Swept { step, steps } if terminal => bar.at(*step, *steps),
+                Event::Notice(_) | Event::Fetching(_) => bar.aside(|| output::aside(event)),
+                _ => {}
             })?;
+            drop(bar);
             return found(self.json, &sweep);
         }
         let mut bar = Bar::new("steps of the epoch");
@@ -150,7 +183,7 @@ impl Args {
         drop(bar);
         let report = match report {
             Err(stopped @ Error::Stopped { .. }) => signal.end(&stopped),
-            other => other?,
+            other => other.map_err(|error| flags::named(error, &RESUMED))?,
         };
         if self.json {
             return output::json(&report);

@@ -4,6 +4,7 @@ use humerus::network::{Architecture, Head};
 use humerus::notebook::tables;
 use humerus::train::Recipe;
 use humerus::weights::Weights;
+use humerus::weights::hub::HubError;
 use humerus::{Error, Result};
 use serde_json::json;
 use tch::Device;
@@ -13,9 +14,10 @@ use crate::{flags, output};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// imagenet, hub:OWNER/NAME/FILE, hub:OWNER/NAME@REVISION/FILE, or a file: safetensors, .pth, .pt, .ot; with #NAME behind it one of several networks
+    #[arg(value_parser = flags::value::<Weights>)]
     weights: Weights,
     /// densenet121, densenet161, densenet169 or densenet201
-    #[arg(long, value_name = "NAME", default_value = "densenet121")]
+    #[arg(long, value_name = "NAME", default_value = "densenet121", value_parser = flags::value::<Architecture>)]
     architecture: Architecture,
     /// Channels of the network's input, 1 or 3
     #[arg(long, value_name = "N", default_value_t = 3)]
@@ -23,6 +25,16 @@ pub struct Args {
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
+}
+
+/// An error in the words of this command.
+pub fn words(error: &Error) -> String {
+    match error {
+        Error::Hub(HubError::Fetch { file, cause, url, otherwise }) => format!(
+            "cannot fetch {file} ({cause}); download it elsewhere from {url} and name that file instead, or {otherwise}"
+        ),
+        other => other.to_string(),
+    }
 }
 
 impl Args {

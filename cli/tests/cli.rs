@@ -179,6 +179,61 @@ fn an_error_about_an_option_names_it_as_it_was_typed() {
     };
     assert_eq!(said(&["--size", "5"]), "error: --size: expected 64 to 4096 pixels, got 5\n");
     assert_eq!(said(&["--batch=1"]), "error: --batch: expected 2 to 4096, got 1\n");
+    let words = ["--positive", "odd", "--negative", "odd"];
+    assert_eq!(said(&words), "error: --positive and --negative: expected each for one label only, got odd for both\n");
+    // The whole line that tells of a value is clap's but for what was expected.
+    for (arguments, option, expected) in [
+        (&["train", ".", "--out", "o", "--device", "gpu"][..], "--device <DEVICE>", "auto, cpu or cuda"),
+        (&["train", ".", "--out", "o", "--precision", "gpu"], "--precision <PRECISION>", "auto, fp32 or bf16"),
+        (
+            &["train", ".", "--out", "o", "--weights", "hub:gpu"],
+            "--weights <WEIGHTS>",
+            "hub:OWNER/NAME/FILE or hub:OWNER/NAME@REVISION/FILE",
+        ),
+        (
+            &["train", ".", "--out", "o", "--allow", "gpu"],
+            "--allow <LEAK>",
+            "duplicates-across-splits, patient-in-two-splits, study-with-two-labels",
+        ),
+        (&["index", ".", "--layout", "gpu"], "--layout <LAYOUT>", "mura, fracatlas, classes, manifest or dicom"),
+        (
+            &["phantom", "--out", "o", "--difficulty", "gpu"],
+            "--difficulty <D>",
+            "easy, medium, hard or a number from 0 to 1",
+        ),
+        (&["pretrain", "--out", "o", "--tasks", "gpu"], "--tasks <TASKS>", "fracture, kind, segment or displacement"),
+        (
+            &["weights", "w", "--architecture", "gpu"],
+            "--architecture <NAME>",
+            "one of densenet121, densenet169, densenet201, densenet161",
+        ),
+        (&["score", "m", "f", "--device", "gpu"], "--device <DEVICE>", "auto, cpu or cuda"),
+        (&["explain", "m", "f", "--out", "o.png", "--device", "gpu"], "--device <DEVICE>", "auto, cpu or cuda"),
+    ] {
+        let output = humerus(arguments);
+        let error = String::from_utf8(output.stderr).unwrap();
+        let got = if option.starts_with("--weights") { "hub:gpu" } else { "gpu" };
+        let line = format!("error: invalid value '{got}' for '{option}': expected {expected}");
+        assert_eq!((output.status.code(), error.lines().next()), (Some(2), Some(line.as_str())), "{error}");
+    }
+}
+
+#[test]
+fn a_path_that_cannot_be_what_is_written_is_refused_before_anything_is_read() {
+    let dash = "error: --out: expected a path (`./-` for one of that name), got -\n";
+    for (arguments, line) in [
+        (&["explain", "m", "f", "--out", "-"][..], "error: --out: expected a name that ends in .png, got -\n"),
+        (&["explain", "m", "f", "--out", "x.jpg"], "error: --out: expected a name that ends in .png, got x.jpg\n"),
+        (&["explain", "m", "f", "--out", "x"], "error: --out: expected a name that ends in .png, got x\n"),
+        (&["export", "m", "--to", "onnx", "--out", "-"], dash),
+        (&["phantom", "--out", "-"], dash),
+        (&["pretrain", "--out", "-"], dash),
+        (&["train", "nowhere", "--out", "-"], dash),
+    ] {
+        let output = humerus(arguments);
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), line);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{arguments:?}");
+    }
 }
 
 /// What a command shows on a terminal: standard output and error together.

@@ -77,6 +77,7 @@ fn no_command_writes_over_what_it_reads_by_whatever_name() {
         "humerus export m.safetensors --to hub --out hub",
         "humerus train table --out table --epochs 1 --size 64 --weights random",
         "humerus train table --out here/table --epochs 1 --size 64 --weights random",
+        "humerus train table/metrics.csv --out table --epochs 1 --size 64 --weights random",
     ] {
         let output = shell(folder.path(), line);
         let error = String::from_utf8(output.stderr).unwrap();

@@ -66,6 +66,12 @@ fn real_films_are_learnt_from_weights_of_the_hub_by_default_imagenets_and_the_ca
     assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
     let empty = folder.path().join("empty");
     let mut command = Command::new(env!("CARGO_BIN_EXE_humerus"));
+    let look = ["weights", "imagenet"];
+    let output = command.args(look).env("HF_HUB_OFFLINE", "1").env("HF_HUB_CACHE", &empty).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{error}");
+    assert!(error.contains("name that file instead, or copy it to ") && !error.contains("--weights"), "{error}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_humerus"));
     let output = command.args(train).env("HF_HUB_OFFLINE", "1").env("HF_HUB_CACHE", &empty).output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{error}");

@@ -312,7 +312,10 @@ fn what_cannot_be_continued_is_refused_in_one_line_and_set_aside_when_a_new_run_
     let other = bench.train(&run, &["--resume", "--seed", "4"]).wait_with_output().unwrap();
     let line = text(&other.stderr);
     assert!(other.status.code() == Some(1) && line.lines().count() == 1, "{line}");
-    assert!(line.contains("cannot be continued: it is of another recipe (seed differ)"), "{line}");
+    let why = "it was begun with other settings (--seed: 0 when the run began, 4 now)";
+    let what_to_do = "train into another --out, or leave out --resume, which sets this run aside";
+    let run_at = run.display();
+    assert_eq!(line, format!("error: the run in {run_at} cannot be continued: {why}; {what_to_do}\n"));
     assert_eq!(files(&run), before);
     said(&["--seed", "4"], "films to learn from", &[&format!("previous-1/{resume}")]);
 }

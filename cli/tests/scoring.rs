@@ -198,7 +198,7 @@ fn a_film_counts_once_by_however_many_paths_it_is_named() {
     let study = "set/valid/XR_HUMERUS/patient00001/study1_positive";
     let views = [set.film(&format!("{study}/image1.png"), 2), set.film(&format!("{study}/image2.png"), 3)];
     set.film("set/valid/XR_HUMERUS/patient00002/study1_negative/image1.png", 4);
-    let broken = set.file("set/valid/XR_HUMERUS/patient00002/study1_negative/image2.png", &support::film(5)[..99]);
+    let broken = set.file("set/valid/XR_HUMERUS/patient00002/study1_negative/image2.png", &film(5)[..99]);
     let root = set.root().join("set");
     let spelled = set.root().join("set/../film.png");
     let scored = |paths: &[&PathBuf]| {
@@ -367,11 +367,34 @@ mod unix {
         let root = set.root().to_owned();
         pipe(&root.join("manifest/row.csv"));
         set.file("piped/films.csv", "path,label\n../manifest/image99.png,1\n../manifest/film0.png,0\n");
+        let film = set.film("listed/film.png", 1);
+        pipe(&root.join("listed/pipe.png"));
+        set.film("listed/.hidden.png", 2);
+        std::fs::create_dir(root.join("listed/folder")).unwrap();
+        set.file("listed/films.csv", "path,label\npipe.png,1\nfilm.png,0\nfolder,1\n.hidden.png,1\ngone.png,1\n");
         let error = in_time(move || {
             let refused = decode(root.join("manifest/image99.png")).unwrap_err().to_string();
             let table = dataset::index(root.join("manifest/row.csv")).unwrap_err().to_string();
             let listed = dataset::index(root.join("piped")).unwrap();
             assert_eq!((listed.layout, listed.studies.len(), listed.skipped.len()), (Layout::Manifest, 1, 1));
+            // Each once, as a row of the table or as a view.
+            let listed = dataset::index(root.join("listed")).unwrap();
+            let views: Vec<_> = listed.studies.iter().flat_map(|study| &study.views).map(|view| &view.path).collect();
+            assert_eq!(views, [&root.join("listed/.hidden.png"), &film]);
+            let skipped: Vec<_> =
+                listed.skipped.iter().map(|it| format!("{}: {}", it.path.display(), it.reason)).collect();
+            let row = |name: &str, line, why| {
+                format!("{}: line {line} of the table: {why}", root.join("listed").join(name).display())
+            };
+            assert_eq!(
+                skipped,
+                [
+                    row("folder", 4, "folder, not a regular file"),
+                    row("gone.png", 6, "there is no such file"),
+                    row("pipe.png", 2, "named pipe, not a regular file"),
+                ]
+            );
+            assert_eq!(listed.warnings.len(), 1, "one file is not there: {:?}", listed.warnings);
             format!("{refused}\n{table}")
         });
         assert_eq!(error.matches("named pipe, not a regular file").count(), 2, "{error}");

@@ -1,5 +1,6 @@
 //! What can go wrong, in the reader's words: each message is one line that names the file and says what was expected.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use files::in_line;
@@ -115,24 +116,23 @@ pub enum Error {
     /// Memory that ran out; what was saved before stays.
     #[error("out of memory: {0}")]
     Memory(String),
-    /// A run that was to be continued and cannot be; nothing was trained or moved.
-    #[error(
-        "the run in {} cannot be continued: {}; without --resume (`Resume::No`) it is set aside and a new one begins",
-        in_line(.run.display()),
-        in_line(.reason)
-    )]
+    /// A run that was to be continued and cannot be; nothing was trained or moved. With [`Resume::No`](crate::train::Resume::No) it is set aside
+    /// and a new one begins.
+    #[error("the run in {} cannot be continued: {}", in_line(.run.display()), in_line(with_changed(.reason, .changed)))]
     Resume {
         /// The run's folder.
         run: PathBuf,
         /// Why not.
         reason: String,
+        /// The settings that are others than when it began.
+        changed: Vec<Changed>,
     },
     /// Training that was asked to stop, and did after a step; with `resume` the same call continues it.
-    #[error("stopped in epoch {epoch} after batch {batches}; saved in {} to be continued", in_line(.run.display()))]
+    #[error("stopped {}; saved in {} to be continued", at(*.epoch, *.batches), in_line(.run.display()))]
     Stopped {
         /// The run's folder.
         run: PathBuf,
-        /// The epoch, counted from 1.
+        /// The epoch that is next or in progress, counted from 1; one more than the last where all are done.
         epoch: usize,
         /// Batches of it that are done.
         batches: usize,
@@ -151,6 +151,47 @@ pub enum Error {
     /// A failure inside libtorch.
     #[error("libtorch: {}", .0.to_string().lines().next().unwrap_or_default())]
     Torch(#[from] tch::TchError),
+}
+
+/// A setting that is another one than when a run began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// Its name: `weights`, `device`, `precision`, or a field of the recipe, such as `preprocess.size`.
+    pub setting: String,
+    /// Its value when the run began.
+    pub before: String,
+    /// Its value now.
+    pub now: String,
+}
+
+impl fmt::Display for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} when the run began, {} now", self.setting, self.before, self.now)
+    }
+}
+
+/// Changed settings that a message names.
+pub(crate) const NAMED: usize = 4;
+
+/// Why a run cannot be continued, with the settings that are others.
+pub(crate) fn with_changed(reason: &str, changed: &[Changed]) -> String {
+    if changed.is_empty() {
+        return reason.to_owned();
+    }
+    let mut told: Vec<String> = changed.iter().take(NAMED).map(Changed::to_string).collect();
+    if changed.len() > NAMED {
+        told.push(format!("and {} more", changed.len() - NAMED));
+    }
+    format!("{reason} ({})", told.join("; "))
+}
+
+/// Where training stopped.
+fn at(epoch: usize, batches: usize) -> String {
+    match (epoch, batches) {
+        (..=1, 0) => "before the first step".to_owned(),
+        (_, 0) => format!("after epoch {}", epoch - 1),
+        _ => format!("in epoch {epoch} after batch {batches}"),
+    }
 }
 
 impl Error {

@@ -35,8 +35,11 @@ fn train(
 }
 
 fn stopped(index: &Index, recipe: &Recipe, options: &TrainOptions, after: usize) {
-    let ended = train(index, recipe, options, Some(after)).1;
-    assert!(matches!(ended, Err(Error::Stopped { .. })), "{ended:?}");
+    let error = train(index, recipe, options, Some(after)).1.unwrap_err();
+    assert!(
+        matches!(error, Error::Stopped { .. })
+            && error.to_string().starts_with(&format!("stopped after epoch {after}; "))
+    );
 }
 
 fn resumed(options: &TrainOptions) -> TrainOptions {
@@ -76,7 +79,7 @@ fn refused(index: &Index, recipe: &Recipe, options: &TrainOptions) -> String {
     let error = ended.unwrap_err();
     assert!(matches!(error, Error::Resume { .. }), "{error}");
     let line = error.to_string();
-    assert!(line.lines().count() == 1 && line.contains("cannot be continued") && line.contains("--resume"), "{line}");
+    assert!(line.lines().count() == 1 && line.contains("cannot be continued"), "{line}");
     line
 }
 
@@ -131,7 +134,7 @@ fn a_finished_run_given_more_epochs_goes_on() {
         let expected = train(&index, &recipe(3), &whole, None).1.unwrap();
         train(&index, &recipe(1), &grown, None).1.unwrap();
         let refused = refused(&index, &Recipe { seed: 9, ..recipe(3) }, &grown);
-        assert!(refused.contains("another recipe (seed differ)"), "{refused}");
+        assert!(refused.contains("settings (seed: 0 when the run began, 9 now)"), "{refused}");
         // Stopped on its way, and continued by the same command.
         stopped(&index, &recipe(3), &resumed(&grown), 2);
         let (said, report) = train(&index, &recipe(3), &resumed(&grown), None);
@@ -149,6 +152,18 @@ fn a_finished_run_given_more_epochs_goes_on() {
             assert_eq!(report.held_out, expected.held_out);
         }
     }
+}
+
+#[test]
+fn a_run_that_was_stopped_after_its_last_epoch_says_so_and_is_scored_when_it_is_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = support::phantoms(folder.path(), 24);
+    let options = support::options(folder.path(), "run");
+    stopped(&index, &support::small(2), &options, 2);
+    let (said, report) = train(&index, &support::small(2), &resumed(&options), None);
+    assert_eq!(report.unwrap().epochs.0.len(), 2);
+    assert!(said.iter().any(|line| line == "note: all epochs are done; what is left is to score the held-out films"));
+    assert!(!said.iter().any(|line| line.contains("epoch 3")), "{said:?}");
 }
 
 #[test]
@@ -183,9 +198,7 @@ fn another_film_precision_or_model_is_refused_before_anything_happens() {
 
     // In bf16 by name; what is left to us is what it was.
     let half = TrainOptions { precision: Precision::Bf16, ..options.clone() };
-    assert!(
-        refused(&index, &recipe, &half).contains("was begun in fp32, this is bf16 (--precision fp32 continues it)")
-    );
+    assert!(refused(&index, &recipe, &half).contains("(precision: fp32 when the run began, bf16 now)"));
     let auto = TrainOptions { precision: Precision::Auto, device: DeviceChoice::Auto, ..resumed(&options) };
     let (said, ended) = train(&index, &recipe, &auto, Some(3));
     assert!(matches!(ended, Err(Error::Stopped { .. })), "{ended:?}");
@@ -203,7 +216,7 @@ fn another_film_precision_or_model_is_refused_before_anything_happens() {
         std::fs::File::options().write(true).open(film).unwrap().set_modified(time).unwrap();
     };
     put(&edited, time + Duration::from_secs(5));
-    assert!(refused(&index, &recipe, &options).contains("is of other data: a film has changed"));
+    assert!(refused(&index, &recipe, &options).contains("it is of other data: a film has changed"));
     put(&whole, time);
 
     // The best model, missing or another one.

@@ -4,6 +4,7 @@ mod support;
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 use humerus::dataset::{Films, Index, epoch_order, split};
 use humerus::device::Precision;
@@ -321,7 +322,15 @@ fn a_sweep_averages_as_many_batches_as_a_step_of_training() {
     let optimizer = Optimizer::Sgd { learning_rate: 1e-4, momentum: 0.0, nesterov: false };
     let losses = |accumulate, sweep: &train::Sweep| {
         let recipe = Recipe { optimizer, accumulate, batch_size: 8, tune_fraction: 0.5, ..support::small(1) };
-        let found = train::find_learning_rate(&index, &recipe, &options, sweep, &mut |_| ()).unwrap();
+        let options = TrainOptions { step_every: Duration::ZERO, ..options.clone() };
+        let mut told = Vec::new();
+        let mut listen = |event: &Event| {
+            if let Event::Swept { step, steps } = event {
+                told.push((*step, *steps))
+            }
+        };
+        let found = train::find_learning_rate(&index, &recipe, &options, sweep, &mut listen).unwrap();
+        assert_eq!(told, (0..sweep.steps).map(|step| (step, sweep.steps)).collect::<Vec<_>>());
         // The losses before they were smoothed.
         let sum = |at: usize| found.losses[at] * (1.0 - 0.98f64.powi(at as i32 + 1));
         (0..found.losses.len()).map(|at| (sum(at) - if at > 0 { 0.98 * sum(at - 1) } else { 0.0 }) / 0.02).collect()

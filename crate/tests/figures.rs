@@ -99,7 +99,7 @@ fn every_figure() -> Vec<(&'static str, Figure)> {
     let curve = Roc::new(&labels, &scores).unwrap();
     let patients: Vec<usize> = (0..labels.len()).collect();
     let interval = metrics::interval(&labels, &scores, &patients, metrics::auroc, 200, 0).map_err(Some);
-    let few = NoInterval::FewPatients { normal: 3, abnormal: 3 };
+    let few = NoInterval::FewPatients { normal: 3, abnormal: 3, of: metrics::Drawn::Patients };
     let worse = Roc { auroc: 0.3, ..curve.clone() };
     let threshold = curve.youden().threshold;
     let counts = Confusion::at(&labels, &scores, threshold).unwrap();

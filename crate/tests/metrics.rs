@@ -163,7 +163,7 @@ fn every_metric_equals_scikit_learn() {
                 same("interval, low", case, Some(interval.low), &theirs["interval"][0]);
                 same("interval, high", case, Some(interval.high), &theirs["interval"][1]);
             }
-            Err(NoInterval::FewPatients { normal, abnormal }) => assert!(normal.min(abnormal) < FEWEST_PATIENTS),
+            Err(NoInterval::FewPatients { normal, abnormal, .. }) => assert!(normal.min(abnormal) < FEWEST_PATIENTS),
             Err(NoInterval::SameOnEveryDraw) => assert_eq!(theirs["interval"][0], theirs["interval"][1]),
             Err(why) => panic!("{}: {why}", case.name),
         }

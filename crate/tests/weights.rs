@@ -154,7 +154,19 @@ fn networks_of_other_tools_are_loaded_under_their_own_names() {
     let before = other.variables()[0].tensor.copy();
     let line = weights::load(&other, path("torchvision.pth")).unwrap_err().to_string();
     assert!(line.contains("torchvision.pth") && line.contains("densenet169") && !line.contains('\n'), "{line}");
+    assert!(line.ends_with("it is of a densenet121, which `humerus weights --architecture densenet121` and a recipe with \"architecture\": \"densenet121\" take"), "{line}");
     assert!(other.variables()[0].tensor.equal(&before));
+    // The other way round, where some of it has another shape.
+    let folder = tempfile::tempdir().unwrap();
+    let larger: Vec<_> = other.variables().iter().map(|it| (it.name.as_str(), it.tensor.detach())).collect();
+    Tensor::write_safetensors(&larger, folder.path().join("169")).unwrap();
+    let line = weights::load(&network(3), folder.path().join("169")).unwrap_err().to_string();
+    assert!(line.contains("expects shape") && line.contains("; it is of a densenet169, which "), "{line}");
+    let mut part = larger;
+    part.retain(|(name, _)| !name.contains("denselayer32"));
+    Tensor::write_safetensors(&part, folder.path().join("part")).unwrap();
+    let line = weights::load(&other, folder.path().join("part")).unwrap_err().to_string();
+    assert!(line.contains("has no ") && !line.contains("it is of a"), "{line}");
 }
 
 #[test]

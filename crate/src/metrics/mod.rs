@@ -9,7 +9,7 @@ mod uncertainty;
 use serde::{Deserialize, Serialize};
 
 pub use summary::{Estimate, Metrics};
-pub use uncertainty::{DRAWS, FEWEST_PATIENTS, Interval, NoInterval, interval, resamples, share_interval};
+pub use uncertainty::{DRAWS, Drawn, FEWEST_PATIENTS, Interval, NoInterval, interval, resamples, share_interval};
 
 use crate::{Error, Label, Result};
 

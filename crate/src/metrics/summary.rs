@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Confusion, DRAWS, Interval, NoInterval};
+use super::{Confusion, DRAWS, Drawn, Interval, NoInterval};
 use crate::error::{Error, Result};
 use files::counted;
 use studies::{Label, Split};
@@ -129,6 +129,16 @@ impl Metrics {
             specificity: share(confusion.specificity(), &[Label::Normal]),
             confusion,
         })
+    }
+
+    /// The same, with what stands for patients in the reasons for having no interval.
+    pub(crate) fn of_drawn(mut self, drawn: Drawn) -> Metrics {
+        for estimate in [&mut self.auroc, &mut self.kappa] {
+            if let Some(NoInterval::FewPatients { of, .. }) = &mut estimate.no_interval {
+                *of = drawn;
+            }
+        }
+        self
     }
 }
 

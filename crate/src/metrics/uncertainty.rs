@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use crate::Label;
+use crate::{Label, counted};
 
 /// Draws of a bootstrap where nothing else is said.
 pub const DRAWS: usize = 2000;
@@ -43,6 +43,9 @@ pub enum NoInterval {
         normal: usize,
         /// Patients with an abnormal study.
         abnormal: usize,
+        /// What stands for patients.
+        #[serde(default, skip_serializing_if = "Drawn::is_patients")]
+        of: Drawn,
     },
     /// The figure is the same on every draw of patients.
     SameOnEveryDraw,
@@ -50,15 +53,45 @@ pub enum NoInterval {
     UndefinedOnMostDraws,
 }
 
+/// What a bootstrap draws.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Drawn {
+    /// Patients.
+    #[default]
+    Patients,
+    /// Studies, each by itself, where no patient is named.
+    Studies,
+    /// Blocks of studies that may be one patient's, where no patient is named.
+    Blocks,
+}
+
+impl Drawn {
+    fn is_patients(&self) -> bool {
+        *self == Drawn::Patients
+    }
+
+    /// So many of them with a study of a class.
+    fn counted(self, n: usize, class: Label) -> String {
+        match self {
+            Drawn::Patients => counted(n, &format!("{class} patient")),
+            Drawn::Studies => counted(n, &format!("{class} study")),
+            Drawn::Blocks => format!("{} with {class} studies", counted(n, "block")),
+        }
+    }
+}
+
 impl fmt::Display for NoInterval {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NoInterval::Undefined => f.write_str("the figure is undefined"),
-            NoInterval::FewPatients { normal, abnormal } => {
-                write!(f, "{normal} normal and {abnormal} abnormal patients, {FEWEST_PATIENTS} of each are needed")
+            NoInterval::FewPatients { normal, abnormal, of } => {
+                let [normal, abnormal] =
+                    [(*normal, Label::Normal), (*abnormal, Label::Abnormal)].map(|(n, class)| of.counted(n, class));
+                write!(f, "{normal} and {abnormal}, {FEWEST_PATIENTS} of each are needed")
             }
-            NoInterval::SameOnEveryDraw => f.write_str("the same on every draw of patients"),
-            NoInterval::UndefinedOnMostDraws => f.write_str("undefined on most draws of patients"),
+            NoInterval::SameOnEveryDraw => f.write_str("the same on every draw"),
+            NoInterval::UndefinedOnMostDraws => f.write_str("undefined on most draws"),
         }
     }
 }
@@ -80,14 +113,14 @@ pub fn resamples(n: usize, draws: usize, seed: u64) -> impl Iterator<Item = Vec<
 ///
 /// ```
 /// use humerus::Label::{Abnormal, Normal};
-/// use humerus::metrics::{auroc, interval, Confusion, NoInterval, DRAWS};
+/// use humerus::metrics::{auroc, interval, DRAWS};
 /// let labels: Vec<_> = (0..24).map(|i| if i % 2 == 0 { Normal } else { Abnormal }).collect();
 /// let scores: Vec<_> = (0..24).map(|i| f64::from(i * 7 % 24) + f64::from(i % 2 * 12)).collect();
 /// let patients: Vec<_> = (0..24).collect();
 /// let over_patients = interval(&labels, &scores, &patients, auroc, DRAWS, 0).unwrap();
 /// assert!(over_patients.low < over_patients.high);
 /// let few = interval(&labels[..6], &scores[..6], &patients[..6], auroc, DRAWS, 0);
-/// assert_eq!(few, Err(NoInterval::FewPatients { normal: 3, abnormal: 3 }));
+/// assert_eq!(few.unwrap_err().to_string(), "3 normal patients and 3 abnormal patients, 10 of each are needed");
 /// ```
 pub fn interval<P: Eq + Hash>(
     labels: &[Label],
@@ -106,7 +139,7 @@ pub fn interval<P: Eq + Hash>(
         studies.iter().filter(has).count()
     });
     if normal.min(abnormal) < FEWEST_PATIENTS {
-        return Err(NoInterval::FewPatients { normal, abnormal });
+        return Err(NoInterval::FewPatients { normal, abnormal, of: Drawn::Patients });
     }
     let mut values = Vec::with_capacity(draws);
     for drawn in resamples(studies.len(), draws, seed) {
@@ -228,7 +261,7 @@ mod tests {
     fn a_handful_of_patients_and_data_that_every_draw_agrees_on_give_a_reason_and_no_interval() {
         let (labels, scores, patients) = overlapping(6);
         let why = interval(&labels, &scores, &patients, auroc, 200, 0).unwrap_err();
-        assert_eq!(why.to_string(), "3 normal and 3 abnormal patients, 10 of each are needed");
+        assert_eq!(why.to_string(), "3 normal patients and 3 abnormal patients, 10 of each are needed");
         let (labels, _, patients) = overlapping(40);
         let in_order: Vec<f64> = labels.iter().map(|label| label.index() as f64).collect();
         let why = interval(&labels, &in_order, &patients, auroc, 200, 0).unwrap_err();
@@ -237,7 +270,15 @@ mod tests {
         let (labels, scores, _) = overlapping(100);
         let of_three: Vec<usize> = (0..100).map(|study| study % 3).collect();
         let why = interval(&labels, &scores, &of_three, auroc, 200, 0).unwrap_err();
-        assert_eq!(why, NoInterval::FewPatients { normal: 3, abnormal: 3 });
+        assert_eq!(why, NoInterval::FewPatients { normal: 3, abnormal: 3, of: Drawn::Patients });
+        for (of, words) in [
+            (Drawn::Patients, "1 normal patient and 2 abnormal patients"),
+            (Drawn::Studies, "1 normal study and 2 abnormal studies"),
+            (Drawn::Blocks, "1 block with normal studies and 2 blocks with abnormal studies"),
+        ] {
+            let line = NoInterval::FewPatients { normal: 1, abnormal: 2, of }.to_string();
+            assert_eq!(line, format!("{words}, 10 of each are needed"));
+        }
     }
 
     #[test]

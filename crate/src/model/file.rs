@@ -15,7 +15,7 @@ use super::card::{FORMAT, ModelCard};
 use crate::device::{self, DeviceChoice};
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
-use crate::network::{Classifier, bytes};
+use crate::network::{Classifier, bytes, not_finite};
 use files::regular;
 use studies::Label;
 
@@ -34,7 +34,8 @@ impl Model {
     /// Opens a model file by its path alone.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be read, [`Error::Checkpoint`] if it is not a whole model file of ours, [`Error::Device`].
+    /// [`Error::Io`] if it cannot be read, [`Error::Checkpoint`] if it is not a whole model file of ours or holds a weight that is NaN or
+    /// infinite, [`Error::Device`].
     pub fn open(path: impl AsRef<Path>, device: DeviceChoice) -> Result<Model> {
         let path = path.as_ref();
         let device = device::resolve(device)?;
@@ -61,7 +62,7 @@ impl Model {
     /// Writes the model file.
     ///
     /// # Errors
-    /// [`Error::Io`]; the file that was there before, if any, is then still there.
+    /// [`Error::Checkpoint`] for a weight that is NaN or infinite; [`Error::Io`]. The file that was there before, if any, is then still there.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         save(&self.classifier, &self.card, path.as_ref())
     }
@@ -103,8 +104,15 @@ pub(super) fn card_json(card: &ModelCard, path: &Path) -> Result<String> {
     serde_json::to_string(card).map_err(|e| Error::Checkpoint { path: path.to_owned(), reason: e.to_string() })
 }
 
+/// Refuses a network with a weight that is no finite number, for the file at `path`: whatever it scores is none either.
+pub(super) fn require_finite(model: &Classifier, path: &Path) -> Result<()> {
+    let flaw = model.variables().iter().find_map(|it| Some(format!("{}: {}", it.name, not_finite(&it.tensor)?)));
+    flaw.map_or(Ok(()), |reason| Err(Error::Checkpoint { path: path.to_owned(), reason }))
+}
+
 /// Writes a network's tensors, with metadata, to `path`, by temporary file and rename.
 pub(crate) fn save_tensors(model: &Classifier, metadata: HashMap<String, String>, path: &Path) -> Result<()> {
+    require_finite(model, path)?;
     let values: Vec<(Vec<u8>, Vec<usize>)> = model
         .variables()
         .iter()
@@ -164,7 +172,7 @@ fn load_weights(model: &Classifier, path: &Path, file: &[u8]) -> Result<()> {
         let values = Tensor::f_from_data_size(view.data(), &shape, Kind::Float)?;
         variable.tensor.shallow_clone().f_copy_(&values)?;
     }
-    Ok(())
+    require_finite(model, path)
 }
 
 /// An untrained model on the CPU, for tests that need only its form.
@@ -219,6 +227,47 @@ mod tests {
             let error = Model::open(&path, DeviceChoice::Cpu).unwrap_err().to_string();
             assert!(error.contains(name) && !error.contains('\n'), "{error}");
         }
+    }
+
+    #[test]
+    fn a_weight_that_is_no_finite_number_is_neither_written_nor_opened_in_any_form() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let model = untrained(Head::Linear { classes: 2 }, 64);
+        model.save(path("sound")).unwrap();
+        let sound = std::fs::read(path("sound")).unwrap();
+        for (at, value) in [(0, f32::NAN), (7, f32::INFINITY), (9, f32::NEG_INFINITY)] {
+            let _guard = tch::no_grad_guard();
+            let weight = &model.classifier.variables()[at];
+            let line = format!("{}: 1 of {} values NaN or infinite", weight.name, weight.tensor.numel());
+            let mut first = weight.tensor.view(-1i64).get(0);
+            let before = first.double_value(&[]);
+            let _ = first.fill_(f64::from(value));
+            let written: [(&str, Result<()>); 4] = [
+                ("saved", model.save(path("saved"))),
+                ("onnx", model.save_onnx(path("onnx"))),
+                ("script", model.save_torchscript(path("script"))),
+                ("hub", model.save_for_hub(path("hub")).map(drop)),
+            ];
+            for (name, written) in written {
+                let error = written.unwrap_err().to_string();
+                assert!(error.contains(&line) && error.lines().count() == 1, "{error}");
+                assert!(!path(name).exists(), "{name}");
+            }
+            // A file that holds it all the same: its first bytes are where the weight's are.
+            let mut damaged = sound.clone();
+            let (header, metadata) = SafeTensors::read_metadata(&sound).unwrap();
+            let start = 8 + header + metadata.tensors()[&weight.name].data_offsets.0;
+            damaged[start..start + 4].copy_from_slice(&value.to_le_bytes());
+            std::fs::write(path("damaged"), damaged).unwrap();
+            let error = Model::open(path("damaged"), DeviceChoice::Cpu).unwrap_err().to_string();
+            assert!(error.contains("damaged: ") && error.ends_with(&line), "{error}");
+            let error = crate::weights::load(&model.classifier, path("damaged")).unwrap_err().to_string();
+            assert!(error.contains("damaged: ") && error.ends_with(&line), "{error}");
+            let _ = first.fill_(before);
+        }
+        model.save(path("saved")).unwrap();
+        assert_eq!(sum_of_file(&path("saved")).unwrap(), sum_of_file(&path("sound")).unwrap());
     }
 
     #[test]

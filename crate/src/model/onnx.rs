@@ -9,7 +9,7 @@ use std::path::Path;
 
 use prost::Message;
 
-use super::file::{CARD_KEY, Model, card_json};
+use super::file::{CARD_KEY, Model, card_json, require_finite};
 use crate::error::Result;
 use crate::files::write_atomically;
 use crate::network::{Architecture, Head, bytes};
@@ -27,6 +27,7 @@ impl Model {
     /// [`Error::Io`](crate::Error::Io).
     pub fn save_onnx(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
+        require_finite(&self.classifier, path)?;
         Ok(write_atomically(path, &self.onnx(card_json(&self.card, path)?).encode_to_vec())?)
     }
 

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::Path;
 
-use super::file::{CARD_KEY, Model, card_json};
+use super::file::{CARD_KEY, Model, card_json, require_finite};
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
 use crate::network::{Architecture, Head, VariableKind, bytes};
@@ -31,6 +31,7 @@ impl Model {
     /// [`Error::Io`].
     pub fn save_torchscript(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
+        require_finite(&self.classifier, path)?;
         let archive = self.torchscript(&card_json(&self.card, path)?);
         Ok(write_atomically(path, &archive.map_err(|error| Error::io(path)(std::io::Error::other(error)))?)?)
     }

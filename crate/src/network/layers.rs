@@ -8,6 +8,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
 use tch::{Device, Kind, Tensor};
 
+use crate::counted;
+
 /// A weight that an optimiser may move, or a statistic that only a forward pass in train mode moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VariableKind {
@@ -148,6 +150,16 @@ impl Linear {
     pub(crate) fn forward(&self, xs: &Tensor) -> Tensor {
         xs.linear(&self.weight.to_kind(xs.kind()), Some(&self.bias.to_kind(xs.kind())))
     }
+}
+
+/// What is wrong with a tensor that holds values which are no finite numbers; none if it holds none.
+pub(crate) fn not_finite(tensor: &Tensor) -> Option<String> {
+    let finite = tensor.isfinite();
+    if finite.all().int64_value(&[]) == 1 {
+        return None;
+    }
+    let wrong = tensor.numel() as i64 - finite.sum(Kind::Int64).int64_value(&[]);
+    Some(format!("{wrong} of {} NaN or infinite", counted(tensor.numel(), "value")))
 }
 
 /// Bytes of a tensor's values in row-major order, and their kind.

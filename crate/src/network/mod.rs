@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 pub use densenet::{Architecture, Head};
-pub(crate) use layers::bytes;
 pub use layers::{Variable, VariableKind};
+pub(crate) use layers::{bytes, not_finite};
 
 use crate::error::{Error, Result};
 use densenet::{Features, HeadLayers, Visit};

@@ -36,8 +36,8 @@ pub(crate) use table::escaped;
 use std::fmt;
 use std::path::Path;
 
-use image::RgbImage;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{ImageFormat, RgbImage};
 
 use crate::{Error, Result, files};
 
@@ -105,9 +105,13 @@ impl Figure {
     /// Writes the figure to `path` as PNG, by a temporary file beside it and a rename, so that no reader meets half of it.
     ///
     /// # Errors
-    /// [`Error::Io`] if the folder cannot be written.
+    /// [`Error::Setting`] for a name that says another kind of picture; [`Error::Io`] if the folder cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        Ok(files::write_atomically(path.as_ref(), &self.png()?)?)
+        let path = path.as_ref();
+        if ImageFormat::from_path(path).is_ok_and(|kind| kind != ImageFormat::Png) {
+            return Err(Error::setting("figure", "a name that ends in .png", path.display()));
+        }
+        Ok(files::write_atomically(path, &self.png()?)?)
     }
 }
 

@@ -6,12 +6,14 @@
 mod named;
 mod paths;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use tch::{Kind, Tensor};
 
 pub use crate::decision::{Decision, OperatingPoint, Probability};
+use crate::metrics::Drawn;
 pub use crate::metrics::{Estimate, Metrics};
 pub use paths::{paths, paths_with, studies};
 
@@ -71,6 +73,9 @@ pub struct StudyScore {
     /// The patient, or the block of neighbouring images where none is named: [`Study::group`]. Intervals draw these.
     #[serde(skip)]
     pub group: String,
+    /// Whether that is a patient.
+    #[serde(skip)]
+    pub patient_is_known: bool,
 }
 
 fn is_zero(n: &usize) -> bool {
@@ -124,7 +129,18 @@ impl Report {
         let (labels, scores) = self.labelled();
         let patients: Vec<&str> = self.studies.iter().filter(|s| s.label.is_some()).map(|s| s.group.as_str()).collect();
         let metrics = Metrics::of(&labels, &scores, &patients, self.operating_point.threshold)?;
+        let metrics = metrics.of_drawn(self.drawn());
         Ok(Metrics { split, views: self.views.iter().filter(|v| v.label.is_some()).count(), ..metrics })
+    }
+
+    /// What stands for patients among the labelled studies.
+    fn drawn(&self) -> Drawn {
+        let labelled = || self.studies.iter().filter(|study| study.label.is_some());
+        if labelled().all(|study| study.patient_is_known) {
+            return Drawn::Patients;
+        }
+        let groups: HashSet<&str> = labelled().map(|study| study.group.as_str()).collect();
+        if groups.len() == labelled().count() { Drawn::Studies } else { Drawn::Blocks }
     }
 
     /// The ROC curve over the labelled studies.
@@ -262,6 +278,7 @@ fn report(model: &Model, studies: &[&Study], found: &[Option<Probability>], labe
                 views,
                 unread: study.views.len() - views,
                 group: study.group.clone(),
+                patient_is_known: study.patient.is_some(),
             });
         }
     }
@@ -302,6 +319,7 @@ mod tests {
                 views: 1,
                 unread: 0,
                 group,
+                patient_is_known: true,
             });
         }
         report
@@ -325,6 +343,18 @@ mod tests {
     }
 
     #[test]
+    fn where_patients_are_unknown_the_reason_names_what_stands_for_them() {
+        let mut report = scored(&[(Label::Normal, 0.1), (Label::Normal, 0.2), (Label::Abnormal, 0.3)], 0.5);
+        report.studies[0].patient_is_known = false;
+        let line = |report: &Report| report.metrics(None).unwrap().auroc.to_string();
+        assert!(line(&report).contains("2 normal studies and 1 abnormal study, 10"), "{}", line(&report));
+        report.studies[1].group = report.studies[0].group.clone();
+        assert!(line(&report).contains("1 block with normal studies and 1 block with"), "{}", line(&report));
+        let text = serde_json::to_string(&report.metrics(None).unwrap()).unwrap();
+        assert!(text.contains(r#""abnormal":1,"of":"blocks"}"#), "{text}");
+    }
+
+    #[test]
     fn six_studies_give_figures_and_in_words_why_some_have_no_interval() {
         let scores = [0.1, 0.9, 0.2, 0.8, 0.3, 0.7];
         let studies: Vec<_> = scores.iter().zip(Label::ALL.into_iter().cycle()).map(|(s, label)| (label, *s)).collect();
@@ -333,14 +363,14 @@ mod tests {
             metrics.to_string(),
             "AUROC 1.000, Cohen's kappa 1.000, accuracy 1.000 (95 % CI 0.610 to 1.000), sensitivity 1.000 (95 % CI 0.439 to \
              1.000), specificity 1.000 (95 % CI 0.439 to 1.000); 6 studies, 6 views; no interval of AUROC and Cohen's kappa: \
-             3 normal and 3 abnormal patients, 10 of each are needed"
+             3 normal patients and 3 abnormal patients, 10 of each are needed"
         );
         assert_eq!(
             metrics.auroc.to_string(),
-            "1.000 (no interval: 3 normal and 3 abnormal patients, 10 of each are needed)"
+            "1.000 (no interval: 3 normal patients and 3 abnormal patients, 10 of each are needed)"
         );
         let table = crate::notebook::tables::metrics(&metrics).to_string();
-        assert!(table.contains("none: 3 normal and 3 abnormal patients"), "{table}");
+        assert!(table.contains("none: 3 normal patients and 3 abnormal patients"), "{table}");
         let text = serde_json::to_string(&metrics).unwrap();
         assert!(text.contains(r#""no_interval":{"why":"few-patients","normal":3,"abnormal":3}"#), "{text}");
         assert_eq!(serde_json::from_str::<Metrics>(&text).unwrap(), metrics);

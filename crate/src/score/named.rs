@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::dataset::{self, SkipReason, Skipped};
 use crate::error::{Error, Result};
 use crate::files::{self, Identity};
-use crate::study::Study;
+use studies::Study;
 
 /// What a list of paths names.
 #[derive(Debug, Default)]

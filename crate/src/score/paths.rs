@@ -11,7 +11,7 @@ use tch::{Kind, Tensor};
 use super::named::Named;
 use super::{BATCH, Probability, Report, probabilities, report};
 use crate::dataset::films::LOOK_AHEAD;
-use crate::dataset::{self, Batch, SkipReason, Skipped};
+use crate::dataset::{Batch, SkipReason, Skipped};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::preprocess::{Doubt, Preprocess, examine};

@@ -14,7 +14,7 @@ use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::fingerprint::{Comparison, Fingerprint};
+use super::fingerprint::{Comparison, Fingerprint, Unlike};
 use super::folder::RunFolder;
 use super::optimizer::PaceState;
 use super::report::EpochReport;
@@ -144,7 +144,7 @@ pub(super) enum Earlier {
     /// This run, all of it.
     Finished(Box<Header>),
     /// A run that cannot be continued, and why.
-    Unusable(String),
+    Unusable(Unlike),
 }
 
 /// Writes the file; until it is whole and on the disk, the one before stays in its place.
@@ -206,9 +206,9 @@ pub(super) fn read(folder: &RunFolder, fingerprint: &Fingerprint, options: &Trai
     let found = |name: &str| match std::fs::read(folder.file(name)) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(format!("{name} cannot be read: {error}")),
+        Err(error) => Err(Unlike::from(format!("{name} cannot be read: {error}"))),
     };
-    let earlier = || {
+    let earlier = || -> Result<Earlier, Unlike> {
         if let Some(text) = found(FINISHED_FILE)? {
             let (header, comparison) = compared(FINISHED_FILE, &text, fingerprint, options)?;
             check_best(folder, &header.standing, true)?;
@@ -224,7 +224,9 @@ pub(super) fn read(folder: &RunFolder, fingerprint: &Fingerprint, options: &Trai
         match [FINISHED_FILE, MODEL_FILE, LAST_FILE, METRICS_FILE].iter().find(|name| there(name)) {
             None => Ok(Earlier::Nothing),
             Some(&METRICS_FILE) => Ok(Earlier::Begun),
-            Some(name) => Err(format!("{name} is there, but {RESUME_FILE} is not, which holds what continuing needs")),
+            Some(name) => {
+                Err(format!("{name} is there, but {RESUME_FILE} is not, which holds what continuing needs").into())
+            }
         }
     };
     earlier().unwrap_or_else(Earlier::Unusable)
@@ -236,20 +238,20 @@ fn compared(
     text: &[u8],
     fingerprint: &Fingerprint,
     options: &TrainOptions,
-) -> Result<(Header, Comparison), String> {
-    let wrong = |reason: &dyn std::fmt::Display| format!("{name} cannot be read: {reason}");
+) -> Result<(Header, Comparison), Unlike> {
+    let wrong = |reason: &dyn std::fmt::Display| Unlike::from(format!("{name} cannot be read: {reason}"));
     let header: serde_json::Value = serde_json::from_slice(text).map_err(|error| wrong(&error))?;
     // What another version wrote may not even parse: so its version is looked at first.
     let humerus = header["fingerprint"]["humerus"].as_str().unwrap_or("an unknown version");
     if humerus != fingerprint.humerus {
-        return Err(format!("it was begun by humerus {humerus}, this is {}", fingerprint.humerus));
+        return Err(format!("it was begun by humerus {humerus}, this is {}", fingerprint.humerus).into());
     }
     if header["format"] != FORMAT {
         return Err(wrong(&format!("format {FORMAT} was expected, got {}", header["format"])));
     }
     let header: Header = serde_json::from_value(header).map_err(|error| wrong(&error))?;
     match fingerprint.like(&header.fingerprint, options).compare(&header.fingerprint) {
-        Comparison::Other(reason) => Err(format!("it {reason}")),
+        Comparison::Other(unlike) => Err(unlike),
         comparison => Ok((header, comparison)),
     }
 }
@@ -259,8 +261,8 @@ fn unfinished(
     file: &[u8],
     fingerprint: &Fingerprint,
     options: &TrainOptions,
-) -> Result<Saved, String> {
-    let wrong = |reason: &dyn std::fmt::Display| format!("{RESUME_FILE} cannot be read: {reason}");
+) -> Result<Saved, Unlike> {
+    let wrong = |reason: &dyn std::fmt::Display| Unlike::from(format!("{RESUME_FILE} cannot be read: {reason}"));
     let (_, metadata) = SafeTensors::read_metadata(file).map_err(|error| wrong(&error))?;
     let header =
         metadata.metadata().as_ref().and_then(|m| m.get(STATE_KEY)).ok_or_else(|| wrong(&"it has no state"))?;
@@ -316,7 +318,7 @@ mod tests {
 
     fn refused(folder: &RunFolder, fingerprint: &Fingerprint) -> String {
         match read(folder, fingerprint) {
-            Earlier::Unusable(reason) => reason,
+            Earlier::Unusable(unlike) => unlike.to_string(),
             other => panic!("{other:?}"),
         }
     }
@@ -369,7 +371,7 @@ mod tests {
         assert!(matches!(read(&folder, &us), Earlier::Begun));
         write(&folder, &us, &Standing::start(), Vec::new()).unwrap();
         let other = Fingerprint::of(Recipe { seed: 5, ..Recipe::default() });
-        assert!(refused(&folder, &other).contains("it is of another recipe (seed differ)"));
+        assert!(refused(&folder, &other).contains("settings (seed: 0 when the run began, 5 now)"));
         let mut older = us.clone();
         older.humerus = "0.0.0".into();
         assert!(refused(&folder, &older).contains("this is 0.0.0"));
@@ -393,7 +395,7 @@ mod tests {
         let longer = Fingerprint::of(Recipe { epochs: 20, ..Recipe::default() });
         assert!(matches!(read(&folder, &longer), Earlier::Unfinished(saved) if saved.fingerprint.recipe.epochs == 12));
         let shorter = Fingerprint::of(Recipe { epochs: 2, ..Recipe::default() });
-        assert!(refused(&folder, &shorter).contains("another recipe (epochs differ)"));
+        assert!(refused(&folder, &shorter).contains("settings (epochs: 12 when the run began, 2 now)"));
         finish(&folder, &us, &Standing { stopped_early: true, ..over }).unwrap();
         assert!(matches!(read(&folder, &longer), Earlier::Finished(_)), "it would have stopped all the same");
         folder.remove(RESUME_FILE).unwrap();

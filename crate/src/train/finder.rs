@@ -5,6 +5,7 @@
 //! falling stretch, a third of it left unused.
 
 use std::fmt;
+use std::time::Instant;
 
 use tch::{Device, Kind, Reduction, Tensor};
 
@@ -65,10 +66,12 @@ impl fmt::Display for LrFinder {
 }
 
 /// Sweeps the step size over training films of `index`, from the weights and with the optimiser, batches and augmentation that
-/// [`run`](super::run) would begin with. Works on a network of its own: nothing is saved and nothing remembered.
+/// [`run`](super::run) would begin with. Works on a network of its own: nothing is saved and nothing remembered. `progress` hears
+/// how far it is, by [`Event::Swept`] as often as [`TrainOptions::step_every`] says.
 ///
 /// # Errors
-/// As [`run`](super::run); [`Error::Setting`] for a sweep that does not rise or of fewer than 20 steps; [`Error::Stopped`].
+/// As [`run`](super::run); [`Error::Setting`] for a sweep that does not rise or of fewer than 20 steps; [`Error::Training`] also if
+/// [`TrainOptions::stop`] asked for it.
 pub fn find_learning_rate(
     index: &Index,
     recipe: &Recipe,
@@ -93,9 +96,15 @@ pub fn find_learning_rate(
         Update::new(recipe.optimizer, network.trainable().iter().map(|v| v.tensor.shallow_clone()).collect());
     let mut epoch = 0;
     let mut waiting = Vec::new();
+    let (mut step, mut said) = (0, Instant::now());
     self::sweep(sweep, &mut |rate| {
+        if said.elapsed() >= options.step_every {
+            said = Instant::now();
+            progress(&Event::Swept { step, steps: sweep.steps });
+        }
+        step += 1;
         if options.stop.is_stopped() {
-            return Err(Error::Stopped { run: options.run.clone(), epoch, batches: 0 });
+            return Err(Error::Training("the sweep was asked to stop; nothing of it is kept".to_owned()));
         }
         if waiting.is_empty() {
             epoch += 1;

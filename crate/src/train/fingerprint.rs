@@ -1,15 +1,17 @@
 //! What a run is a run of: only an equal one can continue it.
 
+use std::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tch::Device;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::TrainOptions;
 use crate::dataset::{Index, contents};
 use crate::device::{self, DeviceChoice, Precision};
-use crate::error::Result;
+use crate::error::{Changed, Result, with_changed};
 use crate::recipe::Recipe;
 use crate::weights::{Found, Origin};
 use studies::View;
@@ -43,14 +45,40 @@ pub(super) struct Initial {
     pub network: Option<String>,
 }
 
+impl fmt::Display for Initial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.origin.fmt(f)
+    }
+}
+
 /// How a run compares with an earlier one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Comparison {
     Same,
     /// The same but for more epochs; the earlier one was to have so many.
     Longer(usize),
-    /// Another one: how it differs, in words that follow "the run".
-    Other(String),
+    /// Another one.
+    Other(Unlike),
+}
+
+/// Why a run is not continued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unlike {
+    /// In words of which "it" is the run.
+    pub reason: String,
+    pub changed: Vec<Changed>,
+}
+
+impl From<String> for Unlike {
+    fn from(reason: String) -> Unlike {
+        Unlike { reason, changed: Vec::new() }
+    }
+}
+
+impl fmt::Display for Unlike {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&with_changed(&self.reason, &self.changed))
+    }
 }
 
 impl Fingerprint {
@@ -100,33 +128,46 @@ impl Fingerprint {
 
     /// Whether a run of `earlier` can go on as one of `self`.
     pub fn compare(&self, earlier: &Fingerprint) -> Comparison {
-        let other = |text: String| Comparison::Other(text);
+        let other = |reason: String| Comparison::Other(reason.into());
         if self.humerus != earlier.humerus {
-            return other(format!("was begun by humerus {}, this is {}", earlier.humerus, self.humerus));
+            return other(format!("it was begun by humerus {}, this is {}", earlier.humerus, self.humerus));
         }
-        let (ours, theirs) = (self.recipe.epochs, earlier.recipe.epochs);
-        let mut differing = differing_fields(&self.recipe, &earlier.recipe);
-        differing.retain(|name| name != "epochs" || ours < theirs);
-        if !differing.is_empty() {
-            return other(format!("is of another recipe ({} differ)", differing.join(", ")));
+        let changed = self.changed(earlier);
+        if !changed.is_empty() {
+            return Comparison::Other(Unlike { reason: "it was begun with other settings".to_owned(), changed });
         }
         if self.studies != earlier.studies {
-            return other("is of other data: studies, labels, splits or names of films differ".to_owned());
+            return other("it is of other data: studies, labels, splits or names of films differ".to_owned());
         }
         if self.films != earlier.films {
-            return other("is of other data: a film has changed since".to_owned());
+            return other("it is of other data: a film has changed since".to_owned());
         }
+        let (ours, theirs) = (self.recipe.epochs, earlier.recipe.epochs);
+        if ours > theirs { Comparison::Longer(theirs) } else { Comparison::Same }
+    }
+
+    /// The settings that are others than in an earlier run.
+    fn changed(&self, earlier: &Fingerprint) -> Vec<Changed> {
+        let mut changed = Vec::new();
+        let [now, before] = [self, earlier].map(|it| serde_json::to_value(&it.recipe).unwrap_or_default());
+        differing(&now, &before, "", &mut changed);
+        changed.retain(|it| it.setting != "epochs" || self.recipe.epochs < earlier.recipe.epochs);
+        // Of another recipe by name, that says most.
+        changed.sort_by_key(|it| it.setting != "name");
+        let mut add = |setting: &str, before: String, now: String| {
+            changed.push(Changed { setting: setting.to_owned(), before, now });
+        };
         if !same_weights(self.weights.as_ref(), earlier.weights.as_ref()) {
-            return other("began with other weights".to_owned());
+            let told = |it: &Fingerprint| it.weights.as_ref().map_or("random".to_owned(), Initial::to_string);
+            add("weights", told(earlier), told(self));
         }
         if self.device != earlier.device {
-            return other(format!("was begun on the device {}, this is {}", earlier.device, self.device));
+            add("device", earlier.device.to_string(), self.device.to_string());
         }
         if self.precision != earlier.precision {
-            let (earlier, ours) = (earlier.precision, self.precision);
-            return other(format!("was begun in {earlier}, this is {ours} (--precision {earlier} continues it)"));
+            add("precision", earlier.precision.to_string(), self.precision.to_string());
         }
-        if ours > theirs { Comparison::Longer(theirs) } else { Comparison::Same }
+        changed
     }
 }
 
@@ -154,13 +195,30 @@ fn own(run: &Path, file: &Path) -> Option<String> {
     (folder.canonicalize().ok()? == run.canonicalize().ok()?).then(|| name.to_owned())
 }
 
-fn differing_fields(a: &Recipe, b: &Recipe) -> Vec<String> {
-    let fields = |recipe: &Recipe| match serde_json::to_value(recipe) {
-        Ok(serde_json::Value::Object(fields)) => fields,
-        _ => serde_json::Map::new(),
-    };
-    let (a, b) = (fields(a), fields(b));
-    a.iter().filter(|(name, value)| b.get(*name) != Some(value)).map(|(name, _)| name.clone()).collect()
+/// The values that are others, by their names with all names above them.
+fn differing(now: &Value, before: &Value, at: &str, changed: &mut Vec<Changed>) {
+    match (now, before) {
+        // Of two kinds, such as two optimisers, the rest is not comparable.
+        (Value::Object(ours), Value::Object(theirs)) if ours.get("kind") == theirs.get("kind") => {
+            for name in ours.keys().chain(theirs.keys().filter(|name| !ours.contains_key(*name))) {
+                let at = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+                let value = |of: &serde_json::Map<String, Value>| of.get(name).cloned().unwrap_or_default();
+                differing(&value(ours), &value(theirs), &at, changed);
+            }
+        }
+        _ if now == before => {}
+        _ => changed.push(Changed { setting: at.to_owned(), before: brief(before), now: brief(now) }),
+    }
+}
+
+/// A value as a recipe's file has it, texts without quotation marks, and nothing for long.
+fn brief(value: &Value) -> String {
+    const LONGEST: usize = 40;
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
 }
 
 #[cfg(test)]
@@ -183,10 +241,12 @@ impl Fingerprint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::NAMED;
+    use crate::train::Schedule;
 
     fn said(ours: &Fingerprint, earlier: &Fingerprint) -> String {
         match ours.compare(earlier) {
-            Comparison::Other(reason) => reason,
+            Comparison::Other(unlike) => unlike.to_string(),
             other => panic!("{other:?}"),
         }
     }
@@ -201,14 +261,33 @@ mod tests {
         let us = Fingerprint::of(Recipe::default());
         assert_eq!(us.compare(&us.clone()), Comparison::Same);
         let recipe = Recipe { epochs: 2, seed: 5, ..Recipe::default() };
-        assert!(said(&Fingerprint::of(recipe), &us).contains("another recipe (epochs, seed differ)"));
+        assert_eq!(
+            said(&Fingerprint::of(recipe), &us),
+            "it was begun with other settings (epochs: 12 when the run began, 2 now; seed: 0 when the run began, 5 now)"
+        );
+        let mut recipe = Recipe { clip_norm: None, schedule: Schedule::Constant, ..Recipe::default() };
+        recipe.preprocess.size = 64;
+        let line = said(&Fingerprint::of(recipe), &us);
+        for part in [
+            "clip_norm: 1.0 when the run began, null now",
+            "preprocess.size: 224 when the run began, 64 now",
+            r#"schedule: {"kind":"one-cycle","warm_up":0.1} when the run began, {"kind":"constant"} now"#,
+        ] {
+            assert!(line.contains(part), "{line}");
+        }
+        let line = said(&Fingerprint::of(Recipe::reference()), &us);
+        assert!(line.contains("settings (name: default when the run began, reference now; "), "{line}");
+        assert!(line.ends_with(" more)") && line.matches("when the run began").count() == NAMED, "{line}");
         for (other, words) in [
             (Fingerprint { studies: "x".into(), ..us.clone() }, "other data: studies, labels"),
             (Fingerprint { films: "x".into(), ..us.clone() }, "other data: a film has changed"),
-            (Fingerprint { weights: initial("w", None), ..us.clone() }, "other weights"),
-            (Fingerprint { humerus: "0.0.0".into(), ..us.clone() }, "was begun by humerus 0.0.0"),
-            (Fingerprint { device: DeviceChoice::Cuda, ..us.clone() }, "on the device cuda, this is cpu"),
-            (Fingerprint { precision: Precision::Bf16, ..us.clone() }, "in bf16, this is fp32 (--precision bf16"),
+            (
+                Fingerprint { weights: initial("w", None), ..us.clone() },
+                "weights: w (SHA-256 w…) when the run began, random now",
+            ),
+            (Fingerprint { humerus: "0.0.0".into(), ..us.clone() }, "it was begun by humerus 0.0.0"),
+            (Fingerprint { device: DeviceChoice::Cuda, ..us.clone() }, "device: cuda when the run began, cpu now"),
+            (Fingerprint { precision: Precision::Bf16, ..us.clone() }, "precision: bf16 when the run began, fp32 now"),
         ] {
             assert!(said(&us, &other).contains(words), "{}", said(&us, &other));
         }
@@ -219,7 +298,7 @@ mod tests {
     fn more_epochs_are_the_same_run_made_longer_and_fewer_are_another() {
         let [ten, twelve] = [10, 12].map(|epochs| Fingerprint::of(Recipe { epochs, ..Recipe::default() }));
         assert_eq!(twelve.compare(&ten), Comparison::Longer(10));
-        assert!(said(&ten, &twelve).contains("another recipe (epochs differ)"));
+        assert!(said(&ten, &twelve).contains("settings (epochs: 12 when the run began, 10 now)"));
     }
 
     #[test]
@@ -228,11 +307,11 @@ mod tests {
         let own = Some("model.safetensors");
         assert_eq!(us("later", own).compare(&us("first", own)), Comparison::Same);
         assert_eq!(us("first", None).compare(&us("first", own)), Comparison::Same);
-        assert!(said(&us("later", None), &us("first", own)).contains("other weights"));
-        assert!(said(&us("later", Some("last.safetensors")), &us("first", own)).contains("other weights"));
+        assert!(said(&us("later", None), &us("first", own)).contains("weights: w (SHA-256"));
+        assert!(said(&us("later", Some("last.safetensors")), &us("first", own)).contains("weights: w (SHA-256"));
         let mut another = us("first", own);
         another.weights.as_mut().unwrap().network = Some("encoder_k".to_owned());
-        assert!(said(&us("first", own), &another).contains("other weights"));
+        assert!(said(&us("first", own), &another).contains("weights: w (SHA-256"));
 
         let folder = tempfile::tempdir().unwrap();
         let run = folder.path().join("run");
@@ -251,6 +330,6 @@ mod tests {
         let options = TrainOptions::default();
         assert_eq!(us.like(&earlier, &options).compare(&earlier), Comparison::Same);
         let named = TrainOptions { precision: Precision::Fp32, ..options };
-        assert!(said(&us.like(&earlier, &named), &earlier).contains("begun in bf16"));
+        assert!(said(&us.like(&earlier, &named), &earlier).contains("precision: bf16"));
     }
 }

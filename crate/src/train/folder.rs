@@ -1,5 +1,6 @@
 //! A run's folder: one process at a time, nothing of an earlier run overwritten.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::report::Event;
 use super::stop::StopHandle;
 use super::{CSV_FILE, FINISHED_FILE, LAST_FILE, METRICS_FILE, MODEL_FILE, RESUME_FILE, TENSORBOARD_FOLDER};
+use crate::dataset::Index;
 use crate::disk::{self, Lock};
 use crate::error::{Error, Result};
 use crate::files;
@@ -15,7 +17,8 @@ use crate::files;
 const PATIENCE: Duration = Duration::from_secs(20);
 const LOCK_FILE: &str = ".lock";
 /// What a run writes in its folder, beside the files of single epochs.
-const OURS: [&str; 7] = [MODEL_FILE, LAST_FILE, RESUME_FILE, FINISHED_FILE, METRICS_FILE, CSV_FILE, TENSORBOARD_FOLDER];
+pub const FILES: [&str; 7] =
+    [MODEL_FILE, LAST_FILE, RESUME_FILE, FINISHED_FILE, METRICS_FILE, CSV_FILE, TENSORBOARD_FOLDER];
 
 /// A run's folder, held until this is dropped or the process ends, however it ends.
 #[derive(Debug)]
@@ -82,7 +85,7 @@ impl RunFolder {
         let free = (1..).map(|number| self.file(&format!("previous-{number}"))).find(|folder| !folder.exists());
         let aside = free.unwrap_or_else(|| self.file("previous"));
         std::fs::create_dir(&aside).map_err(Error::io(&aside))?;
-        for name in names.iter().filter(|name| OURS.contains(&name.as_str()) || kept_epoch(name).is_some()) {
+        for name in names.iter().filter(|name| FILES.contains(&name.as_str()) || kept_epoch(name).is_some()) {
             let file = self.file(name);
             std::fs::rename(&file, aside.join(name)).map_err(Error::io(&file))?;
         }
@@ -110,22 +113,41 @@ impl RunFolder {
     }
 }
 
-/// Refuses a run's folder in which one of the files that are read has the name of a file that a run writes or moves, so that it would be
-/// written over or moved away: a manifest called `metrics.csv`, by whatever path.
+/// Refuses a run's folder that is a data set or a part of one with films, or in which a film or table has the name of something that a run
+/// writes or moves, so that it would be written over or moved away: a manifest called `metrics.csv`, by whatever path. A new folder in
+/// a data set and one around it are nobody's harm.
 ///
 /// # Errors
-/// [`Error::Setting`] naming both.
-pub fn keep_inputs<'a>(run: &Path, inputs: impl IntoIterator<Item = &'a Path>) -> Result<()> {
-    let there = names(run).unwrap_or_default();
-    let ours = there.into_iter().filter(|name| OURS.contains(&name.as_str()) || kept_epoch(name).is_some());
-    let ours: Vec<_> = ours.filter_map(|name| Some((files::identity(&run.join(&name))?, run.join(name)))).collect();
+/// [`Error::Setting`] naming the folder and what is in it.
+pub fn refuse_films_in(run: &Path, index: &Index) -> Result<()> {
+    let Ok(folder) = run.canonicalize() else { return Ok(()) };
+    let films = index.studies.iter().flat_map(|study| study.views.iter().map(|view| view.path.as_path()));
+    let read = || index.companions.iter().map(PathBuf::as_path).chain(films.clone());
+    // By the folders, of which there are fewer than films.
+    let mut homes: BTreeMap<&Path, &Path> = BTreeMap::new();
+    for file in read() {
+        homes.entry(files::folder_of(file)).or_insert(file);
+    }
+    let is_ours = |name: &str| FILES.contains(&name) || kept_epoch(name).is_some();
+    let is_in_set = index.root.is_dir() && index.root.canonicalize().is_ok_and(|root| folder.starts_with(root));
+    for (home, file) in homes {
+        let Ok(home) = home.canonicalize() else { continue };
+        let Ok(below) = home.strip_prefix(&folder) else { continue };
+        let top = below.iter().next().and_then(|name| name.to_str());
+        if is_in_set || top.is_some_and(is_ours) {
+            let held = format!("{}, which holds {}", run.display(), file.display());
+            return Err(Error::setting("--out", "a folder without the films that are read", held));
+        }
+    }
+    let there = names(run).unwrap_or_default().into_iter().filter(|name| is_ours(name));
+    let ours: Vec<_> = there.filter_map(|name| Some((files::identity(&run.join(&name))?, run.join(name)))).collect();
     if ours.is_empty() {
         return Ok(());
     }
-    for input in inputs {
-        let Some(read) = files::identity(input) else { continue };
-        if let Some((_, written)) = ours.iter().find(|(written, _)| *written == read) {
-            return Err(files::over(written, input));
+    for file in read() {
+        let Some(identity) = files::identity(file) else { continue };
+        if let Some((_, written)) = ours.iter().find(|(written, _)| *written == identity) {
+            return Err(files::over(written, file));
         }
     }
     Ok(())
@@ -220,19 +242,50 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_a_run_would_write_over_is_refused_and_one_beside_it_is_not() {
+    fn a_folder_that_holds_what_is_read_is_refused_and_one_beside_or_around_it_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        std::fs::create_dir(path("run")).unwrap();
-        for name in ["run/metrics.csv", "run/labels.csv", "metrics.csv"] {
-            std::fs::write(path(name), "path,label").unwrap();
+        let set = |root: &str, below: &str| {
+            for n in 0..8 {
+                let film = path(&format!("{root}/{below}/{}/{n}.png", ["normal", "abnormal"][n % 2]));
+                std::fs::create_dir_all(film.parent().unwrap()).unwrap();
+                image::GrayImage::new(16 + n as u32, 16).save(film).unwrap();
+            }
+            crate::dataset::index(path(root)).unwrap()
+        };
+        let films = set("films", "train");
+        std::fs::create_dir_all(path("films/run")).unwrap();
+        for run in ["films", "films/../films", "films/train", "films/train/normal"] {
+            let line = refuse_films_in(&path(run), &films).unwrap_err().to_string();
+            assert!(line.starts_with("--out: expected a folder without the films that are read, got "), "{line}");
+            assert!(line.contains(&format!("{run}, which holds ")) && line.ends_with(".png"), "{line}");
         }
-        for read in ["run/metrics.csv", "run/../run/metrics.csv"] {
-            let line = keep_inputs(&path("run"), [path("run/labels.csv").as_path(), &path(read)]).unwrap_err();
-            assert!(line.to_string().contains("other than those that are read"), "{line}");
+        for run in ["films/run", "films/new", "new", ""] {
+            refuse_films_in(&path(run), &films).unwrap();
         }
-        keep_inputs(&path("run"), [path("run/labels.csv").as_path(), &path("metrics.csv"), &path("none")]).unwrap();
-        keep_inputs(&path("new"), [path("metrics.csv").as_path()]).unwrap();
+        // Around them, where they would be moved away with what an earlier run left.
+        for name in ["tensorboard", "epoch-3.safetensors"] {
+            let films = set(&format!("run/{name}/films"), "");
+            let line = refuse_films_in(&path("run"), &films).unwrap_err().to_string();
+            assert!(line.contains("run, which holds "), "{line}");
+            refuse_films_in(&path("new"), &films).unwrap();
+        }
+        // A table with a name of ours, and one without.
+        for (name, is_refused) in [("labels.csv", false), ("metrics.csv", true)] {
+            let table = path("table").join(name);
+            std::fs::create_dir_all(path("table")).unwrap();
+            std::fs::write(&table, "path,label\n../films/train/normal/0.png,0\n../films/train/abnormal/1.png,1\n")
+                .unwrap();
+            let by_table = crate::dataset::index(&table).unwrap();
+            for run in ["table", "table/../table"] {
+                let said = refuse_films_in(&path(run), &by_table).map_err(|error| error.to_string());
+                assert_eq!(
+                    said.as_ref().is_err_and(|line| line.contains("other than those that are read")),
+                    is_refused
+                );
+                assert_eq!(said.is_err(), is_refused, "{said:?}");
+            }
+        }
     }
 
     #[test]

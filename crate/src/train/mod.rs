@@ -27,7 +27,7 @@ pub use crate::recipe::{Optimizer, Recipe, Schedule, SelectBy, Stage, Standardis
 pub use background::{Progress, TrainingRun, spawn};
 pub use ema::Ema;
 pub use finder::{BatchSizes, LrFinder, Sweep, find_batch_size, find_learning_rate};
-pub use folder::{is_unfinished, keep_inputs};
+pub use folder::{FILES, is_unfinished, refuse_films_in};
 pub use meter::{Memory, memory};
 pub use optimizer::{Gradients, Pace, Update};
 pub use pretrain::{Answered, PretrainOptions, PretrainReport, Pretraining, Task, pretrain};
@@ -140,8 +140,7 @@ pub fn run(
     if index.split(Split::Valid).is_empty() {
         return Err(Error::Split("no held-out studies; a `valid` split is needed to report figures".to_owned()));
     }
-    let films = index.studies.iter().flat_map(|study| study.views.iter().map(|view| view.path.as_path()));
-    keep_inputs(&options.run, index.companions.iter().map(|table| table.as_path()).chain(films))?;
+    refuse_films_in(&options.run, &index)?;
     let found = initial(&index, recipe, options, progress)?;
     let mut place = Place::open(&index, recipe, options, found, progress)?;
     let saved = match place.earlier(options, progress)? {

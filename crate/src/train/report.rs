@@ -148,6 +148,13 @@ pub enum Event {
         /// Steps of the epoch.
         steps: usize,
     },
+    /// How far a sweep of the step size is, as often as [`TrainOptions::step_every`](super::TrainOptions::step_every) says.
+    Swept {
+        /// Steps done.
+        step: usize,
+        /// Steps of the sweep, if the loss does not run away before.
+        steps: usize,
+    },
     /// An epoch is over and its models are saved.
     Epoch(EpochReport),
     /// The tune loss stopped falling.
@@ -200,6 +207,7 @@ impl fmt::Display for Event {
                 write!(f, "epochs {first} to {last}: {what} ({trainable} weights) learn at {learning_rate:.1e}")
             }
             Event::Step { epoch, step, steps } => write!(f, "epoch {epoch:>3}  step {step} of {steps}"),
+            Event::Swept { step, steps } => write!(f, "step {step} of {steps} of the sweep"),
             Event::Epoch(report) => report.fmt(f),
             Event::StoppedEarly { epoch, patience } => {
                 write!(f, "stopped after epoch {epoch}: no lower tune loss for {}", counted(*patience, "epoch"))

@@ -141,7 +141,10 @@ impl<'a> Session<'a> {
             seconds: started.elapsed().as_secs_f64(),
         });
         if saved.is_some() {
-            progress(&Event::Resumed { epoch: session.at.epoch, batches: session.at.batches });
+            progress(&match session.is_over() {
+                true => Event::Notice("all epochs are done; what is left is to score the held-out films".to_owned()),
+                false => Event::Resumed { epoch: session.at.epoch, batches: session.at.batches },
+            });
             // What an interruption after the last checkpoint left undone.
             session.publish()?;
         }
@@ -150,12 +153,17 @@ impl<'a> Session<'a> {
         Ok(session)
     }
 
+    /// Whether no epoch is left.
+    fn is_over(&self) -> bool {
+        self.at.epoch > self.recipe.epochs || self.at.stopped_early
+    }
+
     /// Every epoch that is still to come.
     pub fn epochs(&mut self, progress: &mut dyn FnMut(&Event)) -> Result<()> {
         if self.stages.len() > 1 && self.at.epoch <= self.recipe.epochs {
             progress(&self.stage_event());
         }
-        while self.at.epoch <= self.recipe.epochs && !self.at.stopped_early {
+        while !self.is_over() {
             if self.at.epoch > self.stages[self.at.stage].last {
                 self.begin_stage(self.at.stage + 1)?;
                 progress(&self.stage_event());

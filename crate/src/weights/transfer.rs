@@ -13,7 +13,7 @@ use super::names::torchvision;
 use super::networks;
 use crate::counted;
 use crate::error::{Error, Result};
-use crate::network::{Classifier, Variable};
+use crate::network::{Architecture, Classifier, Variable, not_finite};
 
 /// The first convolution, the only layer that depends on the number of input channels.
 const FIRST: &str = "features.conv0.weight";
@@ -184,6 +184,7 @@ fn transfer(network: &Classifier, file: &WeightFile, wanted: Option<&str>) -> st
         let few: Vec<String> = theirs.iter().take(3).map(|name| shown(name)).collect();
         return Err(format!("none of its {} tensors is one of a DenseNet ({}, …)", theirs.len(), few.join(", ")));
     }
+    let hint = || another(&by_name, network.architecture()).map_or(String::new(), |hint| format!("; {hint}"));
     let mut result = Loaded {
         loaded: vec![],
         adapted: vec![],
@@ -212,7 +213,11 @@ fn transfer(network: &Classifier, file: &WeightFile, wanted: Option<&str>) -> st
                 None => {
                     let expected = variable.tensor.size();
                     let got = &entry.shape;
-                    return Err(format!("{}: {architecture} expects shape {expected:?}, got {got:?}", variable.name));
+                    return Err(format!(
+                        "{}: {architecture} expects shape {expected:?}, got {got:?}{}",
+                        variable.name,
+                        hint()
+                    ));
                 }
             },
             None if head => result.kept.push(variable.name.clone()),
@@ -223,7 +228,11 @@ fn transfer(network: &Classifier, file: &WeightFile, wanted: Option<&str>) -> st
                 if let Some((_, reason)) = file.unreadable().iter().find(|(name, _)| unreadable(name)) {
                     return Err(format!("{}: {reason}", variable.name));
                 }
-                return Err(format!("has no {}; {matched} of {architecture}'s {all} tensors are in it", variable.name));
+                let missing = &variable.name;
+                return Err(format!(
+                    "has no {missing}; {matched} of {architecture}'s {all} tensors are in it{}",
+                    hint()
+                ));
             }
         }
     }
@@ -237,6 +246,21 @@ fn transfer(network: &Classifier, file: &WeightFile, wanted: Option<&str>) -> st
     let unused = unused.filter(|(name, _)| !taken.contains(name) && !name.ends_with("num_batches_tracked"));
     result.unexpected = unused.map(|(_, theirs)| (*theirs).to_owned()).collect();
     Ok(result)
+}
+
+/// That a file is of another DenseNet than the one that it was to start, if it is.
+fn another(by_name: &BTreeMap<&str, &Entry>, wanted: Architecture) -> Option<String> {
+    let layers = |block: usize| {
+        let number = |name: &&str| {
+            name.strip_prefix(&format!("features.denseblock{block}.denselayer"))?.split('.').next()?.parse().ok()
+        };
+        by_name.keys().filter_map(number).max().unwrap_or(0)
+    };
+    let blocks: [i64; 4] = std::array::from_fn(|at| layers(at + 1));
+    let name = Architecture::ALL.into_iter().find(|it| *it != wanted && it.blocks() == blocks)?.name();
+    Some(format!(
+        "it is of a {name}, which `humerus weights --architecture {name}` and a recipe with \"architecture\": \"{name}\" take"
+    ))
 }
 
 /// Whether two networks are one: their first convolutions are the same bytes of the file.
@@ -290,6 +314,9 @@ fn fit(file: &WeightFile, variable: &Variable, entry: &Entry) -> std::result::Re
     let bytes = file.values(entry).map_err(|error| format!("{}: {error}", shown(&entry.name)))?;
     let values = Tensor::f_from_data_size(&bytes, &shape, kind).map_err(|error| error.to_string())?;
     let values = values.to_kind(Kind::Float);
+    if let Some(flaw) = not_finite(&values) {
+        return Err(format!("{}: {flaw}", shown(&entry.name)));
+    }
     let values = match adapt {
         None => values,
         Some(_) if wanted[1] == 1 => values.sum_dim_intlist(1i64, true, Kind::Float),

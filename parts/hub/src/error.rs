@@ -20,28 +20,31 @@ pub enum HubError {
         got: String,
     },
     /// A file that is not in the cache, whole, and could not be brought there.
-    #[error("cannot fetch {file} ({cause}); {by_hand}")]
+    #[error(
+        "cannot fetch {file} ({cause}); download it elsewhere from {url} and pass it with --weights FILE, or {otherwise}; \
+         --weights random (in a notebook HUMERUS_WEIGHTS=random) does without"
+    )]
     Fetch {
         /// The file.
         file: Box<HubFile>,
         /// Why not.
         #[source]
         cause: Box<Cause>,
-        /// Where it is to be found, and where to put it.
-        by_hand: String,
+        /// Where it is to be found.
+        url: String,
+        /// What to do beside naming it by its path: where to put it, or how to choose another place.
+        otherwise: String,
     },
 }
 
 impl HubError {
     pub(super) fn new(hub: &Hub, file: &HubFile, cause: Cause, place: Option<PathBuf>) -> HubError {
         let endpoint = if matches!(cause, Cause::Endpoint(_)) { ENDPOINT } else { &hub.endpoint };
-        let mut by_hand = format!("download it elsewhere from {} and pass it with --weights FILE", file.url(endpoint));
-        match (&cause, place) {
-            (Cause::Folder { .. }, _) | (_, None) => by_hand += ", or set HF_HUB_CACHE to another folder",
-            (_, Some(place)) => by_hand += &format!(", or copy it to {}", place.display()),
-        }
-        by_hand += "; --weights random (in a notebook HUMERUS_WEIGHTS=random) does without";
-        HubError::Fetch { file: Box::new(file.clone()), cause: Box::new(cause), by_hand }
+        let otherwise = match (&cause, place) {
+            (Cause::Folder { .. }, _) | (_, None) => "set HF_HUB_CACHE to another folder".to_owned(),
+            (_, Some(place)) => format!("copy it to {}", place.display()),
+        };
+        HubError::Fetch { file: Box::new(file.clone()), cause: Box::new(cause), url: file.url(endpoint), otherwise }
     }
 }
 

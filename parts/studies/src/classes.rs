@@ -98,10 +98,21 @@ fn folders(below: &Path) -> Vec<String> {
 
 /// How many files lie in folders of classes; none unless both labels are there.
 pub(super) fn count(tree: &Tree, words: &Words) -> usize {
-    let folders = Folders::of(tree, words);
-    let classes: Vec<Class> = tree.entries.iter().filter_map(|entry| folders.class(tree.below(entry))).collect();
+    let classes = classes(tree, words);
     let is_there = |label| classes.iter().any(|class| class.label == label || class.conflict.is_some());
     if Label::ALL.into_iter().all(is_there) { classes.len() } else { 0 }
+}
+
+/// The label of all files in folders of classes, where there is but one.
+pub(super) fn only(tree: &Tree, words: &Words) -> Option<Label> {
+    let classes = classes(tree, words);
+    let label = classes.first()?.label;
+    classes.iter().all(|class| class.label == label && class.conflict.is_none()).then_some(label)
+}
+
+fn classes(tree: &Tree, words: &Words) -> Vec<Class> {
+    let folders = Folders::of(tree, words);
+    tree.entries.iter().filter_map(|entry| folders.class(tree.below(entry))).collect()
 }
 
 /// Reads the tree.

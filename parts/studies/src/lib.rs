@@ -36,6 +36,7 @@ mod table;
 mod tree;
 mod warning;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -221,6 +222,14 @@ impl Found {
         Found { studies, skipped, companions, ..Found::default() }
     }
 
+    /// What walking skipped, but for the files of which the layout says more: those that a table lists.
+    fn skip_too(&mut self, walked: Vec<Skipped>) {
+        let views = self.studies.iter().flat_map(|study| study.views.iter().map(|view| &view.path));
+        let known: HashSet<&PathBuf> = views.chain(self.skipped.iter().map(|it| &it.path)).collect();
+        let more: Vec<Skipped> = walked.into_iter().filter(|it| !known.contains(&it.path)).collect();
+        self.skipped.extend(more);
+    }
+
     fn skip(&mut self, path: PathBuf, reason: impl Into<SkipReason>) {
         self.skipped.push(Skipped::new(path, reason));
     }
@@ -269,7 +278,7 @@ pub fn index_with(root: impl AsRef<Path>, options: &IndexOptions) -> Result<Inde
         Reading::Manifest(table) => manifest::read(&tree, &table, options)?,
         Reading::Dicom(table) => dicom::read(&tree, &table, options)?,
     };
-    found.skipped.extend(walked);
+    found.skip_too(walked);
     if found.studies.is_empty() {
         return Err(no_films(root, &found.skipped, found.companions.len()));
     }

@@ -84,7 +84,7 @@ pub(super) fn recognise(tree: &Tree, options: &IndexOptions) -> Result<Reading> 
         }
     }
     match &readings[..] {
-        [] => Err(useless(tree, options).unwrap_or_else(|| nothing(tree))),
+        [] => Err(useless(tree, options).unwrap_or_else(|| nothing(tree, options))),
         [reading] => Ok(reading.clone()),
         _ => {
             let names: Vec<String> = readings.iter().map(|it| it.layout().name().to_lowercase()).collect();
@@ -197,7 +197,7 @@ fn pattern(layout: Layout) -> &'static str {
 }
 
 /// The error for a folder in which no layout is recognised.
-fn nothing(tree: &Tree) -> Error {
+fn nothing(tree: &Tree, options: &IndexOptions) -> Error {
     let flaws = tree.entries.par_iter().map(|entry| check(&entry.path).err()).collect::<Vec<_>>();
     let mut met = tree.skipped.clone();
     met.extend(
@@ -206,7 +206,14 @@ fn nothing(tree: &Tree) -> Error {
             .zip(flaws)
             .map(|(entry, flaw)| Skipped::new(entry.path.clone(), flaw.unwrap_or(SkipReason::OutsideLayout))),
     );
-    no_films(&tree.root, &met, 0)
+    match (no_films(&tree.root, &met, 0), classes::only(tree, &options.words())) {
+        // To take it for classes unasked would call all that is below some folder `normal` a data set.
+        (Error::NoFilms { root, reason }, Some(label)) => {
+            let how = "--layout classes (IndexOptions::layout) reads it";
+            Error::NoFilms { root, reason: format!("{reason}; all folders of classes here are {label}: {how}") }
+        }
+        (error, _) => error,
+    }
 }
 
 /// The error for a folder without a usable film.

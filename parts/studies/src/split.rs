@@ -79,7 +79,8 @@ pub fn k_folds(index: &Index, k: usize, seed: u64) -> Result<Vec<Index>> {
         groups.entry(&study.group).or_default()[study.label.index()] += 1;
     }
     if k > groups.len() {
-        return Err(Error::setting("folds", format!("at most {}, the number of patients or blocks", groups.len()), k));
+        let most = held_together(groups.len(), all.studies.iter());
+        return Err(Error::setting("folds", format!("at most as many as there are to divide, {most}"), k));
     }
     let counts: Vec<[usize; 2]> = groups.values().copied().collect();
     let shares = deal(&counts, &vec![1.0 / k as f64; k], seed);
@@ -89,7 +90,7 @@ pub fn k_folds(index: &Index, k: usize, seed: u64) -> Result<Vec<Index>> {
         if !all.studies.iter().zip(&folds).any(|(study, at)| *at == fold && study.label == label) {
             return Err(Error::Split(format!(
                 "{} cannot be divided into {} so that each has both labels",
-                patients_or_blocks(fold_of.len()),
+                held_together(fold_of.len(), all.studies.iter()),
                 counted(k, "fold")
             )));
         }
@@ -132,7 +133,7 @@ pub(super) fn hold_out(studies: &mut [Study], from: Split, to: Split, fraction: 
     }
     let counts: Vec<[usize; 2]> = groups.values().copied().collect();
     let mut shares = deal(&counts, &[1.0 - fraction, fraction], seed);
-    mend(&counts, &mut shares)?;
+    mend(&counts, &mut shares, &|n| held_together(n, studies.iter().filter(|study| study.split == from)))?;
     let moved: HashSet<String> =
         groups.keys().zip(shares).filter(|(_, share)| *share == 1).map(|(group, _)| (*group).to_owned()).collect();
     for study in studies.iter_mut().filter(|study| study.split == from) {
@@ -178,7 +179,7 @@ fn deal(groups: &[[usize; 2]], fractions: &[f64], seed: u64) -> Vec<usize> {
 }
 
 /// Sees to it that both shares hold a study of each label, by moving as few studies as possible.
-fn mend(groups: &[[usize; 2]], shares: &mut [usize]) -> Result<()> {
+fn mend(groups: &[[usize; 2]], shares: &mut [usize], told: &dyn Fn(usize) -> String) -> Result<()> {
     let held = |shares: &[usize], share: usize, label: Label| -> usize {
         let of = groups.iter().zip(shares).filter(|(_, at)| **at == share);
         of.map(|(group, _)| group[label.index()]).sum()
@@ -202,7 +203,7 @@ fn mend(groups: &[[usize; 2]], shares: &mut [usize]) -> Result<()> {
                 let [normal, abnormal] = Label::ALL.map(|label| held(shares, 0, label) + held(shares, 1, label));
                 return Err(Error::Split(format!(
                     "{} with {normal} normal and {} cannot be divided so that both sides have both labels",
-                    patients_or_blocks(groups.len()),
+                    told(groups.len()),
                     counted(abnormal, "abnormal study")
                 )));
             }
@@ -211,9 +212,14 @@ fn mend(groups: &[[usize; 2]], shares: &mut [usize]) -> Result<()> {
     Ok(())
 }
 
-/// `1 patient or block`, `2 patients or blocks`.
-fn patients_or_blocks(n: usize) -> String {
-    format!("{} or block{}", counted(n, "patient"), if n == 1 { "" } else { "s" })
+/// What a split deals: so many patients, or what stands for them.
+fn held_together<'a>(n: usize, studies: impl Iterator<Item = &'a Study>) -> String {
+    let (known, unknown): (Vec<&Study>, Vec<&Study>) = studies.partition(|study| study.patient.is_some());
+    match (known.is_empty(), unknown.is_empty()) {
+        (_, true) => counted(n, "patient"),
+        (true, _) => format!("{} of neighbouring films (no patient is named)", counted(n, "block")),
+        _ => format!("{} (patients and, where none is named, blocks of neighbouring films)", counted(n, "group")),
+    }
 }
 
 /// Checks that no patient (or block of images) is in two splits, and no film or study there twice. Called by every
@@ -333,6 +339,15 @@ mod tests {
         assert!(matches!(hold_out_tune(&lone, 0.2, 0), Err(Error::Split(_))));
         let one_patient = index((0..10).map(|n| (0, label(n))));
         assert!(matches!(hold_out_tune(&one_patient, 0.2, 0), Err(Error::Split(_))));
+        let mut unnamed = lone.clone();
+        let line = |index: &Index| hold_out_tune(index, 0.2, 0).unwrap_err().to_string();
+        let what = "with 2 normal and 1 abnormal study cannot be divided so that both sides have both labels";
+        assert_eq!(line(&lone), format!("split: 3 patients {what}"));
+        unnamed.studies[0].patient = None;
+        let both = "3 groups (patients and, where none is named, blocks of neighbouring films)";
+        assert_eq!(line(&unnamed), format!("split: {both} {what}"));
+        unnamed.studies.iter_mut().for_each(|study| study.patient = None);
+        assert_eq!(line(&unnamed), format!("split: 3 blocks of neighbouring films (no patient is named) {what}"));
         let none = index([]);
         assert!(matches!(hold_out_tune(&none, 0.2, 0), Err(Error::Split(_))));
         for fraction in [0.0, 1.0, -1.0, f64::NAN] {

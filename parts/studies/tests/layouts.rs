@@ -91,6 +91,14 @@ fn a_class_whose_name_says_no_label_is_refused_with_the_way_to_say_it() {
     let index = dataset::index_with(set.root(), &options).unwrap();
     assert_eq!(index.studies.iter().filter(|study| study.label == Label::Abnormal).count(), 2);
 
+    // One class alone may be any folder of that name: read where it is said that it is one.
+    let one = TestSet::new();
+    one.film("positive_side_views/normal/1.png", 1);
+    let line = one_line(dataset::index(one.root()).unwrap_err());
+    let how = "all folders of classes here are normal: --layout classes (IndexOptions::layout) reads it";
+    assert!(line.ends_with(how), "{line}");
+    assert_eq!(dataset::index_with(one.root(), &self::options(Layout::Classes)).unwrap().studies.len(), 1);
+
     // Nothing here is a class by name, unless the reader says so.
     let pets = TestSet::new();
     pets.film("cat/1.png", 1);

@@ -7,8 +7,9 @@ use crate::dataset::fingerprint::{Hasher, Thumbnail};
 use crate::dataset::*;
 use crate::decision::*;
 use crate::device::{DeviceChoice, Precision};
+use crate::error::Changed;
 use crate::explain::*;
-use crate::metrics::{Confusion, Interval, NoInterval, Roc, RocPoint};
+use crate::metrics::{Confusion, Drawn, Interval, NoInterval, Roc, RocPoint};
 use crate::model::DataCard;
 use crate::model::provenance::{Apart, Trained};
 use crate::model::*;
@@ -85,6 +86,7 @@ says! {
     own
     Apart: |it| it;
     BatchSizes: |it| it;
+    Changed: |it| it;
     Decision: |it| it;
     DeviceChoice: |it| it;
     EpochReport: |it| it;
@@ -127,6 +129,7 @@ fields! {
     CurvePoint;
     DataCard;
     Ema;
+    Drawn;
     EventWriter;
     Fate;
     Feed;

@@ -5,7 +5,7 @@ use crate::dataset::Index;
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::train::checkpoint::{self, Earlier, Header, Saved, Standing};
-use crate::train::fingerprint::Fingerprint;
+use crate::train::fingerprint::{Fingerprint, Unlike};
 use crate::train::folder::RunFolder;
 use crate::train::report::Event;
 use crate::train::{Recipe, Resume, Schedule, TrainOptions};
@@ -86,11 +86,11 @@ impl Place {
                 self.fingerprint = fingerprint;
                 Ok(Some(Past::Unfinished(saved)))
             }
-            Earlier::Unusable(reason) if options.resume == Resume::OrRefuse => {
-                Err(Error::Resume { run: options.run.clone(), reason })
+            Earlier::Unusable(Unlike { reason, changed }) if options.resume == Resume::OrRefuse => {
+                Err(Error::Resume { run: options.run.clone(), reason, changed })
             }
-            Earlier::Unusable(reason) => {
-                progress(&Event::Anew { reason });
+            Earlier::Unusable(unlike) => {
+                progress(&Event::Anew { reason: unlike.to_string() });
                 Ok(None)
             }
         }

@@ -188,6 +188,7 @@ impl Session<'_> {
             None => "No model was saved yet".to_owned(),
         };
         match self.clock.checkpoint {
+            Some(_) if self.is_over() => saved += "; the run can be resumed after its last epoch",
             Some((epoch, 0)) => saved += &format!("; the run can be resumed from the start of epoch {epoch}"),
             Some((epoch, batch)) => saved += &format!("; the run can be resumed from epoch {epoch}, batch {batch}"),
             None => {}
