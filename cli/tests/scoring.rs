@@ -198,7 +198,7 @@ fn a_film_counts_once_by_however_many_paths_it_is_named() {
     let study = "set/valid/XR_HUMERUS/patient00001/study1_positive";
     let views = [set.film(&format!("{study}/image1.png"), 2), set.film(&format!("{study}/image2.png"), 3)];
     set.film("set/valid/XR_HUMERUS/patient00002/study1_negative/image1.png", 4);
-    let broken = set.file("set/valid/XR_HUMERUS/patient00002/study1_negative/image2.png", &film(5)[..99]);
+    let broken = set.file("set/valid/XR_HUMERUS/patient00002/study1_negative/image2.png", &testing::film(5)[..99]);
     let root = set.root().join("set");
     let spelled = set.root().join("set/../film.png");
     let scored = |paths: &[&PathBuf]| {

@@ -224,9 +224,7 @@ pub(super) fn read(folder: &RunFolder, fingerprint: &Fingerprint, options: &Trai
         match [FINISHED_FILE, MODEL_FILE, LAST_FILE, METRICS_FILE].iter().find(|name| there(name)) {
             None => Ok(Earlier::Nothing),
             Some(&METRICS_FILE) => Ok(Earlier::Begun),
-            Some(name) => {
-                Err(format!("{name} is there, but {RESUME_FILE} is not, which holds what continuing needs").into())
-            }
+            Some(name) => Err(format!("{name} is there, but {RESUME_FILE} is not, which continuing needs").into()),
         }
     };
     earlier().unwrap_or_else(Earlier::Unusable)

@@ -141,21 +141,13 @@ impl<'a> Session<'a> {
             seconds: started.elapsed().as_secs_f64(),
         });
         if saved.is_some() {
-            progress(&match session.is_over() {
-                true => Event::Notice("all epochs are done; what is left is to score the held-out films".to_owned()),
-                false => Event::Resumed { epoch: session.at.epoch, batches: session.at.batches },
-            });
+            progress(&session.resumed());
             // What an interruption after the last checkpoint left undone.
             session.publish()?;
         }
         session.clock.started = Instant::now();
         session.clock.saved = Instant::now();
         Ok(session)
-    }
-
-    /// Whether no epoch is left.
-    fn is_over(&self) -> bool {
-        self.at.epoch > self.recipe.epochs || self.at.stopped_early
     }
 
     /// Every epoch that is still to come.

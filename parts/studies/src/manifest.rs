@@ -17,7 +17,6 @@ use super::tree::{self, Entry, Film, Tree};
 use super::{Found, IndexOptions, SkipReason, Warning, WarningKind, groups};
 use crate::study::{Label, Split, Study, View};
 use crate::{Error, Result};
-use files::regular::special;
 use rayon::prelude::*;
 
 /// What the layout looks like, for messages.
@@ -291,10 +290,9 @@ pub(super) fn films(found: &mut Found, tree: &Tree, claims: Vec<Claim>) -> Vec<(
             }
             Some(Err(flaw)) => found.skip(path, flaw),
             None => {
-                let what = std::fs::metadata(&claim.path).ok().map(|it| special(&it.file_type()).unwrap_or("folder"));
-                let why = what.map_or("there is no such file".to_owned(), |what| format!("{what}, not a regular file"));
+                let (why, is_missing) = tree::no_file(&claim.path);
                 found.skip(path.clone(), SkipReason::Row { line: claim.line, why });
-                missing.extend(what.is_none().then_some(path));
+                missing.extend(is_missing.then_some(path));
             }
         }
     }

@@ -174,6 +174,14 @@ fn is_turned(bytes: &[u8], format: Format) -> bool {
     orientation != Orientation::NoTransforms
 }
 
+/// Why there is no file to read at a path, and whether that is because nothing is there.
+pub(super) fn no_file(path: &Path) -> (String, bool) {
+    match std::fs::metadata(path) {
+        Ok(it) => (format!("{}, not a regular file", special(&it.file_type()).unwrap_or("folder")), false),
+        Err(_) => ("there is no such file".to_owned(), true),
+    }
+}
+
 /// The root with the names of all folders above it, as the reader wrote them: a link keeps its name.
 pub(super) fn absolute(root: &Path) -> Result<PathBuf> {
     if root.components().any(|part| part == Component::ParentDir) {

@@ -14,6 +14,7 @@ use crate::train::data::batches;
 use crate::train::ema::Ema;
 use crate::train::folder::epoch_file;
 use crate::train::log::{Board, write_metrics};
+use crate::train::report::Event;
 use crate::train::{FINISHED_FILE, LAST_FILE, MODEL_FILE, RESUME_FILE};
 
 impl Session<'_> {
@@ -120,6 +121,19 @@ impl Session<'_> {
         self.clock.saved = Instant::now();
         self.clock.checkpoint = Some((self.at.epoch, self.at.batches));
         Ok(())
+    }
+
+    /// Whether no epoch is left.
+    pub(super) fn is_over(&self) -> bool {
+        self.at.epoch > self.recipe.epochs || self.at.stopped_early
+    }
+
+    /// Where a restored run goes on.
+    pub(super) fn resumed(&self) -> Event {
+        match self.is_over() {
+            true => Event::Notice("all epochs are done; what is left is to score the held-out films".to_owned()),
+            false => Event::Resumed { epoch: self.at.epoch, batches: self.at.batches },
+        }
     }
 
     /// Goes to where a saved run stood.
