@@ -32,7 +32,7 @@ def program(pid):
 
 
 def crates(pid):
-    """The names of the crates that rustc is compiling somewhere below `pid`."""
+    """The names of the crates that rustc is compiling somewhere below `pid`, or that a process there waits for."""
     found = []
     for child in children(pid):
         try:
@@ -41,7 +41,9 @@ def crates(pid):
             continue
         if b"--crate-name" in words[:-1]:
             found.append(os.fsdecode(words[words.index(b"--crate-name") + 1]))
-        found += crates(child)
+        below = crates(child)
+        refreshes = any(word.endswith(b"/refresh.py") for word in words)
+        found += below or (["humerus"] if refreshes else [])  # the kernel beside this one may be building it
     return found
 
 
@@ -60,7 +62,8 @@ class Narrator:
         """Says what there is to say: that a build began, goes on, or is done."""
         runtime = [child for child in children(self.kernel) if program(child) == program(self.kernel)]
         cargo = [child for child in children(self.kernel) if child not in runtime]
-        names = sorted({name for child in cargo for name in crates(child)})
+        # cargo asks rustc about itself by the name ___
+        names = sorted({name for child in cargo for name in crates(child)} - {"___"})
         now = time.monotonic()
         if self.began is None:
             if any(name != "ctx" for name in names):
@@ -75,7 +78,8 @@ class Narrator:
             self.began = None
         elif now - self.said > SAY_EVERY:
             self.said = now
-            self.say(runtime, f"{now - self.began:.0f} s, compiling {', '.join(names) or 'C++'}")
+            what = ", ".join(names) or ("" if self.is_warm and self.lacked else "C++")
+            self.say(runtime, f"{now - self.began:.0f} s" + (f", compiling {what}" if what else ""))
 
     def opening(self, names):
         if not self.lacked:

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::checkout::Checkout;
 use crate::problem::{Problem, Result};
 use crate::setup::rust::Rust;
-use crate::setup::{Cache, evcxr, kernel, outside_cargo, python, rust};
+use crate::setup::{Cache, evcxr, kernel, outside_cargo, python, rust, warmed};
 
 #[derive(Deserialize)]
 struct Torch {
@@ -91,9 +91,9 @@ pub fn run() -> Result<bool> {
         let spec = kernel::spec_path(environment);
         say("kernelspec", found(spec.is_file(), &spec.display().to_string(), "set-up will write it"));
         let mut stamps =
-            kernel::templates(&cache, toolchain).into_iter().filter_map(|template| kernel::stamp(&template));
+            kernel::templates(&cache, toolchain).into_iter().filter_map(|template| warmed::stamp(&template));
         let state = match stamps.find(|warmed| warmed.crate_dir == checkout.crate_dir()) {
-            Some(warmed) if kernel::is_current(&checkout, &warmed) => "warm",
+            Some(warmed) if warmed::is_current(&warmed) => "warm",
             Some(_) => "the crate has changed since; set-up will build it again",
             None => "cold; set-up will warm it",
         };

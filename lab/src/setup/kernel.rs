@@ -3,28 +3,32 @@
 //! In the cache: `scripts-<digest>/` holds the Python pieces; `kernel-<key>/` one kernel for one toolchain, Python
 //! environment and set of dependencies: its `kernel.json` for the launcher, evcxr's configuration, and one template a
 //! checkout, `template-<digest of the crate's path>`, a link to the folder that was warmed last. A template starts as a copy
-//! of another one, so only what differs is built.
+//! of another one, so only what differs is built. After an edit, a kernel that needs the crate renews the template itself
+//! (`refresh.py`).
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 
 use super::cache::{digest, write_if_changed};
 use super::python::Environment;
 use super::rust::Rust;
+use super::warmed::{is_current, stamp};
 use super::{Cache, Ready};
 use crate::checkout::Checkout;
 use crate::problem::{Problem, Result};
 use crate::progress::{self, Step};
 
 /// The Python pieces, by name.
-const SCRIPTS: [(&str, &str); 8] = [
+const SCRIPTS: [(&str, &str); 11] = [
     ("launch.py", include_str!("../../python/launch.py")),
+    ("template.py", include_str!("../../python/template.py")),
+    ("built.py", include_str!("../../python/built.py")),
+    ("refresh.py", include_str!("../../python/refresh.py")),
     ("narrate.py", include_str!("../../python/narrate.py")),
     ("kernel.py", include_str!("../../python/kernel.py")),
     ("execute.py", include_str!("../../python/execute.py")),
@@ -44,17 +48,6 @@ pub struct Kernel {
     pub file: PathBuf,
     /// The lab's Python pieces.
     pub scripts: PathBuf,
-}
-
-/// Says what a template was made of; lies in it as `warmed.json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Warmed {
-    /// The crate's folder.
-    pub crate_dir: PathBuf,
-    /// [`crate_state`] when it was built.
-    pub crate_state: String,
-    /// `rustc -vV`.
-    pub rustc: String,
 }
 
 /// Puts the kernel's files in place: cheap, so it happens at every start of the lab.
@@ -80,7 +73,7 @@ pub fn install(
     write_if_changed(&folder.join("config/init.evcxr"), INIT_EVCXR.as_bytes())?;
 
     let programs = folder.join("bin");
-    super::programs::write(&programs, rust)?;
+    super::programs::write(&programs, rust, &scripts.join("refresh.py"))?;
     let sources = folder.join("rust-src");
     link_sources(&rust.library(), &sources)?;
     let mut environment = HashMap::from([
@@ -206,46 +199,15 @@ fn dependencies(lock: &str, package: &str) -> Vec<String> {
     found.into_iter().map(|(name, version)| format!("{name} {version}")).collect()
 }
 
-/// Names, sizes and times of what the crate is built from: when cargo would build it again, this changes.
-fn crate_state(checkout: &Checkout) -> Result<String> {
-    let mut lines = Vec::new();
-    let mut todo = vec![checkout.root.join("Cargo.toml"), checkout.crate_dir()];
-    while let Some(path) = todo.pop() {
-        let metadata = std::fs::metadata(&path).map_err(Problem::at(&path))?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if metadata.is_dir() {
-            if !["tests", "examples", "benches", "target"].contains(&name.as_str()) {
-                let entries = std::fs::read_dir(&path).map_err(Problem::at(&path))?;
-                todo.extend(entries.flatten().map(|entry| entry.path()));
-            }
-        } else {
-            let changed = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-            lines.push(format!("{}\t{}\t{changed:?}", path.display(), metadata.len()));
-        }
-    }
-    lines.sort();
-    Ok(digest(lines.join("\n")))
-}
-
 /// The template of this checkout's crate.
 fn template_path(kernel: &Kernel, checkout: &Checkout) -> PathBuf {
     let key = digest(checkout.crate_dir().as_os_str().as_bytes());
     kernel.file.with_file_name(format!("template-{key}"))
 }
 
-/// What a template was made of.
-pub fn stamp(template: &Path) -> Option<Warmed> {
-    serde_json::from_slice(&std::fs::read(template.join("warmed.json")).ok()?).ok()
-}
-
-/// Whether a template holds the checkout's crate as it is now.
-pub fn is_current(checkout: &Checkout, warmed: &Warmed) -> bool {
-    crate_state(checkout).is_ok_and(|state| state == warmed.crate_state)
-}
-
 /// Whether this checkout has a current template.
 fn is_warm(kernel: &Kernel, checkout: &Checkout) -> bool {
-    stamp(&template_path(kernel, checkout)).is_some_and(|warmed| is_current(checkout, &warmed))
+    stamp(&template_path(kernel, checkout)).is_some_and(|warmed| is_current(&warmed))
 }
 
 /// Every template in the cache that this toolchain built, newest first.
@@ -305,21 +267,18 @@ pub fn warm(ready: &Ready) -> Result<()> {
         None => "Warm kernel: building the crate and its dependencies (once per machine, 3 to 7 minutes on two cores)",
     });
 
-    let state = crate_state(checkout)?;
-    let new = tempfile::Builder::new().prefix("t-").tempdir_in(folder).map_err(Problem::at(folder))?;
     let mut failure = Some("it ended without a report".to_owned());
     let mut crates = 0;
-    let ended = progress::run(
-        ready.script("warm.py").arg(checkout.crate_dir()).arg(new.path()).args(seed).env("HUMERUS_SESSION", new.path()),
-        |line| match serde_json::from_str(line) {
+    let ended = progress::run(ready.script("warm.py").arg(checkout.crate_dir()).arg(&link).args(seed), |line| {
+        match serde_json::from_str(line) {
             Ok(Event::Building { line }) if line.trim_start().starts_with("Compiling") => {
                 crates += 1;
                 step.say(&format!("{crates} crates, {}", line.trim()));
             }
             Ok(Event::End { failure: reported }) => failure = reported,
             _ => {}
-        },
-    )?;
+        }
+    })?;
     if !ended.status.success() && failure.is_none() {
         failure = Some(ended.reason());
     }
@@ -332,14 +291,6 @@ pub fn warm(ready: &Ready) -> Result<()> {
         }));
     }
 
-    let stamp = Warmed { crate_dir: checkout.crate_dir(), crate_state: state, rustc: rust.verbose_version.clone() };
-    let stamp = serde_json::to_vec_pretty(&stamp).map_err(|error| Problem::new(error.to_string()))?;
-    write_if_changed(&new.path().join("warmed.json"), &stamp)?;
-    let new = new.keep();
-    let name = new.file_name().unwrap_or_default();
-    let unnamed = folder.join(format!(".link-{}", name.to_string_lossy()));
-    std::os::unix::fs::symlink(name, &unnamed).map_err(Problem::at(&unnamed))?;
-    std::fs::rename(&unnamed, &link).map_err(Problem::at(&link))?;
     sweep(folder);
     step.done();
     Ok(())
@@ -366,6 +317,8 @@ fn sweep(folder: &Path) {
         let useless = if name.starts_with("t-") {
             let in_use = std::fs::File::options().append(true).open(path.join(".in-use"));
             !named.contains(&name) && !in_use.is_ok_and(|file| file.try_lock().is_err())
+        } else if name.starts_with("building-") {
+            true // whoever built there was killed: the lock is ours
         } else if let Some(copy) = name.strip_prefix("spare-") {
             !named.iter().any(|template| copy.starts_with(&format!("{template}-")))
         } else {

@@ -6,6 +6,7 @@ pub mod kernel;
 pub mod programs;
 pub mod python;
 pub mod rust;
+pub mod warmed;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -12,16 +12,46 @@ use super::cache::write_if_changed;
 use super::rust::Rust;
 use crate::problem::{Problem, Result};
 
-/// Writes the programs that stand before all others on a kernel's PATH, into `folder`.
-pub fn write(folder: &Path, rust: &Rust) -> Result<()> {
+/// Writes the programs that stand before all others on a kernel's PATH, into `folder`. `refresh` builds an edited crate.
+pub fn write(folder: &Path, rust: &Rust, refresh: &Path) -> Result<()> {
     let cargo = folder.join("cargo");
+    let rustc = folder.join("rustc-of-a-kernel");
     // Evcxr's own calls are told by a variable that it sets for them alone: a cell's `cargo check` is what it says.
     let script = format!(
-        "#!/bin/sh\nif [ -n \"$EVCXR_CORE_EXTERN\" ]; then\n  for word; do\n    shift\n    \
-         [ \"$word\" = check ] && word=build\n    set -- \"$@\" \"$word\"\n  done\nfi\nexec {} \"$@\"\n",
-        quoted(&real_cargo(rust)?)
+        r#"#!/bin/sh
+if [ -n "$EVCXR_CORE_EXTERN" ]; then
+  for word; do
+    shift
+    [ "$word" = check ] && word=build
+    set -- "$@" "$word"
+  done
+  printf %s "$RUSTFLAGS" > "$EVCXR_TMPDIR/.rustflags"
+  if [ -e "$EVCXR_TMPDIR/.stale" ] && grep -q humerus "$EVCXR_TMPDIR/Cargo.toml"; then
+    "$HUMERUS_PYTHON" -E -s -B {refresh} "$EVCXR_TMPDIR" < /dev/null > /dev/null 2>&1
+  fi
+  export HUMERUS_RUSTC="$RUSTC" RUSTC={rustc}
+fi
+exec {cargo} "$@"
+"#,
+        refresh = quoted(refresh),
+        rustc = quoted(&rustc),
+        cargo = quoted(&real(rust, "cargo")?),
     );
     write_program(&cargo, &script)?;
+    // By evcxr's profile a crate has sixteen large units, optimised across each other, and an edit of one line does nearly all of
+    // that again. The crate itself is instead compiled in units as small as modules, each optimised for itself: an edit compiles
+    // few of them. What computes in long loops of its own (decoding, phantoms) are smaller crates, which stay as they are.
+    let script = format!(
+        r#"#!/bin/sh
+real={rustc}
+case " $* " in
+  *" --crate-name humerus "*) set -- "$@" -C codegen-units=256 -C lto=off ;;
+esac
+exec "${{HUMERUS_RUSTC:-$real}}" "$@"
+"#,
+        rustc = quoted(&real(rust, "rustc")?),
+    );
+    write_program(&rustc, &script)?;
     // Evcxr asks rustup for the toolchain's cargo before it looks on PATH.
     let rustup = folder.join("rustup");
     match super::inherited("PATH").map(|entry| entry.join("rustup")).find(|path| path.is_file() && *path != rustup) {
@@ -40,12 +70,12 @@ pub fn write(folder: &Path, rust: &Rust) -> Result<()> {
     }
 }
 
-/// The toolchain's own cargo: rustup's stand-in costs each cell a tenth of a second.
-fn real_cargo(rust: &Rust) -> Result<PathBuf> {
-    let own = rust.sysroot.join("bin/cargo");
+/// The toolchain's own program: rustup's stand-in costs each cell a tenth of a second.
+fn real(rust: &Rust, name: &str) -> Result<PathBuf> {
+    let own = rust.sysroot.join("bin").join(name);
     let found = Some(own).filter(|path| path.is_file());
-    let found = found.or_else(|| super::inherited("PATH").map(|entry| entry.join("cargo")).find(|path| path.is_file()));
-    found.ok_or_else(|| Problem::new("no cargo beside rustc or on PATH").mend("install Rust with rustup"))
+    let found = found.or_else(|| super::inherited("PATH").map(|entry| entry.join(name)).find(|path| path.is_file()));
+    found.ok_or_else(|| Problem::new(format!("no {name} on PATH")).mend("install Rust with rustup"))
 }
 
 fn write_program(path: &Path, script: &str) -> Result<()> {
@@ -65,20 +95,37 @@ mod tests {
 
     use super::*;
 
-    /// What the real cargo is told, with and without evcxr's variable.
-    fn told(arguments: &[&str], by_evcxr: bool) -> String {
+    const SPEAKS: &str = "#!/bin/sh\nprintf '[%s]' \"$@\"\n";
+
+    /// A kernel's programs before real ones that say what they are told.
+    fn programs(cargo: &str) -> tempfile::TempDir {
         let folder = tempfile::Builder::new().prefix("it's a toolchain-").tempdir().unwrap();
         let sysroot = folder.path().join("sysroot");
         std::fs::create_dir_all(sysroot.join("bin")).unwrap();
-        write_program(&sysroot.join("bin/cargo"), "#!/bin/sh\nprintf '[%s]' \"$@\"\n").unwrap();
+        write_program(&sysroot.join("bin/cargo"), cargo).unwrap();
+        write_program(&sysroot.join("bin/rustc"), SPEAKS).unwrap();
         let rust = Rust { verbose_version: String::new(), target_libdir: PathBuf::new(), sysroot };
-        write(folder.path(), &rust).unwrap();
+        write(folder.path(), &rust, &folder.path().join("refresh.py")).unwrap();
+        folder
+    }
+
+    fn says(command: &mut Command) -> String {
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    }
+
+    fn by_evcxr<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
+        command.env("EVCXR_CORE_EXTERN", "core=/lib/libstd.so").env("EVCXR_TMPDIR", folder).env("RUSTFLAGS", "-Cx")
+    }
+
+    /// What the real cargo is told, with and without evcxr's variable.
+    fn told(arguments: &[&str], evcxr: bool) -> String {
+        let folder = programs(SPEAKS);
         let mut command = Command::new(folder.path().join("cargo"));
         command.args(arguments).env_remove("EVCXR_CORE_EXTERN");
-        if by_evcxr {
-            command.env("EVCXR_CORE_EXTERN", "core=/lib/libstd.so");
+        match evcxr {
+            true => says(by_evcxr(&mut command, folder.path())),
+            false => says(&mut command),
         }
-        String::from_utf8(command.output().unwrap().stdout).unwrap()
     }
 
     #[test]
@@ -93,5 +140,43 @@ mod tests {
     #[test]
     fn a_cell_s_own_check_stays_a_check() {
         assert_eq!(told(&["check"], false), "[check]");
+    }
+
+    #[test]
+    fn the_crate_is_built_in_small_units_and_nothing_else_is() {
+        let folder = programs("#!/bin/sh\nexec \"$RUSTC\" \"$@\"\n");
+        let rustc = |words: &str| {
+            let mut command = Command::new(folder.path().join("cargo"));
+            says(by_evcxr(command.args(words.split(' ')).env("RUSTC", ""), folder.path()))
+        };
+        let small = "[-C][codegen-units=256][-C][lto=off]";
+        let told = rustc("--crate-name humerus -C codegen-units=16");
+        assert_eq!(told, format!("[--crate-name][humerus][-C][codegen-units=16]{small}"));
+        for other in ["humerus_film", "image", "ctx"] {
+            assert!(!rustc(&format!("--crate-name {other} -C codegen-units=16")).contains(small), "{other}");
+        }
+        assert_eq!(std::fs::read_to_string(folder.path().join(".rustflags")).unwrap(), "-Cx");
+    }
+
+    #[test]
+    fn an_edited_crate_is_refreshed_before_the_build_that_needs_it() {
+        let folder = programs(SPEAKS);
+        let python = folder.path().join("python");
+        write_program(&python, "#!/bin/sh\necho \"$@\" >> \"$EVCXR_TMPDIR/refreshed\"\n").unwrap();
+        let build = || {
+            let mut command = Command::new(folder.path().join("cargo"));
+            let told = says(by_evcxr(command.arg("build").env("HUMERUS_PYTHON", &python), folder.path()));
+            assert_eq!(told, "[build]");
+            std::fs::read_to_string(folder.path().join("refreshed")).ok()
+        };
+        std::fs::write(folder.path().join(".stale"), "").unwrap();
+        std::fs::write(folder.path().join("Cargo.toml"), "[dependencies]\n").unwrap();
+        assert_eq!(build(), None, "no cell needs the crate yet");
+        std::fs::write(folder.path().join("Cargo.toml"), "[dependencies]\nhumerus = { path = \"/a\" }\n").unwrap();
+        let (script, session) = (folder.path().join("refresh.py"), folder.path().display());
+        assert_eq!(build(), Some(format!("-E -s -B {} {session}\n", script.display())));
+        std::fs::remove_file(folder.path().join(".stale")).unwrap();
+        std::fs::remove_file(folder.path().join("refreshed")).unwrap();
+        assert_eq!(build(), None, "not edited");
     }
 }
