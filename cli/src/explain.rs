@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use humerus::device::DeviceChoice;
 use humerus::model::Model;
-use humerus::render::{self, CamPanel, OverlayOptions, Tone};
+use humerus::notebook::figures;
 use humerus::{Error, Label, Result, explain, files};
 use serde::Serialize;
 
@@ -52,28 +52,19 @@ impl Args {
         files::keep_inputs(&self.out, &[&self.model, &self.image])?;
         let bar = Bar::spinner("reading the model and the film");
         let model = Model::open(&self.model, self.device)?;
-        let cam =
-            explain::film_cam(&model, &self.image, Label::Abnormal, &self.layer).map_err(|error| match error {
-                Error::NoSuchLayer { layer, example } => {
-                    let lists = format!("humerus layers {}", self.model.display());
-                    Error::setting("--layer", format!("one that `{lists}` prints, such as {example}"), layer)
-                }
-                Error::Shape { what: "layer", got, .. } => {
-                    let expected = format!("one that `humerus layers {}` prints", self.model.display());
-                    Error::setting("--layer", expected, format!("{}, whose output is of shape {got:?}", self.layer))
-                }
-                other => other,
-            })?;
-        let panel = CamPanel {
-            map: cam.over_film(model.card.preprocess.size)?,
-            film: cam.film,
-            mask: None,
-            caption: format!("called {} ({})", cam.decision, cam.probability),
-            tone: Tone::Plain,
-        };
-        let title = format!("Evidence for {} at {}", cam.class, cam.layer);
+        let cam = model.explain_at(&self.image, Label::Abnormal, &self.layer).map_err(|error| match error {
+            Error::NoSuchLayer { layer, example } => {
+                let lists = format!("humerus layers {}", self.model.display());
+                Error::setting("--layer", format!("one that `{lists}` prints, such as {example}"), layer)
+            }
+            Error::Shape { what: "layer", got, .. } => {
+                let expected = format!("one that `humerus layers {}` prints", self.model.display());
+                Error::setting("--layer", expected, format!("{}, whose output is of shape {got:?}", self.layer))
+            }
+            other => other,
+        })?;
         let size = [cam.map.height, cam.map.width];
-        render::cam_panel(&title, &[panel], OverlayOptions::default())?.save(&self.out)?;
+        figures::film_cam(&cam)?.save(&self.out)?;
         drop(bar);
         if !self.json {
             return output::text(format_args!(

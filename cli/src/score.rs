@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use humerus::dataset::{SkipReason, Skipped};
 use humerus::device::DeviceChoice;
 use humerus::model::Model;
-use humerus::score::{self, Report};
+use humerus::score::Report;
 use humerus::{Error, Result, counted};
 
 use crate::flags;
@@ -30,7 +30,7 @@ impl Args {
     pub fn run(self) -> Result<()> {
         let model = Model::open(&self.model, self.device)?;
         let mut bar = Bar::new("scoring films");
-        let report = score::paths_with(&model, &self.paths, &mut |done, of| bar.at(done, of))?;
+        let report = model.score_with(&self.paths, |done, of| bar.at(done, of))?;
         drop(bar);
         if self.json {
             output::json(&report)?;

@@ -40,9 +40,9 @@ impl Source {
     pub fn audited(self) -> Result<Index> {
         let index = self.index()?;
         if !std::io::stderr().is_terminal() {
-            return Ok(index.audited(&AuditOptions::default(), &|_, _| ())?);
+            return Ok(index.audit()?);
         }
-        let audited = index.audited(&AuditOptions::default(), &|done, of| {
+        let audited = index.audit_with(&AuditOptions::default(), |done, of| {
             if done == of || done % 64 == 0 {
                 // A terminal that goes away is no reason to stop.
                 let _ = write!(std::io::stderr(), "\rlooking at film {done} of {of}");

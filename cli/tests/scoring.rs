@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use humerus::model::DataCard;
-use humerus::model::{Model, ModelCard};
+use humerus::dataset::Index;
+use humerus::model::{DataCard, Model, ModelCard};
 use humerus::preprocess::{Doubt, decode, inspect};
 use humerus::train::Recipe;
-use humerus::{Error, Preprocess, dataset, score};
+use humerus::{Error, Preprocess, Split, dataset, score};
 use serde_json::Value;
 use tch::Device;
 use testing::{TestSet, film};
@@ -88,17 +88,64 @@ fn a_film_that_cannot_be_decoded_costs_its_own_score_and_no_other_in_every_layou
     let folder = tempfile::tempdir().unwrap();
     let (model, _) = model(folder.path());
     for root in layouts(&set) {
-        let report = score::paths(&model, std::slice::from_ref(&root)).unwrap();
+        let report = model.score(&root).unwrap();
         assert_eq!(report.views.len(), 6, "{}", root.display());
         let broken: Vec<String> = report.skipped.iter().map(|it| it.reason.to_string()).collect();
         assert_eq!(broken.len(), 2, "{}: {broken:?}", root.display());
         assert!(broken.iter().all(|why| why.starts_with("damaged: ")), "{broken:?}");
         // Alone, each has the very same score, whatever stood beside it in a batch.
         for view in &report.views {
-            let alone = score::film(&model, &view.path).unwrap().probability.get();
+            let alone = model.score(&view.path).unwrap().views[0].probability.get();
             assert!((alone - view.probability.get()).abs() < 1e-6, "{}", view.path.display());
         }
     }
+}
+
+#[test]
+fn whatever_has_films_is_scored_and_a_report_knows_the_split_it_is_of() {
+    let set = TestSet::new();
+    for (number, study) in
+        ["train/XR_HUMERUS/patient00001", "valid/XR_HUMERUS/patient00002", "valid/XR_HUMERUS/patient00003"]
+            .into_iter()
+            .enumerate()
+    {
+        let label = ["positive", "negative"][number % 2];
+        set.film(&format!("{study}/study1_{label}/image1.png"), number as u32);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (model, _) = model(folder.path());
+    let index = dataset::index(set.root()).unwrap();
+    let ids = |report: score::Report| report.studies.into_iter().map(|it| it.study).collect::<Vec<_>>();
+    let all: Vec<String> = index.studies.iter().map(|it| it.id.clone()).collect();
+
+    let held_out = model.score(&index).unwrap();
+    assert_eq!((held_out.split, held_out.metrics().unwrap().split), (Some(Split::Valid), Some(Split::Valid)));
+    assert_eq!(ids(held_out.clone()), all[1..]);
+    assert_eq!(model.score(index.split(Split::Valid)).unwrap(), held_out);
+    assert_eq!(model.score([&index.studies[1], &index.studies[2]]).unwrap(), held_out);
+    let study = index.first(Split::Train).unwrap();
+    let alone = model.score(&study).unwrap();
+    assert_eq!((alone.split, ids(alone)), (Some(Split::Train), vec![all[0].clone()]));
+    let mixed = model.score(&index.studies).unwrap();
+    assert_eq!((mixed.split, ids(mixed)), (None, all.clone()));
+
+    // Films named by path are of no study that a data set told of, and a folder that is a data set is no split.
+    let film = &study.views[0];
+    let by_path = model.score(&film.path).unwrap();
+    assert_eq!((by_path.split, by_path.views[0].label, by_path.views.len()), (None, None, 1));
+    for report in [model.score(film), model.score(film.path.to_str().unwrap()), model.score(vec![film.path.clone()])] {
+        assert_eq!(report.unwrap(), by_path);
+    }
+    assert_eq!(ids(model.score(study.folder()).unwrap()), all[..1]);
+    let of_root = model.score(set.root()).unwrap();
+    assert_eq!((of_root.split, of_root.studies.len(), of_root.views[0].label.is_some()), (None, 3, true));
+
+    let none = model.score(Vec::<PathBuf>::new()).unwrap_err().to_string();
+    assert_eq!(none, "what to score: expected a path, a study or an index, got an empty list");
+    let trained_on = Index { studies: vec![study], ..index };
+    let none = model.score(&trained_on).unwrap_err().to_string();
+    assert!(none.starts_with("split: no held-out study in "), "{none}");
+    assert!(trained_on.first(Split::Valid).unwrap_err().to_string().contains("no valid study"));
 }
 
 #[test]
@@ -115,7 +162,7 @@ fn a_studys_mean_is_of_the_views_that_could_be_read_and_says_so() {
     let (model, path) = model(folder.path());
     let loose = set.root().join(study);
     for root in [set.root(), &loose] {
-        let report = score::paths(&model, &[root.to_owned()]).unwrap();
+        let report = model.score(root).unwrap();
         let study = report.studies.iter().find(|it| it.study.contains("patient00001")).unwrap();
         assert_eq!((study.views, study.unread), (2, 2), "{}", root.display());
         let scores = by_name(&report);
@@ -131,8 +178,7 @@ fn a_studys_mean_is_of_the_views_that_could_be_read_and_says_so() {
     assert!(text.contains("mean of 2 of 4 views"), "{text}");
     assert!(text.lines().any(|line| line.starts_with("skipped ") && line.contains("image3.png: damaged")), "{text}");
     let index = dataset::index(set.root()).unwrap();
-    let studies: Vec<_> = index.studies.iter().collect();
-    let report = score::studies(&model, &studies).unwrap();
+    let report = model.score(&index.studies).unwrap();
     assert_eq!((report.views.len(), report.skipped.len()), (3, 1));
 }
 
@@ -152,7 +198,7 @@ fn films_named_one_by_one_are_all_scored_before_the_exit_code_says_that_one_was_
     assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{error}");
     assert!(error.contains("b.png") && error.contains("damaged"), "{error}");
     // Nothing to report on: the film's own error.
-    let error = score::paths(&model, &films[1..2]).unwrap_err();
+    let error = model.score(&films[1]).unwrap_err();
     assert!(matches!(error, Error::Decode { .. }) && error.to_string().contains("b.png"), "{error}");
 }
 
@@ -184,7 +230,7 @@ fn a_path_that_names_nothing_costs_no_other_score() {
     }
     // Nothing to report on: the path's own error.
     for (missing, words) in [(absent, "absent.png: No such file"), (text, "text: no films found; ")] {
-        let error = score::paths(&model, &[missing]).unwrap_err().to_string();
+        let error = model.score(missing).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
     }
 }
@@ -202,7 +248,7 @@ fn a_film_counts_once_by_however_many_paths_it_is_named() {
     let root = set.root().join("set");
     let spelled = set.root().join("set/../film.png");
     let scored = |paths: &[&PathBuf]| {
-        let report = score::paths(&model, &paths.iter().map(|path| (*path).clone()).collect::<Vec<_>>()).unwrap();
+        let report = model.score(paths).unwrap();
         let reasons: Vec<_> = report.skipped.iter().map(|it| (it.path.clone(), it.reason.to_string())).collect();
         (report.views.len(), report.studies, reasons)
     };
@@ -248,12 +294,12 @@ fn a_film_of_hardly_any_grey_is_scored_with_a_warning() {
     std::fs::create_dir_all(dark.parent().unwrap()).unwrap();
     film.save(&dark).unwrap();
 
-    let alone = score::film(&model, &dark).unwrap();
+    let alone = model.score(&dark).unwrap().views.remove(0);
     assert_eq!(alone.doubts, [Doubt::NearlyBlack]);
-    assert_eq!(score::film(&model, &sound).unwrap().doubts, []);
+    assert_eq!(model.score(&sound).unwrap().views[0].doubts, []);
     // In a data set with labels, and named one by one.
     for paths in [vec![set.root().join("films")], vec![dark.clone(), sound.clone()]] {
-        let report = score::paths(&model, &paths).unwrap();
+        let report = model.score(&paths).unwrap();
         let doubts: BTreeMap<_, _> = report.views.iter().map(|view| (&view.path, view.doubts.as_slice())).collect();
         assert_eq!(doubts, BTreeMap::from([(&dark, [Doubt::NearlyBlack].as_slice()), (&sound, &[])]));
         assert!((by_name(&report)["dark.png"] - alone.probability.get()).abs() < 1e-6);
@@ -282,7 +328,7 @@ fn a_large_folder_with_broken_films_comes_through_completely() {
         std::fs::create_dir_all(link.parent().unwrap()).unwrap();
         std::fs::hard_link(source, link).unwrap();
     }
-    let report = score::paths(&model, &[set.root().join("films")]).unwrap();
+    let report = model.score(set.root().join("films")).unwrap();
     let lost = n / 100;
     assert_eq!((report.views.len(), report.skipped.len()), ((n - lost) as usize, lost as usize));
     assert_eq!(report.studies.len(), report.views.len());
@@ -358,7 +404,7 @@ mod unix {
                 let (path, root) = (path.clone(), root.clone());
                 in_time(move || {
                     let model = Model::open(&path, humerus::device::DeviceChoice::Cpu).unwrap();
-                    score::paths(&model, &[root]).unwrap()
+                    model.score(root).unwrap()
                 })
             };
             assert_eq!((report.views.len(), report.skipped.len()), (6, 6), "{:?}", report.skipped);

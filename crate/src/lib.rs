@@ -41,8 +41,8 @@ pub mod prelude {
     pub use crate::Show;
     pub use crate::explain::FilterOptions;
     pub use crate::model::Model;
-    pub use crate::notebook::settings::Settings;
+    pub use crate::notebook::{Settings, figures, tables};
     pub use crate::weights::Weights;
-    pub use crate::{Label, Preprocess, Split, Study, View, counted};
+    pub use crate::{Label, Preprocess, Split, Study, View};
     pub use crate::{dataset, device, explain, phantom, preprocess, score, train};
 }

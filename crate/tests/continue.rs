@@ -142,9 +142,9 @@ fn a_finished_run_given_more_epochs_goes_on() {
         assert!(said.iter().any(|line| line == "continuing with epoch 3"), "{said:?}");
         let last = |run: &TrainOptions| run.run.join("last.safetensors");
         assert_eq!(same(&last(&grown), &last(&whole)), is_exact, "{name}");
-        let rates = |report: &TrainReport| report.epochs.0.iter().map(|it| it.learning_rate).collect::<Vec<_>>();
+        let rates = |report: &TrainReport| report.epochs.iter().map(|it| it.learning_rate).collect::<Vec<_>>();
         assert_eq!(rates(&report)[1..], rates(&expected)[1..], "the longer run's own step sizes");
-        assert_eq!(report.epochs.0.len(), 3);
+        assert_eq!(report.epochs.len(), 3);
         let card = Model::open(last(&grown), DeviceChoice::Cpu).unwrap().card;
         assert_eq!(card.trained.unwrap().continued_after, [1]);
         assert!(!grown.run.join("previous-1").exists());
@@ -161,7 +161,7 @@ fn a_run_that_was_stopped_after_its_last_epoch_says_so_and_is_scored_when_it_is_
     let options = support::options(folder.path(), "run");
     stopped(&index, &support::small(2), &options, 2);
     let (said, report) = train(&index, &support::small(2), &resumed(&options), None);
-    assert_eq!(report.unwrap().epochs.0.len(), 2);
+    assert_eq!(report.unwrap().epochs.len(), 2);
     assert!(said.iter().any(|line| line == "note: all epochs are done; what is left is to score the held-out films"));
     assert!(!said.iter().any(|line| line.contains("epoch 3")), "{said:?}");
 }
@@ -182,7 +182,7 @@ fn what_going_on_means_is_said_when_a_run_is_given_more_epochs() {
     let options = support::options(folder.path(), "early");
     let recipe = |epochs| Recipe { early_stopping: Some(1), schedule: Schedule::Constant, ..support::small(epochs) };
     let report = train(&index, &recipe(30), &options, None).1.unwrap();
-    assert!(report.epochs.0.len() < 30, "it did not stop early");
+    assert!(report.epochs.len() < 30, "it did not stop early");
     let (said, again) = train(&index, &recipe(40), &resumed(&options), None);
     assert_eq!(again.unwrap().held_out, report.held_out);
     assert!(said.iter().any(|line| line.contains("more epochs change nothing")), "{said:?}");

@@ -1,6 +1,9 @@
 //! The training engine as a whole: against PyTorch, on films it must learn by heart, and in stages.
 
 mod support;
+#[allow(dead_code)]
+#[path = "../examples/whole.rs"]
+mod whole;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,7 +15,7 @@ use humerus::model::Model;
 use humerus::network::{Classifier, Mode, Unfreeze, VariableKind};
 use humerus::train::{self, Event, Optimizer, Recipe, Schedule, SelectBy, Stage, TrainOptions, TrainReport};
 use humerus::weights::Weights;
-use humerus::{Label, Split, metrics, score};
+use humerus::{Label, Split, metrics};
 use tch::{Device, Kind, Tensor};
 
 fn read(path: &Path) -> HashMap<String, Tensor> {
@@ -20,7 +23,7 @@ fn read(path: &Path) -> HashMap<String, Tensor> {
 }
 
 fn losses(report: &TrainReport) -> Vec<f32> {
-    report.epochs.0.iter().flat_map(|epoch| epoch.step_losses.clone()).collect()
+    report.epochs.iter().flat_map(|epoch| epoch.step_losses.clone()).collect()
 }
 
 /// Initial weights as a file, which begins a run in stages.
@@ -147,7 +150,7 @@ fn sixteen_films_are_learnt_by_heart() {
     })
     .unwrap();
     assert_eq!(films, 16);
-    let last = report.epochs.0.last().unwrap().train_loss;
+    let last = report.epochs.last().unwrap().train_loss;
     assert!(last < 0.01, "loss {last}");
 }
 
@@ -177,7 +180,7 @@ fn stages_unfreeze_from_the_head_down_and_frozen_statistics_keep_every_bit() {
         if recipe.stages.len() > 1 {
             assert_eq!(told, [(Unfreeze::Head, 1e-3), (Unfreeze::LastBlock, 1e-4)]);
             // Each stage begins its own cycle at a 25th of its own peak, or at the peak where it has no step to rise in.
-            let rates: Vec<f64> = report.epochs.0.iter().map(|epoch| epoch.learning_rate).collect();
+            let rates: Vec<f64> = report.epochs.iter().map(|epoch| epoch.learning_rate).collect();
             assert!(rates[0] <= 1e-3 && rates[1] <= 1e-4 && rates[0] > rates[1], "{rates:?}");
         }
         let after = read(&options.run.join("last.safetensors"));
@@ -222,7 +225,7 @@ fn the_best_epochs_keep_their_files_and_the_averages_are_what_is_saved() {
     for (name, recipe) in [("plain", &plain), ("averaged", &averaged)] {
         let options = support::options(folder.path(), name);
         let report = train::run(&index, recipe, &options, &mut |_| ()).unwrap();
-        let mut epochs = report.epochs.0.clone();
+        let mut epochs = report.epochs.to_vec();
         epochs.sort_by(|a, b| {
             let auroc = |e: &train::EpochReport| e.tune_auroc.unwrap();
             auroc(b).total_cmp(&auroc(a)).then(a.tune_loss.total_cmp(&b.tune_loss))
@@ -261,7 +264,7 @@ fn logs_hold_a_line_an_epoch_and_tensorboard_reads_them() {
     let lines = std::fs::read_to_string(options.run.join("metrics.jsonl")).unwrap();
     let lines: Vec<train::EpochReport> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let bare = |epoch: &train::EpochReport| train::EpochReport { step_losses: Vec::new(), ..epoch.clone() };
-    let without_steps: Vec<_> = report.epochs.0.iter().map(bare).collect();
+    let without_steps: Vec<_> = report.epochs.iter().map(bare).collect();
     assert_eq!(lines, without_steps);
     let table = std::fs::read_to_string(options.run.join("metrics.csv")).unwrap();
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
@@ -300,12 +303,12 @@ fn tune_and_held_out_figures_of_a_bf16_run_are_those_of_whoever_opens_the_file()
     let model = Model::open(&report.model, options.device).unwrap();
     let index = split::hold_out_tune(&index, recipe.tune_fraction, recipe.seed).unwrap();
     let loss_of = |split| {
-        let scores = score::studies(&model, &index.split(split)).unwrap();
+        let scores = model.score(index.split(split)).unwrap();
         let labels: Vec<Label> = scores.views.iter().filter_map(|view| view.label).collect();
         let probabilities: Vec<f64> = scores.views.iter().map(|view| view.probability.get()).collect();
         metrics::log_loss(&labels, &probabilities).unwrap()
     };
-    let (said, found) = (report.epochs.0[0].tune_loss, loss_of(Split::Tune));
+    let (said, found) = (report.epochs[0].tune_loss, loss_of(Split::Tune));
     assert!((said - found).abs() < 1e-5, "tune: {said} said, {found} found");
     let (labels, probabilities) = report.scores.labelled();
     let (said, found) = (metrics::log_loss(&labels, &probabilities).unwrap(), loss_of(Split::Valid));
@@ -356,7 +359,7 @@ fn a_run_on_its_own_thread_is_watched_stopped_and_continued_to_the_same_end() {
     let options = || train::TrainOptions { resume: train::Resume::OrRefuse, ..support::options(folder.path(), "run") };
     let mut training = train::spawn(&index, &recipe, &options());
     let mut lines = Vec::new();
-    while training.watch(0.2, &mut |event| lines.push(event.clone())).epochs.0.is_empty() {
+    while training.watch(0.2, &mut |event| lines.push(event.clone())).epochs.is_empty() {
         assert!(training.progress().running, "{lines:?}");
     }
     assert!(matches!(lines[0], Event::Started { .. }), "{lines:?}");
@@ -393,4 +396,15 @@ fn a_sweep_of_the_learning_rate_repeats_itself_and_leaves_nothing_behind() {
     assert!(found.suggestion.is_none_or(|rate| (1e-6..1.0).contains(&rate)));
     assert_eq!(find(), found);
     assert!(!options.run.exists());
+}
+
+#[test]
+fn the_example_goes_from_a_folder_of_films_to_a_heat_map() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = support::phantoms(folder.path(), 12);
+    let options = support::options(folder.path(), "whole");
+    whole::whole(&index.root, &support::small(1), &options).unwrap();
+    let evidence = image::open(options.run.join("evidence.png")).unwrap();
+    assert!(evidence.width() > 100, "{}", evidence.width());
+    assert!(Model::open(options.run.join("model.safetensors"), options.device).unwrap().card.held_out.is_some());
 }

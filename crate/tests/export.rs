@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use humerus::Preprocess;
 use humerus::device::DeviceChoice;
 use humerus::model::DataCard;
 use humerus::model::{Model, ModelCard};
 use humerus::network::{Architecture, Head, Mode, VariableKind};
 use humerus::preprocess::Fit;
 use humerus::train::Recipe;
-use humerus::{Preprocess, score};
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
@@ -76,7 +76,7 @@ fn torchvision_torchscript_and_onnx_give_our_logits() {
 /// deviation 1. A level of grey here and there, as resizing is allowed, is then less than a thousandth.
 fn give_opinions(model: &Model, films: &[PathBuf]) {
     let odds =
-        |film: &PathBuf| score::film(model, film).ok().map(|it| it.probability.get()).map(|p| (p / (1.0 - p)).ln());
+        |film: &PathBuf| model.score(film).ok().map(|it| it.views[0].probability.get()).map(|p| (p / (1.0 - p)).ln());
     let odds: Vec<f64> = films.iter().filter_map(odds).collect();
     let mean = odds.iter().sum::<f64>() / odds.len() as f64;
     let deviation = (odds.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / odds.len() as f64).sqrt();
@@ -132,7 +132,7 @@ fn the_python_of_the_docs_gives_our_probability_for_films_of_every_kind_or_refus
         model.save_onnx(&paths[2]).unwrap();
         let model = Model::open(&paths[0], DeviceChoice::Cpu).unwrap();
         let ours: Vec<Option<f64>> =
-            films.iter().map(|it| Some(score::film(&model, it).ok()?.probability.get())).collect();
+            films.iter().map(|it| Some(model.score(it).ok()?.views[0].probability.get())).collect();
         let spread = |pick: fn(f64, f64) -> f64| ours.iter().flatten().copied().reduce(pick).unwrap();
         assert!(spread(f64::max) - spread(f64::min) > 0.2, "a network without opinions tests nothing: {ours:?}");
         // The other two files hold the same network; preparing films is what differs from one model to the next.
@@ -174,7 +174,7 @@ fn the_hub_cards_own_lines_give_our_probability() {
     let output = Command::new(&python).args(["-c", code]).current_dir(&hub).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let theirs: f64 = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
-    let ours = score::film(&model, &film).unwrap().probability.get();
+    let ours = model.score(&film).unwrap().views[0].probability.get();
     assert!((ours - theirs).abs() < 1e-3, "{ours} {theirs}");
 }
 

@@ -14,7 +14,7 @@ fn memory_stays_flat_over_20_epochs() {
     let index = support::phantoms(folder.path(), 24);
     let recipe = Recipe { ema: Some(0.9), clip_norm: Some(1.0), ..support::small(24) };
     let report = train::run(&index, &recipe, &support::options(folder.path(), "run"), &mut |_| ()).unwrap();
-    let resident = report.epochs.0.iter().map(|epoch| epoch.memory.unwrap().resident as f64 / f64::from(1 << 20));
+    let resident = report.epochs.iter().map(|epoch| epoch.memory.unwrap().resident as f64 / f64::from(1 << 20));
     let resident: Vec<f64> = resident.collect();
     println!("MiB after each epoch: {resident:.0?}");
     let most = |epochs: &[f64]| epochs.iter().copied().fold(0.0, f64::max);

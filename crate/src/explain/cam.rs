@@ -97,11 +97,25 @@ impl FilmCam {
     }
 }
 
-/// Scores a film and shows where the evidence for `class` lies.
-///
-/// # Errors
-/// [`Error::Io`], [`Error::Decode`], [`Error::NoSuchLayer`].
-pub fn film_cam(model: &Model, path: impl AsRef<Path>, class: Label, layer: &str) -> Result<FilmCam> {
+impl Model {
+    /// Scores a film and shows where the evidence for *abnormal* lies, at [`DEFAULT_LAYER`](super::DEFAULT_LAYER).
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Decode`].
+    pub fn explain(&self, film: impl AsRef<Path>) -> Result<FilmCam> {
+        self.explain_at(film, Label::Abnormal, super::DEFAULT_LAYER)
+    }
+
+    /// Scores a film and shows where the evidence for `class` lies, at a layer that [`Model::layers`] lists.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Decode`], [`Error::NoSuchLayer`].
+    pub fn explain_at(&self, film: impl AsRef<Path>, class: Label, layer: &str) -> Result<FilmCam> {
+        film_cam(self, film.as_ref(), class, layer)
+    }
+}
+
+fn film_cam(model: &Model, path: &Path, class: Label, layer: &str) -> Result<FilmCam> {
     let preprocess = &model.card.preprocess;
     let film = preprocess::decode(path)?;
     let placement = preprocess.placement(film.width(), film.height());

@@ -6,9 +6,9 @@ mod filter;
 mod study;
 
 pub use activation::activation_maps;
-pub use cam::{FilmCam, Localisation, film_cam, grad_cam, localisation};
+pub use cam::{FilmCam, Localisation, grad_cam, localisation};
 pub use filter::{FilterOptions, filter_patterns};
-pub use study::{Localised, localise, true_positives};
+pub use study::{Localised, localise};
 
 /// The layer that heat maps are drawn at where none is named: a map of 1/8 of the input's side, fine enough for a fracture and deep
 /// enough to know what one is.

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use super::cam::{Localisation, film_cam, localisation};
+use super::cam::{Localisation, localisation};
 use crate::dataset;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::score::{Decision, Report, ViewScore};
+use crate::score::{Report, ViewScore};
 use studies::Label;
 
 /// How well heat maps for *abnormal* agree with the true fractures over some films.
@@ -60,20 +60,14 @@ impl fmt::Display for Localised {
     }
 }
 
-/// The films that are abnormal, were called so, and whose fracture the data set knows.
-pub fn true_positives(report: &Report) -> Vec<ViewScore> {
-    let known = |v: &&ViewScore| v.view.mask.is_some() || !v.view.findings.is_empty();
-    let hit = |v: &&ViewScore| v.label == Some(Label::Abnormal) && v.decision == Decision::Abnormal;
-    report.views.iter().filter(hit).filter(known).cloned().collect()
-}
-
-/// Compares the heat map of each film with its true fracture.
+/// Compares heat maps with the true fractures, over the abnormal films that were called so and whose fracture the data set knows.
 ///
 /// # Errors
-/// [`Error::Setting`] if a film has no known fracture, [`Error::NoSuchLayer`], [`Error::Decode`].
-pub fn localise(model: &Model, films: &[ViewScore], layer: &str) -> Result<Localised> {
-    let films = films.iter().map(|score| {
-        let cam = film_cam(model, &score.path, Label::Abnormal, layer)?;
+/// [`Error::NoSuchLayer`], [`Error::Decode`].
+pub fn localise(model: &Model, report: &Report, layer: &str) -> Result<Localised> {
+    let known = |v: &&ViewScore| v.view.mask.is_some() || !v.view.findings.is_empty();
+    let films = report.views.iter().filter(|view| view.is_hit()).filter(known).map(|score| {
+        let cam = model.explain_at(&score.path, Label::Abnormal, layer)?;
         let mask = dataset::fracture_mask(&score.view)?;
         let mask = mask
             .map(|mask| model.card.preprocess.mask(&mask))

@@ -144,6 +144,24 @@ impl ModelCard {
         }
         self.preprocess.validate()
     }
+
+    /// Checks that figures on the held-out studies are those that the card remembers from the end of training.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with both figures if their AUROC differ by more than 1e-6, or the card holds none.
+    pub fn confirm(&self, metrics: &Metrics) -> Result<()> {
+        let Some(held_out) = &self.held_out else {
+            return Err(Error::setting("held-out figures", "some in the model's card", "none"));
+        };
+        let agree = match (held_out.auroc.value, metrics.auroc.value) {
+            (Some(said), Some(found)) => (said - found).abs() <= 1e-6,
+            (said, found) => said == found,
+        };
+        if agree {
+            return Ok(());
+        }
+        Err(Error::setting("held-out AUROC", format!("{}, by the model's card", held_out.auroc), metrics.auroc))
+    }
 }
 
 impl fmt::Display for ModelCard {
@@ -240,5 +258,31 @@ impl DataCard {
             rows.push(("allowed leaks", leaks));
         }
         rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::file::untrained;
+
+    #[test]
+    fn a_card_confirms_the_figures_it_was_given_and_no_others() {
+        let figures = |scores: &[f64]| {
+            let labels: Vec<Label> = Label::ALL.into_iter().cycle().take(scores.len()).collect();
+            Metrics::of(&labels, scores, &["a", "b", "c", "d"][..scores.len()], 0.5).unwrap()
+        };
+        let mut card = untrained(Head::Linear { classes: 2 }, 64).card;
+        let [metrics, other] = [figures(&[0.1, 0.9, 0.2, 0.8]), figures(&[0.1, 0.9, 0.85, 0.8])];
+        let line = card.confirm(&metrics).unwrap_err().to_string();
+        assert_eq!(line, "held-out figures: expected some in the model's card, got none");
+        card.held_out = Some(metrics.clone());
+        card.confirm(&metrics).unwrap();
+        let line = card.confirm(&other).unwrap_err().to_string();
+        assert!(
+            line.starts_with("held-out AUROC: expected 1.000 (no interval") && line.contains("got 0.750"),
+            "{line}"
+        );
+        assert!(card.confirm(&figures(&[0.1])).unwrap_err().to_string().contains("got undefined"));
     }
 }

@@ -170,8 +170,7 @@ impl ModelCard {
         let _ = write!(
             text,
             "In Rust:\n\n```rust\nlet model = humerus::model::Model::open(\"{WEIGHTS_FILE}\", humerus::device::DeviceChoice::Auto)?;\n\
-             let film = humerus::score::film(&model, \"film.png\")?;\n\
-             println!(\"{{}} {{}}\", film.probability, film.decision);\n```\n\n"
+             println!(\"{{}}\", model.score(\"film.png\")?);\n```\n\n"
         );
         let _ = write!(
             text,

@@ -13,7 +13,7 @@ use crate::model::Model;
 use crate::preprocess::{decode, grey};
 use crate::render::{self, BalanceRow, CamPanel, CurvePoint, Figure, Film, FilterPattern, OverlayOptions, Tone};
 use crate::score::{Estimate, Metrics, Report, ViewScore};
-use crate::train::{LrFinder, Recipe, Run, TrainReport};
+use crate::train::{Epochs, LrFinder, Recipe, TrainReport};
 use phantom::PhantomView;
 use studies::{Label, Split, Study};
 
@@ -110,14 +110,14 @@ pub fn learning_curves(report: &TrainReport) -> Result<Figure> {
 ///
 /// # Errors
 /// [`Error::Figure`] if there are no epochs.
-pub fn epochs(title: &str, run: &Run, best: Option<usize>) -> Result<Figure> {
+pub fn epochs(title: &str, run: &Epochs, best: Option<usize>) -> Result<Figure> {
     let point = |e: &crate::train::EpochReport| CurvePoint {
         epoch: e.epoch,
         train_loss: e.train_loss,
         tune_loss: e.tune_loss,
         tune_auroc: e.tune_auroc,
     };
-    let points: Vec<_> = run.0.iter().map(point).collect();
+    let points: Vec<_> = run.iter().map(point).collect();
     render::learning_curves(title, &points, best)
 }
 
@@ -133,8 +133,9 @@ pub fn learning_rates(found: &LrFinder) -> Result<Figure> {
 ///
 /// # Errors
 /// [`Error::Setting`] if a class is absent.
-pub fn roc(report: &Report, metrics: &Metrics) -> Result<Figure> {
-    let title = format!("ROC over {}", studies_of(metrics));
+pub fn roc(report: &Report) -> Result<Figure> {
+    let metrics = report.metrics()?;
+    let title = format!("ROC over {}", studies_of(&metrics));
     let Estimate { interval, no_interval, .. } = metrics.auroc;
     let interval = interval.ok_or(no_interval);
     render::roc(&title, &report.roc()?, interval, Some(report.operating_point.threshold))
@@ -201,7 +202,7 @@ pub fn heat_maps(model: &Model, title: &str, scores: &[ViewScore], layer: &str) 
         return gallery(title, scores);
     }
     let panels = scores.iter().map(|score| {
-        let cam = explain::film_cam(model, &score.path, Label::Abnormal, layer)?;
+        let cam = model.explain_at(&score.path, Label::Abnormal, layer)?;
         let map = cam.over_film(model.card.preprocess.size)?;
         let mask = dataset::fracture_mask(&score.view)?;
         Ok(CamPanel { film: cam.film, map, mask, caption: caption(score), tone: tone(score) })
@@ -257,8 +258,14 @@ pub fn activations(model: &Model, film: impl AsRef<Path>, layer: &str) -> Result
 ///
 /// # Errors
 /// [`Error::NoSuchLayer`], [`Error::Setting`] for a channel that the layer lacks.
-pub fn filters(model: &Model, layer: &str, channels: &[i64], options: &FilterOptions) -> Result<Figure> {
-    let found = explain::filter_patterns(model, layer, channels, options)?;
+pub fn filters(
+    model: &Model,
+    layer: &str,
+    channels: impl IntoIterator<Item = i64>,
+    options: &FilterOptions,
+) -> Result<Figure> {
+    let channels: Vec<i64> = channels.into_iter().collect();
+    let found = explain::filter_patterns(model, layer, &channels, options)?;
     let patterns: Vec<FilterPattern> = found
         .into_iter()
         .zip(channels)

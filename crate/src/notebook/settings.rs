@@ -9,7 +9,7 @@ use std::str::FromStr;
 use tch::Device;
 
 use crate::counted;
-use crate::dataset::{self, AuditOptions, Index};
+use crate::dataset::{self, Index};
 use crate::device::{self, DeviceChoice};
 use crate::error::{Error, Result};
 use crate::preprocess::Fit;
@@ -83,17 +83,17 @@ impl Settings {
     /// The data's index, audited; without data, phantoms are simulated beside the run's folder, once.
     ///
     /// # Errors
-    /// As [`dataset::index`], [`Index::audited`] and [`phantom::write`].
+    /// As [`dataset::index`], [`Index::audit`] and [`phantom::write`].
     pub fn index(&self) -> Result<Index> {
         if let Some(data) = &self.data {
-            return Ok(dataset::index(data)?.audited(&AuditOptions::default(), &|_, _| ())?);
+            return Ok(dataset::index(data)?.audit()?);
         }
         let config = PhantomConfig { studies: self.studies, ..PhantomConfig::default() };
         let beside = self.run.parent().map(PathBuf::from).unwrap_or_default();
         let (studies, seed, drawing) = (config.studies, config.seed, phantom::DRAWING_VERSION);
         let folder = beside.join(format!("phantoms-{studies}-seed-{seed}-v{drawing}"));
         let set = phantom::write(&config, &folder, &|_| ())?;
-        Ok(dataset::index(&set.root)?.audited(&AuditOptions::default(), &|_, _| ())?)
+        Ok(dataset::index(&set.root)?.audit()?)
     }
 
     /// The default recipe, with the size and the number of epochs that fit the device.
@@ -144,10 +144,11 @@ impl Settings {
             None => counted(self.studies, "simulated study"),
         };
         let on_cpu = self.modest();
+        let found = device::resolve(self.device).map_or_else(|error| error.to_string(), device::describe);
         vec![
             ("data", data),
             ("run", self.run.display().to_string()),
-            ("device", self.device.to_string()),
+            ("device", format!("{} ({found})", self.device)),
             (
                 "epochs",
                 match self.epochs {

@@ -124,8 +124,8 @@ pub fn card(card: &ModelCard) -> Table {
     table
 }
 
-/// The network stage by stage: output shape and weights.
-pub fn network(model: &Classifier, size: i64) -> Table {
+/// The network stage by stage, for an input of `size` × `size` pixels: output shape and weights.
+pub fn network(model: &Classifier, size: impl Into<i64>) -> Table {
     let count = model.parameters();
     let title = format!(
         "{} with {} weights, {} of them learn; {} parameters as Keras counts",
@@ -135,7 +135,7 @@ pub fn network(model: &Classifier, size: i64) -> Table {
         thousands(count.keras())
     );
     let mut table = Table::new(title, ["stage", "output", "weights", "learn"]);
-    for stage in model.stages(size) {
+    for stage in model.stages(size.into()) {
         let shape = stage.output.iter().map(i64::to_string).collect::<Vec<_>>().join(" x ");
         table.row([stage.name, shape, thousands(stage.weights), thousands(stage.trainable)]);
     }

@@ -3,11 +3,13 @@
 //! MURA's protocol (Rajpurkar et al., arXiv:1712.06957): a study's probability is the mean of its views', and it counts as abnormal
 //! above 0.5; the headline figure is Cohen's kappa over studies.
 
+mod films;
 mod named;
-mod paths;
+mod scorable;
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::path::PathBuf;
 
 use serde::Serialize;
 use tch::{Kind, Tensor};
@@ -15,15 +17,15 @@ use tch::{Kind, Tensor};
 pub use crate::decision::{Decision, OperatingPoint, Probability};
 use crate::metrics::Drawn;
 pub use crate::metrics::{Estimate, Metrics};
-pub use paths::{paths, paths_with, studies};
+pub use scorable::Scorable;
 
 use crate::dataset::films::LOOK_AHEAD;
 use crate::dataset::{Films, Skipped};
 use crate::error::{Error, Result};
 use crate::metrics::Roc;
 use crate::model::Model;
-use crate::preprocess::{Doubt, examine};
-use files::lossy;
+use crate::preprocess::Doubt;
+use files::{counted, in_line, lossy};
 use studies::{Label, Split, Study, View};
 
 /// Films per forward pass when only looking.
@@ -82,14 +84,32 @@ fn is_zero(n: &usize) -> bool {
     *n == 0
 }
 
-impl StudyScore {
-    /// Whether decision and label agree; `None` where there is no label.
-    pub fn is_right(&self) -> Option<bool> {
-        self.label.map(|label| label == self.decision.label())
+impl ViewScore {
+    /// Whether it is abnormal and was called so.
+    pub(crate) fn is_hit(&self) -> bool {
+        (self.label, self.decision) == (Some(Label::Abnormal), Decision::Abnormal)
     }
 }
 
-/// Scores of any number of studies, decided at one operating point.
+impl fmt::Display for ViewScore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", in_line(self.path.display()))?;
+        opinion(f, self.probability, self.decision)
+    }
+}
+
+impl fmt::Display for StudyScore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "study {}, mean of {}: ", in_line(&self.study), counted(self.views, "view"))?;
+        opinion(f, self.probability, self.decision)
+    }
+}
+
+fn opinion(f: &mut fmt::Formatter<'_>, probability: Probability, decision: Decision) -> fmt::Result {
+    write!(f, "probability of abnormal {probability}, called {decision}")
+}
+
+/// Scores of any number of studies, decided at one operating point: what [`Model::score`] returns.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// Every film, study after study.
@@ -98,6 +118,9 @@ pub struct Report {
     pub studies: Vec<StudyScore>,
     /// Where films and studies were decided: the model's.
     pub operating_point: OperatingPoint,
+    /// The split of the studies, where they were given as studies and all are of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
     /// Files that were met and not scored, and why; and paths that name a film once more.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Skipped>,
@@ -109,7 +132,7 @@ pub struct Report {
 impl Report {
     fn empty(operating_point: OperatingPoint) -> Report {
         let (views, studies, skipped, unlabelled) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Report { views, studies, operating_point, skipped, unlabelled }
+        Report { views, studies, operating_point, split: None, skipped, unlabelled }
     }
 
     /// The same probabilities, decided at another operating point.
@@ -125,12 +148,13 @@ impl Report {
     ///
     /// # Errors
     /// [`Error::Setting`] if no study has a label.
-    pub fn metrics(&self, split: Option<Split>) -> Result<Metrics> {
+    pub fn metrics(&self) -> Result<Metrics> {
         let (labels, scores) = self.labelled();
         let patients: Vec<&str> = self.studies.iter().filter(|s| s.label.is_some()).map(|s| s.group.as_str()).collect();
         let metrics = Metrics::of(&labels, &scores, &patients, self.operating_point.threshold)?;
         let metrics = metrics.of_drawn(self.drawn());
-        Ok(Metrics { split, views: self.views.iter().filter(|v| v.label.is_some()).count(), ..metrics })
+        let views = self.views.iter().filter(|v| v.label.is_some()).count();
+        Ok(Metrics { split: self.split, views, ..metrics })
     }
 
     /// What stands for patients among the labelled studies.
@@ -159,44 +183,64 @@ impl Report {
 
     /// The films whose probability is furthest from the threshold, most certain first.
     pub fn most_certain(&self, n: usize) -> Vec<ViewScore> {
-        self.by_distance(true).into_iter().take(n).collect()
+        self.surest(n, |_| true)
     }
 
     /// The films whose probability is closest to the threshold, least certain first.
     pub fn most_uncertain(&self, n: usize) -> Vec<ViewScore> {
-        self.by_distance(false).into_iter().take(n).collect()
+        let mut views: Vec<&ViewScore> = self.views.iter().collect();
+        views.sort_by(|a, b| self.certainty(a).total_cmp(&self.certainty(b)));
+        views.into_iter().take(n).cloned().collect()
     }
 
     /// The films decided against their label, the most certain mistake first.
     pub fn wrong(&self, n: usize) -> Vec<ViewScore> {
-        let mistaken = |v: &ViewScore| v.label.is_some_and(|label| label != v.decision.label());
-        self.by_distance(true).into_iter().filter(mistaken).take(n).collect()
+        self.surest(n, |view| view.label.is_some_and(|label| label != view.decision.label()))
     }
 
-    /// The films of one label, the most probably abnormal first.
-    pub fn ranked(&self, label: Label) -> Vec<ViewScore> {
-        let mut views: Vec<_> = self.views.iter().filter(|v| v.label == Some(label)).cloned().collect();
-        views.sort_by(|a, b| b.probability.get().total_cmp(&a.probability.get()));
-        views
+    /// The abnormal films that were called so, the most certain first.
+    pub fn true_positives(&self, n: usize) -> Vec<ViewScore> {
+        self.surest(n, ViewScore::is_hit)
     }
 
-    fn by_distance(&self, far_first: bool) -> Vec<ViewScore> {
-        let threshold = self.operating_point.threshold;
-        let mut views = self.views.clone();
-        views.sort_by(|a, b| {
-            let distance = |v: &ViewScore| (v.probability.get() - threshold).abs();
-            let order = distance(a).total_cmp(&distance(b));
-            if far_first { order.reverse() } else { order }
-        });
-        views
+    /// The film of this label that the model finds most likely to be of it.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if no film has this label.
+    pub fn clearest(&self, label: Label) -> Result<ViewScore> {
+        let likely = |v: &&ViewScore| match label {
+            Label::Abnormal => v.probability.get(),
+            Label::Normal => 1.0 - v.probability.get(),
+        };
+        let of_label = self.views.iter().filter(|v| v.label == Some(label));
+        let clearest = of_label.max_by(|a, b| likely(a).total_cmp(&likely(b)));
+        clearest.cloned().ok_or_else(|| Error::setting("films", format!("one labelled {label}"), "none"))
+    }
+
+    fn surest(&self, n: usize, wanted: impl Fn(&ViewScore) -> bool) -> Vec<ViewScore> {
+        let mut views: Vec<&ViewScore> = self.views.iter().filter(|view| wanted(view)).collect();
+        views.sort_by(|a, b| self.certainty(b).total_cmp(&self.certainty(a)));
+        views.into_iter().take(n).cloned().collect()
+    }
+
+    /// How far a film's probability is from the threshold.
+    fn certainty(&self, view: &ViewScore) -> f64 {
+        (view.probability.get() - self.operating_point.threshold).abs()
+    }
+}
+
+impl fmt::Display for Report {
+    /// A line for each film, for each study of several views, and for what was not scored.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let films = self.views.iter().map(ViewScore::to_string);
+        let studies = self.studies.iter().filter(|study| study.views > 1).map(StudyScore::to_string);
+        let skipped = self.skipped.iter().map(|it| format!("skipped {}: {}", in_line(it.path.display()), it.reason));
+        f.write_str(&films.chain(studies).chain(skipped).collect::<Vec<_>>().join("\n"))
     }
 }
 
 /// Probabilities of *abnormal* for a prepared batch `[N, 3, H, W]`.
-///
-/// # Errors
-/// [`Error::Shape`].
-pub fn probabilities(model: &Model, batch: &Tensor) -> Result<Vec<Probability>> {
+fn probabilities(model: &Model, batch: &Tensor) -> Result<Vec<Probability>> {
     abnormal(&model.logits(batch)?)
 }
 
@@ -208,27 +252,6 @@ pub(crate) fn abnormal(logits: &Tensor) -> Result<Vec<Probability>> {
         return Err(Error::NotFinite { what: "the probability of abnormal", got });
     }
     Ok(values.into_iter().map(Probability).collect())
-}
-
-/// Scores one film.
-///
-/// # Errors
-/// [`Error::Io`], [`Error::Decode`].
-pub fn film(model: &Model, path: impl AsRef<Path>) -> Result<ViewScore> {
-    let path = path.as_ref();
-    model.card.preprocess.validate()?;
-    let (film, doubts) = examine(path)?;
-    let batch = model.card.preprocess.tensor(&[model.card.preprocess.film(&film)])?;
-    let probability = probabilities(model, &batch)?[0];
-    Ok(ViewScore {
-        path: path.to_owned(),
-        study: file_stem(path),
-        probability,
-        decision: model.card.operating_point.decide(probability),
-        label: None,
-        doubts,
-        view: View::new(path),
-    })
 }
 
 /// Scores films that were opened before, as training does; `studies` are those that `films` were opened from.
@@ -252,6 +275,7 @@ fn probabilities_of(model: &Model, films: &Films) -> Result<Vec<Probability>> {
 fn report(model: &Model, studies: &[&Study], found: &[Option<Probability>], labelled: bool) -> Report {
     let point = &model.card.operating_point;
     let mut report = Report::empty(point.clone());
+    report.split = one_split(studies).filter(|_| labelled);
     let mut next = found.iter();
     for study in studies {
         let label = labelled.then_some(study.label);
@@ -285,8 +309,10 @@ fn report(model: &Model, studies: &[&Study], found: &[Option<Probability>], labe
     report
 }
 
-fn file_stem(path: &Path) -> String {
-    path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+/// The split of all of these studies, if it is one.
+fn one_split(studies: &[&Study]) -> Option<Split> {
+    let first = studies.first()?.split;
+    studies.iter().all(|study| study.split == first).then_some(first)
 }
 
 #[cfg(test)]
@@ -333,12 +359,19 @@ mod tests {
         assert_eq!(names(report.most_certain(1)), ["study3"]);
         assert_eq!(names(report.most_uncertain(2)), ["study2", "study1"]);
         assert_eq!(names(report.wrong(9)), ["study1", "study2"]);
-        let metrics = report.metrics(None).unwrap();
+        assert_eq!(names(report.true_positives(9)), ["study3"]);
+        let clearest = Label::ALL.map(|label| report.clearest(label).unwrap().study);
+        assert_eq!(clearest, ["study0", "study3"]);
+        assert!(
+            scored(&[(normal, 0.1)], 0.5).clearest(abnormal).unwrap_err().to_string().contains("labelled abnormal")
+        );
+        assert_eq!(report.views[3].to_string(), "3.png: probability of abnormal 0.900, called abnormal");
+        let metrics = report.metrics().unwrap();
         assert_eq!((metrics.confusion.true_positive, metrics.confusion.false_positive), (1, 1));
 
         let stricter = report.decided_at(OperatingPoint { threshold: 0.5, ..OperatingPoint::default() });
         assert_eq!(names(stricter.wrong(9)), ["study2"]);
-        assert_eq!(stricter.metrics(None).unwrap().confusion.false_positive, 0);
+        assert_eq!(stricter.metrics().unwrap().confusion.false_positive, 0);
         assert_eq!(stricter.decided_at(report.operating_point.clone()), report);
     }
 
@@ -346,11 +379,11 @@ mod tests {
     fn where_patients_are_unknown_the_reason_names_what_stands_for_them() {
         let mut report = scored(&[(Label::Normal, 0.1), (Label::Normal, 0.2), (Label::Abnormal, 0.3)], 0.5);
         report.studies[0].patient_is_known = false;
-        let line = |report: &Report| report.metrics(None).unwrap().auroc.to_string();
+        let line = |report: &Report| report.metrics().unwrap().auroc.to_string();
         assert!(line(&report).contains("2 normal studies and 1 abnormal study, 10"), "{}", line(&report));
         report.studies[1].group = report.studies[0].group.clone();
         assert!(line(&report).contains("1 block with normal studies and 1 block with"), "{}", line(&report));
-        let text = serde_json::to_string(&report.metrics(None).unwrap()).unwrap();
+        let text = serde_json::to_string(&report.metrics().unwrap()).unwrap();
         assert!(text.contains(r#""abnormal":1,"of":"blocks"}"#), "{text}");
     }
 
@@ -358,7 +391,7 @@ mod tests {
     fn six_studies_give_figures_and_in_words_why_some_have_no_interval() {
         let scores = [0.1, 0.9, 0.2, 0.8, 0.3, 0.7];
         let studies: Vec<_> = scores.iter().zip(Label::ALL.into_iter().cycle()).map(|(s, label)| (label, *s)).collect();
-        let metrics = scored(&studies, 0.5).metrics(Some(Split::Valid)).unwrap();
+        let metrics = scored(&studies, 0.5).metrics().unwrap();
         assert_eq!(
             metrics.to_string(),
             "AUROC 1.000, Cohen's kappa 1.000, accuracy 1.000 (95 % CI 0.610 to 1.000), sensitivity 1.000 (95 % CI 0.439 to \
@@ -382,7 +415,7 @@ mod tests {
 
     #[test]
     fn studies_without_abnormal_ones_have_an_undefined_sensitivity_and_no_reason_beside_it() {
-        let metrics = scored(&[(Label::Normal, 0.1), (Label::Normal, 0.6)], 0.5).metrics(None).unwrap();
+        let metrics = scored(&[(Label::Normal, 0.1), (Label::Normal, 0.6)], 0.5).metrics().unwrap();
         assert_eq!((metrics.sensitivity.to_string(), metrics.sensitivity.no_interval), ("undefined".to_owned(), None));
         assert_eq!(metrics.specificity.to_string(), "0.500 (95 % CI 0.095 to 0.905)");
         assert_eq!(metrics.auroc.to_string(), "undefined");

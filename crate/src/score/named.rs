@@ -35,11 +35,11 @@ struct Met {
 
 impl Named {
     /// Looks at each path, and decodes no film. A path that is not there and a folder without films are skipped.
-    pub fn by(paths: &[PathBuf]) -> Result<Named> {
+    pub fn by(paths: &[&Path]) -> Result<Named> {
         let mut named = Named::default();
         let mut found: Vec<(&Path, Met)> = Vec::new();
         let mut absent = HashSet::new();
-        for path in paths {
+        for &path in paths {
             match meet(path) {
                 Ok(met) => found.push((path, met)),
                 Err(error) => {
@@ -49,7 +49,7 @@ impl Named {
                         _ => return Err(error),
                     };
                     if absent.insert(path) {
-                        named.skipped.push(Skipped::new(path.clone(), reason));
+                        named.skipped.push(Skipped::new(path.to_owned(), reason));
                     }
                     named.nothing.get_or_insert(error);
                 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::report::{Event, Run, TrainReport};
+use super::report::{Epochs, Event, TrainReport};
 use super::{Recipe, StopHandle, TrainOptions, run};
 use crate::dataset::Index;
 use crate::error::{Error, Result};
@@ -72,7 +72,7 @@ pub struct TrainingRun {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Progress {
     /// The epochs that are over, of those since it was started or resumed.
-    pub epochs: Run,
+    pub epochs: Epochs,
     /// The last thing it told.
     pub last: Option<Event>,
     /// Whether it still runs.
@@ -120,7 +120,7 @@ impl TrainingRun {
             Event::Epoch(report) => Some(report.clone()),
             _ => None,
         });
-        Progress { epochs: Run(epochs.collect()), last: told.events.last().cloned(), running: !told.over }
+        Progress { epochs: epochs.collect::<Vec<_>>().into(), last: told.events.last().cloned(), running: !told.over }
     }
 
     /// Asks the run to finish its step, to save what it needs to continue, and to end; returns at once.
@@ -181,7 +181,7 @@ mod tests {
         let mut training = spawn(&index, &Recipe::default(), &TrainOptions::default());
         is_send(&training);
         let progress = training.watch(60.0, &mut |_| ());
-        assert!(!progress.running && progress.epochs.0.is_empty());
+        assert!(!progress.running && progress.epochs.is_empty());
         let here = run(&index, &Recipe::default(), &TrainOptions::default(), &mut |_| ()).unwrap_err();
         assert_eq!(training.wait().unwrap_err().to_string(), here.to_string());
     }

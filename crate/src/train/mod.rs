@@ -31,7 +31,7 @@ pub use folder::{FILES, is_unfinished, refuse_films_in};
 pub use meter::{Memory, memory};
 pub use optimizer::{Gradients, Pace, Update};
 pub use pretrain::{Answered, PretrainOptions, PretrainReport, Pretraining, Task, pretrain};
-pub use report::{EpochReport, Event, Run, TrainReport};
+pub use report::{EpochReport, Epochs, Event, TrainReport};
 pub use stop::StopHandle;
 pub use tensorboard::EventWriter;
 

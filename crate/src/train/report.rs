@@ -1,6 +1,7 @@
 //! What a training run tells while it runs and when it is over.
 
 use std::fmt;
+use std::ops::Deref;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -219,16 +220,30 @@ impl fmt::Display for Event {
     }
 }
 
-/// The epochs of a run, in order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// The epochs of a run, in order: a slice of them that shows itself as curves.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
-pub struct Run(pub Vec<EpochReport>);
+pub struct Epochs(Vec<EpochReport>);
+
+impl From<Vec<EpochReport>> for Epochs {
+    fn from(epochs: Vec<EpochReport>) -> Epochs {
+        Epochs(epochs)
+    }
+}
+
+impl Deref for Epochs {
+    type Target = [EpochReport];
+
+    fn deref(&self) -> &[EpochReport] {
+        &self.0
+    }
+}
 
 /// A finished run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TrainReport {
     /// Every epoch.
-    pub epochs: Run,
+    pub epochs: Epochs,
     /// The epoch whose model was kept, counted from 1.
     pub best_epoch: usize,
     /// Its file.

@@ -12,7 +12,7 @@ use super::data::{batches, class_weights, decode, open, scaled, training, with_s
 use super::ema::{self, Ema};
 use super::log::{Board, write_metrics};
 use super::optimizer::{Gradients, Pace, Update};
-use super::report::{EpochReport, Event, Run, TrainReport};
+use super::report::{EpochReport, Event, TrainReport};
 use super::stage::{Span, stages};
 use super::{MODEL_FILE, TrainOptions, meter};
 use crate::dataset::{Batch, Films, Index, epoch_order};
@@ -200,7 +200,7 @@ pub(super) fn result(
     let studies = index.split(Split::Valid);
     let films = open(&studies, &model.card.preprocess, options, progress)?;
     let held_out: Report = score::loaded(&model, &films, &studies)?;
-    let metrics = held_out.metrics(Some(Split::Valid))?;
+    let metrics = held_out.metrics()?;
     model.card.held_out = Some(metrics.clone());
     if let Some(trained) = &mut model.card.trained {
         trained.seconds = at.seconds;
@@ -211,7 +211,7 @@ pub(super) fn result(
     progress(&Event::Finished { seconds: at.seconds, model: path.clone() });
     Ok(TrainReport {
         best_epoch: model.card.epoch,
-        epochs: Run(at.history),
+        epochs: at.history.into(),
         model: path,
         tune: at.tune,
         held_out: metrics,
@@ -456,7 +456,7 @@ impl Session<'_> {
         Ok(Tuned {
             loss: log_loss(&labels, &probabilities)?,
             view_accuracy: right as f64 / labels.len() as f64,
-            metrics: report.metrics(Some(Split::Tune))?,
+            metrics: report.metrics()?,
             studies: report.labelled(),
         })
     }

@@ -39,6 +39,14 @@ impl Default for AuditOptions {
 }
 
 impl Index {
+    /// [`audit_with`](Index::audit_with) the default options, in silence.
+    ///
+    /// # Errors
+    /// As [`audit_with`](Index::audit_with).
+    pub fn audit(self) -> Result<Index> {
+        self.audit_with(&AuditOptions::default(), |_, _| ())
+    }
+
     /// The index after every film has been decoded once and compared with all others.
     ///
     /// - Pictures that cannot be decoded move from the studies to [`Index::skipped`].
@@ -47,15 +55,17 @@ impl Index {
     /// - Groups that share a copy are joined. A split that is ours is dealt again, so that no copy is in two splits; an
     ///   official split stays, and so do folds and a tune split that were dealt before.
     ///
-    /// Each film is compared with the 24 that look most like it. Holds about 9 kB a film. `progress` hears how many films of how many are decoded, from any thread.
+    /// Each film is compared with the 24 that look most like it. Holds about 9 kB a film. `progress` hears how many films of how
+    /// many are decoded, from any thread. What was audited before is returned as it is.
     ///
     /// # Errors
     /// [`Error::NoFilms`] if no film can be decoded; [`Error::Io`] if one has become unreadable since it was indexed. The
     /// folder of fingerprints is a convenience: if it cannot be used, films are decoded again.
-    pub fn audited(mut self, options: &AuditOptions, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Index> {
-        if self.audited {
-            return Ok(self);
-        }
+    pub fn audit_with(self, options: &AuditOptions, progress: impl Fn(usize, usize) + Sync) -> Result<Index> {
+        if self.audited { Ok(self) } else { self.compare_all(options, &progress) }
+    }
+
+    fn compare_all(mut self, options: &AuditOptions, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Index> {
         let prints = prints(&self, options, progress)?;
         self.skip_undecodable(&prints)?;
         let views: Vec<&View> = self.studies.iter().flat_map(|study| &study.views).collect();

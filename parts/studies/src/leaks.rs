@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AuditOptions, Index, Warning, WarningKind, duplicates, split};
+use super::{Index, Warning, WarningKind, duplicates, split};
 use crate::{Error, Result};
 
 /// A flaw that training refuses unless told otherwise by name.
@@ -64,14 +64,14 @@ impl FromStr for Leak {
 /// The index, audited if nobody did so before, once it is sure that nothing leaks but what `allow` names.
 ///
 /// # Errors
-/// As [`refuse_leaks`] and [`Index::audited`].
+/// As [`refuse_leaks`] and [`Index::audit`].
 pub fn trainable(index: &Index, allow: &[Leak]) -> Result<Index> {
     let index = if index.audited {
         index.clone()
     } else {
         // A split that the caller has looked at is not dealt again behind his back.
         let fixed = Index { fixed_split: true, ..index.clone() };
-        let audited = fixed.audited(&AuditOptions::default(), &|_, _| ())?;
+        let audited = fixed.audit()?;
         Index { fixed_split: index.fixed_split, ..audited }
     };
     refuse_leaks(&index, allow)?;
@@ -95,9 +95,9 @@ pub fn refuse_leaks(index: &Index, allow: &[Leak]) -> Result<()> {
         let mend = match leak {
             Leak::DuplicatesAcrossSplits if index.official_split => "",
             Leak::DuplicatesAcrossSplits if index.fixed_split => {
-                "; `Index::audited`, before folds are dealt, keeps copies together"
+                "; `Index::audit`, before folds are dealt, keeps copies together"
             }
-            Leak::DuplicatesAcrossSplits => "; `Index::audited` deals the split so that copies stay together",
+            Leak::DuplicatesAcrossSplits => "; `Index::audit` deals the split so that copies stay together",
             _ => "",
         };
         return Err(Error::Split(format!(

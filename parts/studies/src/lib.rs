@@ -149,7 +149,7 @@ pub struct Index {
     pub official_split: bool,
     /// Whether the split was dealt on purpose, by [`split::k_folds`] or [`split::hold_out_tune`]: nothing deals it again.
     pub fixed_split: bool,
-    /// Whether every film has been decoded and compared with all others: see [`Index::audited`].
+    /// Whether every film has been decoded and compared with all others: see [`Index::audit`].
     pub audited: bool,
     /// The sets of films that are copies of each other: of the same content, and once audited nearly identical ones too.
     #[serde(serialize_with = "lossy_sets")]
@@ -199,6 +199,15 @@ impl Index {
     /// The studies of one split, in order.
     pub fn split(&self, split: Split) -> Vec<&Study> {
         self.studies.iter().filter(|study| study.split == split).collect()
+    }
+
+    /// The first study of one split, to look at.
+    ///
+    /// # Errors
+    /// [`Error::Split`] if the split is empty.
+    pub fn first(&self, split: Split) -> Result<Study> {
+        let first = self.studies.iter().find(|study| study.split == split).cloned();
+        first.ok_or_else(|| Error::Split(format!("no {split} study in {}", self.root.display())))
     }
 
     /// Counts by split, and what was skipped.

@@ -60,7 +60,7 @@ pub(super) fn deal_valid(studies: &mut [Study]) {
 ///
 /// Folds are dealt as [`hold_out_tune`] deals: whole groups, both labels in proportion, the same ones for the same `seed`.
 /// Of a data set with an official split the held-out studies are left out of every fold, so that they stay unseen while
-/// folds choose between recipes. Nothing deals them again: audit the index first ([`Index::audited`]), so that copies are in one fold.
+/// folds choose between recipes. Nothing deals them again: audit the index first ([`Index::audit`]), so that copies are in one fold.
 ///
 /// # Errors
 /// [`Error::Setting`] if `k` is below 2 or above the number of patients and blocks; [`Error::Split`] if there is nothing but

@@ -1,7 +1,7 @@
 //! A study is one examination of one patient; a view is one film of it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use files::{lossy, lossy_if_any};
 use serde::{Deserialize, Serialize};
@@ -134,4 +134,11 @@ pub struct Study {
     pub label: Label,
     /// The films, ordered by path; at least one.
     pub views: Vec<View>,
+}
+
+impl Study {
+    /// The folder that holds the first film.
+    pub fn folder(&self) -> &Path {
+        self.views.first().and_then(|view| view.path.parent()).unwrap_or(Path::new(""))
+    }
 }

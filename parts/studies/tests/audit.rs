@@ -18,7 +18,7 @@ use testing::TestSet;
 
 fn audited(root: &Path) -> Index {
     let nowhere = AuditOptions { folder: None };
-    dataset::index(root).unwrap().audited(&nowhere, &|_, _| ()).unwrap()
+    dataset::index(root).unwrap().audit_with(&nowhere, |_, _| ()).unwrap()
 }
 
 fn names(paths: &[PathBuf]) -> Vec<String> {
@@ -150,7 +150,7 @@ fn the_copies_in_fracatlas_are_found_nothing_else_is_and_none_leaks() {
     let quick = dataset::index(&root).unwrap();
     assert_eq!(quick.copies.len(), 1);
     let refusal = dataset::trainable(&quick, &[]).unwrap_err().to_string();
-    assert!(refusal.contains("Index::audited") && refusal.contains("--allow duplicates-across-splits"), "{refusal}");
+    assert!(refusal.contains("Index::audit`") && refusal.contains("--allow duplicates-across-splits"), "{refusal}");
     assert_eq!(
         dataset::trainable(&quick, &[Leak::DuplicatesAcrossSplits]).unwrap().split(Split::Valid).len(),
         quick.split(Split::Valid).len()
@@ -210,7 +210,7 @@ fn an_audit_after_folds_or_a_tune_split_deals_no_study_again() {
         split::k_folds(&index, 3, 0).unwrap().into_iter().chain([split::hold_out_tune(&index, 0.3, 5).unwrap()]);
     for (at, dealt) in dealt.enumerate() {
         let before: Vec<Split> = dealt.studies.iter().map(|study| study.split).collect();
-        let audited = dealt.audited(&nowhere, &|_, _| ()).unwrap();
+        let audited = dealt.audit_with(&nowhere, |_, _| ()).unwrap();
         assert!(audited.audited);
         assert_eq!(audited.studies.iter().map(|study| study.split).collect::<Vec<_>>(), before, "dealt {at}");
     }
@@ -248,7 +248,7 @@ fn films_of_opposite_labels_that_are_one_inverted_and_undecodable_ones_are_found
     let quick = dataset::index(set.root()).unwrap();
     assert_eq!((quick.skipped.len(), quick.studies.len(), quick.audited), (0, 9, false));
     let seen = AtomicUsize::new(0);
-    let index = quick.audited(&AuditOptions { folder: None }, &|_, of| {
+    let index = quick.audit_with(&AuditOptions { folder: None }, |_, of| {
         assert_eq!(of, 9);
         seen.fetch_add(1, Ordering::Relaxed);
     });
@@ -274,7 +274,7 @@ fn films_of_hardly_any_grey_are_warned_of_also_by_kept_fingerprints() {
     let folder = tempfile::tempdir().unwrap();
     let options = AuditOptions { folder: Some(folder.path().to_owned()) };
     for _ in 0..2 {
-        let index = dataset::index(set.root()).unwrap().audited(&options, &|_, _| ()).unwrap();
+        let index = dataset::index(set.root()).unwrap().audit_with(&options, |_, _| ()).unwrap();
         assert_eq!(warned(&index, WarningKind::NearlyBlack), [["image2"]]);
         assert_eq!(warned(&index, WarningKind::NearlyWhite), [["image3"]]);
         assert_eq!(warned(&index, WarningKind::FewGreys), [["image4"]]);
@@ -289,7 +289,7 @@ fn fingerprints_are_kept_and_found_again() {
     let set = clean();
     let folder = tempfile::tempdir().unwrap();
     let options = AuditOptions { folder: Some(folder.path().join("prints")) };
-    let audit = || dataset::index(set.root()).unwrap().audited(&options, &|_, _| ()).unwrap();
+    let audit = || dataset::index(set.root()).unwrap().audit_with(&options, |_, _| ()).unwrap();
     let first = audit();
     let file = fs::read_dir(folder.path().join("prints")).unwrap().next().unwrap().unwrap().path();
     let written = fs::metadata(&file).unwrap();

@@ -180,7 +180,6 @@ shows! {
     TrainReport: |it| [tables::metrics(&it.held_out)];
     PretrainReport: |it| [tables::pretraining(it)];
     Report: |it| [tables::study(it)];
-    ViewScore: |it| [tables::views(std::slice::from_ref(it))];
     StudyScore: |it| [tables::studies(std::slice::from_ref(it))];
     Localised: |it| [tables::localised(it)];
     Loaded: |it| [tables::loaded(it)];
@@ -189,13 +188,14 @@ shows! {
 draws! {
     own
     LrFinder: |it| figures::learning_rates(it);
-    Run: |it| figures::epochs("Learning curves", it, None);
+    Epochs: |it| figures::epochs("Learning curves", it, None);
     Roc: |it| render::roc("ROC", it, Err(None), None);
     Map: |it| activation_grid("Map", std::slice::from_ref(it), 1);
     Film: |it| films("Film", std::slice::from_ref(it), 1);
     FilterPattern: |it| filter_grid("Pattern", std::slice::from_ref(it), 1);
     CamPanel: |it| cam_panel("Evidence", std::slice::from_ref(it), OverlayOptions::default());
     FilmCam: |it| figures::film_cam(it);
+    ViewScore: |it| figures::gallery(&it.study, std::slice::from_ref(it));
 }
 
 says! {

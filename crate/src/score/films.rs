@@ -9,7 +9,8 @@ use rayon::prelude::*;
 use tch::{Kind, Tensor};
 
 use super::named::Named;
-use super::{BATCH, Probability, Report, probabilities, report};
+use super::scorable::Scorable;
+use super::{BATCH, Probability, Report, one_split, probabilities, report};
 use crate::dataset::films::LOOK_AHEAD;
 use crate::dataset::{Batch, SkipReason, Skipped};
 use crate::error::{Error, Result};
@@ -17,44 +18,51 @@ use crate::model::Model;
 use crate::preprocess::{Doubt, Preprocess, examine};
 use studies::{Label, Split, Study, View};
 
-/// Scores indexed studies: every view, then their means. A film that cannot be read is named in [`Report::skipped`].
-///
-/// # Errors
-/// [`Error::Io`] or [`Error::Decode`] naming the first film, if none at all can be read.
-pub fn studies(model: &Model, studies: &[&Study]) -> Result<Report> {
-    let mut all = Report::empty(model.card.operating_point.clone());
-    let unread = score(model, studies, true, &mut all, &mut |_| ())?;
-    whole(all, 0, unread)
+impl Model {
+    /// Scores whatever has films: see [`Scorable`]. Every view is scored, then the mean of each study's views. Whatever cannot
+    /// be read or is not there is named in [`Report::skipped`] and costs no other score; a film that is named twice, by whatever
+    /// path or link, is scored once, which is said there too.
+    ///
+    /// # Errors
+    /// [`Error::Split`] for an index without a held-out split, [`Error::Setting`] for an empty list. If nothing at all can be
+    /// scored: [`Error::Io`] for a path that is not there, [`Error::NoFilms`] for a folder without images, else [`Error::Io`] or
+    /// [`Error::Decode`] naming the first film.
+    pub fn score(&self, what: impl Scorable) -> Result<Report> {
+        self.score_with(what, |_, _| ())
+    }
+
+    /// [`Model::score`] that tells `progress`, batch by batch, how many films of how many are done.
+    ///
+    /// # Errors
+    /// As [`Model::score`].
+    pub fn score_with(&self, what: impl Scorable, mut progress: impl FnMut(usize, usize)) -> Result<Report> {
+        let (mut paths, mut studies) = (Vec::new(), Vec::new());
+        what.add_to(&mut paths, &mut studies)?;
+        score_all(self, &paths, studies, &mut progress)
+    }
 }
 
-/// Scores files and folders. A folder that is laid out like a data set keeps its studies and labels; the images of any other folder,
-/// one whose labels cannot be read among them, and files named one by one, form a study for each folder named `study…` and
-/// stand alone elsewhere. Whatever cannot be read or is not there is named in [`Report::skipped`] and costs no other score; a film that
-/// is named twice, by whatever path or link, is scored once, which is said there too.
-///
-/// # Errors
-/// If nothing at all can be scored: [`Error::Io`] for a path that is not there, [`Error::NoFilms`] for a folder without images, else
-/// [`Error::Io`] or [`Error::Decode`] naming the first film.
-pub fn paths(model: &Model, paths: &[PathBuf]) -> Result<Report> {
-    paths_with(model, paths, &mut |_, _| ())
-}
-
-/// [`paths`] that tells `progress`, batch by batch, how many films of how many are done.
-///
-/// # Errors
-/// As [`paths`].
-pub fn paths_with(model: &Model, paths: &[PathBuf], progress: &mut dyn FnMut(usize, usize)) -> Result<Report> {
+fn score_all(
+    model: &Model,
+    paths: &[&Path],
+    given: Vec<&Study>,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Report> {
+    if paths.is_empty() && given.is_empty() {
+        return Err(Error::setting("what to score", "a path, a study or an index", "an empty list"));
+    }
     let mut all = Report::empty(model.card.operating_point.clone());
+    all.split = one_split(&given).filter(|_| paths.is_empty());
     let Named { labelled, loose, skipped, unlabelled, nothing } = Named::by(paths)?;
     (all.skipped, all.unlabelled) = (skipped, unlabelled);
     let at_once = all.skipped.len();
     let mut unread = nothing;
-    let parts = [(labelled, true), (group(&loose), false)];
-    let of = parts.iter().flat_map(|(studies, _)| studies).map(|study| study.views.len()).sum();
+    let loose = group(&loose);
+    let parts = [(given.into_iter().chain(&labelled).collect(), true), (Vec::from_iter(&loose), false)];
+    let of = parts.iter().flat_map(|(studies, _)| studies).map(|study: &&Study| study.views.len()).sum();
     let mut done = 0;
     progress(done, of);
     for (studies, is_labelled) in parts {
-        let studies: Vec<&Study> = studies.iter().collect();
         let failed = score(model, &studies, is_labelled, &mut all, &mut |films| {
             done += films;
             progress(done, of);
