@@ -3,32 +3,19 @@
 //! PNG goes through `image`. JPEG does not: `image` sets its decoder to be lenient, and then a damaged film ends in flat
 //! grey without an error.
 
-use std::io::{Cursor, Read};
+use std::io::Cursor;
 use std::path::Path;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageError, ImageFormat, ImageReader, Limits};
 
-use super::container::{Flaw, Format, MAX_PIXELS, inspect, png_exif};
-use super::greys::{self, Doubt};
-use super::{dicom, jpeg};
-use crate::{Error, Result};
-
-/// The largest file that is read, in bytes: 256 MiB.
-pub(super) const MAX_BYTES: u64 = 256 << 20;
-
-/// Reads a whole file of at most 256 MiB.
-///
-/// # Errors
-/// As the operating system says; [`std::io::ErrorKind::FileTooLarge`] above the limit.
-pub fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    files::regular::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, "larger than 256 MiB, too large for a film"));
-    }
-    Ok(bytes)
-}
+use crate::container::{inspect, png_exif};
+use crate::error::{Error, Result, failure};
+use crate::flaw::{Flaw, Format, MAX_PIXELS};
+use crate::greys::{self, Doubt};
+use crate::luma::{eight_bits, luma_of_rgb, luma8, luma16};
+use crate::read::read;
+use crate::{dicom, jpeg};
 
 /// The pixels of a PNG, JPEG or DICOM file as 8-bit grey, turned upright as its EXIF orientation asks.
 ///
@@ -83,11 +70,6 @@ fn decode_with_doubt(bytes: &[u8]) -> Result<(GrayImage, Option<Doubt>), ImageEr
     Ok((upright.into_luma8(), doubt))
 }
 
-/// A flaw as `image` would report it: an `Io` error, since it puts its own words before those of any other kind.
-pub(super) fn failure(flaw: Flaw) -> ImageError {
-    ImageError::IoError(std::io::Error::other(flaw))
-}
-
 fn decode_png(bytes: &[u8]) -> Result<(GrayImage, Orientation), ImageError> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), ImageFormat::Png);
     let mut limits = Limits::default();
@@ -114,39 +96,6 @@ fn decode_jpeg(bytes: &[u8]) -> Result<(GrayImage, Orientation), Flaw> {
 /// How EXIF data ask a picture to be turned; a wrong value asks for nothing.
 fn orientation(exif: Option<&[u8]>) -> Orientation {
     exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
-}
-
-/// [`luma8`] of interleaved colours, by tables: three fifths of the time.
-fn luma_of_rgb(rgb: &[u8]) -> Vec<u8> {
-    const TABLES: [[u32; 256]; 3] = {
-        let mut tables = [[0; 256]; 3];
-        let mut v = 0;
-        while v < 256 {
-            let level = v as u32;
-            (tables[0][v], tables[1][v], tables[2][v]) = (level * 19595 + 0x8000, level * 38470, level * 7471);
-            v += 1;
-        }
-        tables
-    };
-    let at = |channel: usize, level: u8| TABLES[channel][usize::from(level)];
-    rgb.as_chunks::<3>().0.iter().map(|&[r, g, b]| ((at(0, r) + at(1, g) + at(2, b)) >> 16) as u8).collect()
-}
-
-/// Pillow's mode `L`: `(19595 R + 38470 G + 7471 B + 2^15) / 2^16`, BT.601 luma in fixed point.
-pub(super) fn luma8(r: u8, g: u8, b: u8) -> u8 {
-    let sum = u32::from(r) * 19595 + u32::from(g) * 38470 + u32::from(b) * 7471 + 0x8000;
-    (sum >> 16) as u8
-}
-
-/// 16 bits to 8, rounded: 65535 becomes 255. (Pillow clips instead, which turns a 16-bit film white.)
-pub(super) fn eight_bits(v: u16) -> u8 {
-    ((u32::from(v) + 128) / 257) as u8
-}
-
-/// [`luma8`] at 16 bits, rounded to 8 once, at the end.
-pub(super) fn luma16(r: u16, g: u16, b: u16) -> u8 {
-    let sum = u64::from(r) * 19595 + u64::from(g) * 38470 + u64::from(b) * 7471 + 0x8000;
-    eight_bits((sum >> 16) as u16)
 }
 
 fn grey(picture: DynamicImage) -> GrayImage {

@@ -1,4 +1,4 @@
-//! The structure of a DICOM file, PS3.10 and PS3.5: preamble, file meta group, data elements up to the pixel data.
+//! What a DICOM file holds, PS3.10: preamble, file meta group, data elements up to the pixel data, and those.
 //!
 //! Every declared length is checked here against the bytes that are there, and only the elements that decoding needs are
 //! handed to dicom-rs, which reads their values: its parser fills a buffer of the declared length (up to 4 GiB) before it
@@ -11,11 +11,9 @@ use std::ops::Range;
 use dicom_object::{InMemDicomObject, Tag};
 use dicom_transfer_syntax_registry::entries::{EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN};
 
+use super::reader::{Element, Encoding, ITEM, ITEM_END, Reader, SEQUENCE_END, UNDEFINED, looks_explicit};
 use super::tags;
 use crate::Flaw;
-
-/// Sequences within sequences that a film's header may have; real ones stay below ten.
-const MAX_DEPTH: usize = 32;
 
 /// The longest value that is read, in bytes: a look-up table of 65,536 entries of 16 bits.
 const MAX_VALUE: usize = 128 << 10;
@@ -23,21 +21,9 @@ const MAX_VALUE: usize = 128 << 10;
 /// The most bytes that a deflated data set may become: a film of [`crate::MAX_PIXELS`] at 16 bits, and room.
 const MAX_INFLATED: u64 = 128 << 20;
 
-const UNDEFINED: u32 = 0xffff_ffff;
-const ITEM: (u16, u16) = (0xfffe, 0xe000);
-const ITEM_END: (u16, u16) = (0xfffe, 0xe00d);
-const SEQUENCE_END: (u16, u16) = (0xfffe, 0xe0dd);
 const PIXEL_DATA: (u16, u16) = (0x7fe0, 0x0010);
 
-const INSIDE: Flaw = Flaw::Truncated("DICOM that stops inside an element");
 const NO_IMAGE: &str = "DICOM without an image";
-
-/// How data elements are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Encoding {
-    explicit: bool,
-    big: bool,
-}
 
 /// A file's data set up to its pixel data, and where those lie.
 pub(super) struct DataSet<'a> {
@@ -137,11 +123,6 @@ fn start(file: &[u8]) -> Option<usize> {
     clear.then_some(0)
 }
 
-/// Whether an element carries its value representation: two capital letters.
-fn looks_explicit(element: &[u8]) -> bool {
-    matches!(element.get(4..6), Some([b'A'..=b'Z', b'A'..=b'Z']))
-}
-
 /// How the elements after the meta group are written: as the transfer syntax says, or, where it is missing or evidently
 /// wrong, as the first element looks.
 fn encoding(dataset: &[u8], syntax: &str) -> Encoding {
@@ -164,18 +145,6 @@ fn inflate(deflated: &[u8]) -> Result<Vec<u8>, Flaw> {
     }
 }
 
-struct Element {
-    tag: (u16, u16),
-    vr: [u8; 2],
-    length: u32,
-}
-
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-    encoding: Encoding,
-}
-
 /// An element that dicom-rs is to read: tag, value representation, value.
 struct Wanted<'a> {
     tag: (u16, u16),
@@ -186,103 +155,6 @@ struct Wanted<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn peek_group(&self) -> Option<u16> {
-        let pair = self.bytes.get(self.at..self.at + 2)?;
-        Some(u16::from_le_bytes([pair[0], pair[1]]))
-    }
-
-    fn take(&mut self, length: u32) -> Result<Range<usize>, Flaw> {
-        let end = self.at.checked_add(length as usize).filter(|end| *end <= self.bytes.len()).ok_or(INSIDE)?;
-        let range = self.at..end;
-        self.at = end;
-        Ok(range)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Flaw> {
-        let range = self.take(N as u32)?;
-        Ok(self.bytes[range].try_into().expect("the range has N bytes"))
-    }
-
-    fn u16(&mut self) -> Result<u16, Flaw> {
-        let pair = self.array()?;
-        Ok(if self.encoding.big { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) })
-    }
-
-    fn u32(&mut self) -> Result<u32, Flaw> {
-        let four = self.array()?;
-        Ok(if self.encoding.big { u32::from_be_bytes(four) } else { u32::from_le_bytes(four) })
-    }
-
-    fn tag(&mut self) -> Result<(u16, u16), Flaw> {
-        Ok((self.u16()?, self.u16()?))
-    }
-
-    fn element(&mut self) -> Result<Element, Flaw> {
-        // A single element without value representation in an explicit data set happens, and is taken for implicit.
-        let explicit = self.encoding.explicit && looks_explicit(&self.bytes[self.at..]);
-        let tag = self.tag()?;
-        if !explicit || tag.0 == 0xfffe {
-            return Ok(Element { tag, vr: *b"UN", length: self.u32()? });
-        }
-        let vr: [u8; 2] = self.array()?;
-        let length = match &vr {
-            b"OB" | b"OD" | b"OF" | b"OL" | b"OV" | b"OW" | b"SQ" | b"SV" | b"UC" | b"UN" | b"UR" | b"UT" | b"UV" => {
-                self.u16()?;
-                self.u32()?
-            }
-            _ => u32::from(self.u16()?),
-        };
-        Ok(Element { tag, vr, length })
-    }
-
-    /// Passes over an element's value and returns where it was.
-    fn value(&mut self, element: &Element, depth: usize) -> Result<Range<usize>, Flaw> {
-        if element.length != UNDEFINED {
-            return self.take(element.length);
-        }
-        let start = self.at;
-        // PS3.5, 6.2.2: the items of an unknown value of undefined length are implicit little endian.
-        let outer = self.encoding;
-        if outer.explicit && element.vr == *b"UN" {
-            self.encoding = Encoding { explicit: false, big: false };
-        }
-        self.items(depth)?;
-        self.encoding = outer;
-        Ok(start..self.at)
-    }
-
-    /// Passes over the items of a sequence of undefined length and its delimiter.
-    fn items(&mut self, depth: usize) -> Result<(), Flaw> {
-        if depth == MAX_DEPTH {
-            return Err(Flaw::Damaged(format!("DICOM with sequences more than {MAX_DEPTH} deep")));
-        }
-        loop {
-            match (self.tag()?, self.u32()?) {
-                (SEQUENCE_END, _) => return Ok(()),
-                (ITEM, UNDEFINED) => self.elements(depth)?,
-                (ITEM, length) => {
-                    self.take(length)?;
-                }
-                ((group, element), _) => {
-                    return Err(Flaw::Damaged(format!(
-                        "DICOM with ({group:04X},{element:04X}) where an item was expected"
-                    )));
-                }
-            }
-        }
-    }
-
-    /// Passes over the elements of an item of undefined length and its delimiter.
-    fn elements(&mut self, depth: usize) -> Result<(), Flaw> {
-        loop {
-            let element = self.element()?;
-            if element.tag == ITEM_END {
-                return Ok(());
-            }
-            self.value(&element, depth + 1)?;
-        }
-    }
-
     /// The wanted elements before the pixel data, and where those begin.
     fn wanted(&mut self) -> Result<(Vec<Wanted<'a>>, usize), Flaw> {
         let mut wanted = Vec::new();

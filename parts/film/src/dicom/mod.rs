@@ -6,6 +6,7 @@
 mod dataset;
 mod frame;
 mod jpeg2000;
+mod reader;
 mod table;
 mod tags;
 mod window;
@@ -16,9 +17,9 @@ use std::path::Path;
 use dicom_object::InMemDicomObject;
 use image::GrayImage;
 
-use super::container::{Flaw, Format, Header, check_size};
-use super::decode::{MAX_BYTES, failure};
-use crate::{Error, Result};
+use crate::error::{Error, Result, failure};
+use crate::flaw::{Flaw, Format, Header, check_size};
+use crate::read::MAX_BYTES;
 use dataset::DataSet;
 pub(crate) use dataset::is_dicom;
 use tags::Codec;
@@ -51,7 +52,7 @@ pub struct DicomHeader {
     pub rows: u32,
     /// Width in pixels, at least 1.
     pub columns: u32,
-    /// Number of Frames, at least 1; [`super::decode`] takes films of one.
+    /// Number of Frames, at least 1; [`decode`](crate::decode()) takes films of one.
     pub frames: u32,
 }
 

@@ -7,7 +7,7 @@ use super::frame::Frame;
 use super::table::{Range, Table};
 use super::{Photometric, Plan, dataset, tags};
 use crate::Flaw;
-use crate::decode::{luma8, luma16};
+use crate::luma::{luma8, luma16};
 use dicom_object::InMemDicomObject;
 
 /// Which function a window is, C.11.2.1.2 and C.11.2.1.3.

@@ -1,8 +1,9 @@
 //! From the planes of components to pixels: smaller components are enlarged as libjpeg does (`jdsample.c`, "fancy"), by the
 //! triangle filter where they have half the width or height, else by repetition; colours as JFIF defines them.
 
+use super::frame::Component;
 use super::planes::Plane;
-use super::{Colour, Component, Frame};
+use super::{Colour, Frame};
 
 /// The samples as they are stored, one pixel after the other, and how many bytes each has, in the machine's own order.
 pub(super) fn stored(frame: &Frame, planes: &[Plane]) -> (Vec<u8>, usize) {

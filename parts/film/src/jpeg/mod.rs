@@ -16,148 +16,24 @@
 mod bits;
 mod coefficients;
 mod colours;
+mod frame;
 mod lossless;
 mod plain;
 mod planes;
 mod scan;
+mod segments;
 mod tables;
 
-use super::Flaw;
-use super::container::check_size;
+use crate::flaw::Flaw;
 use coefficients::Blocks;
+pub(crate) use frame::{Colour, Frame, Process};
 use planes::Plane;
 use scan::{Progress, Scan, check_progress};
+pub(crate) use segments::exif;
+use segments::{Segments, restart_interval};
 use tables::Tables;
-
-const NO_END: Flaw = Flaw::Truncated("JPEG without its end-of-image marker");
-
 /// Scans that a picture may have: many times what encoders write, so that a small file cannot ask for hours.
 const MAX_SCANS: usize = 200;
-
-/// The coding processes of T.81 that are decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Process {
-    /// Baseline or extended sequential, Huffman-coded.
-    Sequential,
-    /// Progressive, Huffman-coded.
-    Progressive,
-    /// Lossless, Huffman-coded; in DICOM files alone.
-    Lossless,
-}
-
-/// What the samples of a pixel are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Colour {
-    Grey,
-    Rgb,
-    Ybr,
-    Cmyk,
-    Ycck,
-}
-
-/// A component of the frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Component {
-    id: u8,
-    horizontal: u32,
-    vertical: u32,
-    /// The number of its quantisation table.
-    quant: u8,
-}
-
-/// What the frame header and what follows it say.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Frame {
-    pub process: Process,
-    /// Bits of a sample.
-    pub precision: u8,
-    pub width: u32,
-    pub height: u32,
-    pub components: Vec<Component>,
-    /// How Adobe's marker says that colours are stored, if it does.
-    pub adobe: Option<u8>,
-    pub colour: Colour,
-    scans: usize,
-    /// Whether the number of lines is said again after a scan.
-    has_lines: bool,
-    /// Where the end marker stands.
-    end: usize,
-}
-
-impl Frame {
-    /// The largest sampling factors.
-    fn most(&self) -> (u32, u32) {
-        let most = |side: fn(&Component) -> u32| self.components.iter().map(side).max().unwrap_or(1);
-        (most(|c| c.horizontal), most(|c| c.vertical))
-    }
-
-    /// A component's own width and height, A.1.1.
-    fn size_of(&self, component: &Component) -> (u32, u32) {
-        let (h, v) = self.most();
-        ((self.width * component.horizontal).div_ceil(h), (self.height * component.vertical).div_ceil(v))
-    }
-}
-
-/// The segments of a JPEG, one after the other.
-struct Segments<'a> {
-    bytes: &'a [u8],
-    /// Behind the last one.
-    at: usize,
-}
-
-impl<'a> Segments<'a> {
-    fn new(bytes: &'a [u8]) -> Segments<'a> {
-        Segments { bytes, at: 2 }
-    }
-
-    /// The next marker's code and what its segment holds; the end marker has no segment.
-    fn next(&mut self) -> Result<(u8, &'a [u8]), Flaw> {
-        loop {
-            // Between segments stand 0xff and the marker's code; a decoder may pass over stray bytes, and so do we.
-            let rest = self.bytes.get(self.at..).unwrap_or_default();
-            let found = rest.windows(2).position(|pair| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xff));
-            self.at += found.ok_or(NO_END)? + 2;
-            match self.bytes[self.at - 1] {
-                0x01 | 0xd0..=0xd8 => continue,
-                0xd9 => return Ok((0xd9, &[])),
-                marker => {
-                    let rest = &self.bytes[self.at..];
-                    let length = rest.get(..2).map(|pair| usize::from(u16::from_be_bytes([pair[0], pair[1]])));
-                    let length = length.ok_or(NO_END)?;
-                    let segment = rest.get(..length).and_then(|segment| segment.get(2..)).ok_or(NO_END)?;
-                    self.at += length;
-                    return Ok((marker, segment));
-                }
-            }
-        }
-    }
-
-    /// The entropy-coded data after a scan header, and how many restart markers are within. Of those the first `wanted` must
-    /// count 0 to 7 and on from 0.
-    fn entropy_coded(&mut self, wanted: u64) -> Result<(&'a [u8], u64), Flaw> {
-        let bytes = &self.bytes[self.at..];
-        let (mut at, mut restarts) = (0, 0);
-        loop {
-            // 0xff00 is a stuffed 0xff, 0xffd0..=0xffd7 are restarts; any other marker ends the scan.
-            at += bytes[at..].iter().position(|byte| *byte == 0xff).ok_or(NO_END)?;
-            match bytes.get(at + 1).ok_or(NO_END)? {
-                0x00 => at += 2,
-                0xff => at += 1,
-                marker @ 0xd0..=0xd7 => {
-                    if restarts < wanted && u64::from(marker - 0xd0) != restarts % 8 {
-                        return Err(damaged("whose restart markers are out of order"));
-                    }
-                    (at, restarts) = (at + 2, restarts + 1);
-                }
-                _ => {
-                    self.at += at;
-                    return Ok((&bytes[..at], restarts));
-                }
-            }
-        }
-    }
-}
-
 /// Checks a JPEG from SOI to EOI: that the container is whole and that its scans hold the whole picture.
 pub(super) fn inspect(bytes: &[u8]) -> Result<Frame, Flaw> {
     let mut frame: Option<Frame> = None;
@@ -172,18 +48,18 @@ pub(super) fn inspect(bytes: &[u8]) -> Result<Frame, Flaw> {
                 let mut frame = frame.filter(|_| !progress.is_empty()).ok_or_else(|| damaged("without a scan"))?;
                 check_progress(&progress)?;
                 (frame.adobe, frame.end) = (adobe, segments.at - 2);
-                frame.colour = colour_of(&frame, is_jfif);
+                frame.colour = frame.guessed_colour(is_jfif);
                 return Ok(frame);
             }
             0xc0..=0xcf | 0xf7 if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => {
                 if frame.is_some() {
                     return Err(damaged("with two frames"));
                 }
-                frame = Some(frame_header(marker, segment)?);
+                frame = Some(Frame::read(marker, segment)?);
             }
             0xdd => restart = restart_interval(segment),
             0xe0 => is_jfif |= segment.starts_with(b"JFIF\0") && segment.len() >= 14,
-            0xee if is_adobe(segment) => adobe = Some(segment[11]),
+            0xee if frame::is_adobe(segment) => adobe = Some(segment[11]),
             0xdc => {
                 let frame = frame.as_mut().ok_or_else(|| damaged("with a number of lines before its frame header"))?;
                 if segment.get(..2) != Some(&(frame.height as u16).to_be_bytes()[..]) {
@@ -212,77 +88,9 @@ pub(super) fn inspect(bytes: &[u8]) -> Result<Frame, Flaw> {
         }
     }
 }
-
 fn damaged(how: &str) -> Flaw {
     Flaw::Damaged(format!("JPEG {how}"))
 }
-
-fn restart_interval(segment: &[u8]) -> u32 {
-    segment.get(..2).map_or(0, |pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])))
-}
-
-/// What the samples are, as libjpeg guesses it.
-fn colour_of(frame: &Frame, is_jfif: bool) -> Colour {
-    let ids: Vec<u8> = frame.components.iter().map(|component| component.id).collect();
-    match (ids.as_slice(), frame.adobe) {
-        ([_], _) => Colour::Grey,
-        ([_, _, _], _) if is_jfif => Colour::Ybr,
-        ([_, _, _], Some(0)) => Colour::Rgb,
-        ([_, _, _], Some(_)) => Colour::Ybr,
-        (b"RGB", None) => Colour::Rgb,
-        ([_, _, _], None) => Colour::Ybr,
-        (_, None | Some(0)) => Colour::Cmyk,
-        _ => Colour::Ycck,
-    }
-}
-
-fn frame_header(marker: u8, segment: &[u8]) -> Result<Frame, Flaw> {
-    let &[precision, h1, h0, w1, w0, count, ref rest @ ..] = segment else {
-        return Err(damaged("frame header too short"));
-    };
-    let unsupported = |what: &str| Err(Flaw::Unsupported(format!("{what} JPEG")));
-    let process = match marker {
-        0xc0 | 0xc1 => Process::Sequential,
-        0xc2 => Process::Progressive,
-        0xc3 => Process::Lossless,
-        0xc5..=0xc7 | 0xcd..=0xcf => return unsupported("hierarchical"),
-        0xf7 => return Err(Flaw::Unsupported("JPEG-LS".to_owned())),
-        _ => return unsupported("arithmetic-coded"),
-    };
-    match (process, precision) {
-        (Process::Lossless, 2..=16) | (_, 8..=12) => {}
-        _ => return Err(Flaw::Unsupported(format!("JPEG of {precision} bits"))),
-    }
-    let (width, height) = (u32::from(u16::from_be_bytes([w1, w0])), u32::from(u16::from_be_bytes([h1, h0])));
-    if height == 0 {
-        return Err(Flaw::Unsupported("JPEG whose height follows its first scan".to_owned()));
-    }
-    check_size(width, height)?;
-    let component = |three: &[u8]| Component {
-        id: three[0],
-        horizontal: u32::from(three[1] >> 4),
-        vertical: u32::from(three[1] & 15),
-        quant: three[2],
-    };
-    let components: Vec<Component> = rest.chunks_exact(3).take(count.into()).map(component).collect();
-    let is_sampling = |c: &Component| (1..=4).contains(&c.horizontal) && (1..=4).contains(&c.vertical);
-    if components.len() != usize::from(count) || !matches!(count, 1 | 3 | 4) || !components.iter().all(is_sampling) {
-        return Err(damaged(&format!("with {count} components that make no picture")));
-    }
-    let (adobe, colour, scans, has_lines, end) = (None, Colour::Grey, 0, false, 0);
-    let frame = Frame { process, precision, width, height, components, adobe, colour, scans, has_lines, end };
-    let (h, v) = frame.most();
-    if frame.components.iter().any(|c| h % c.horizontal > 0 || v % c.vertical > 0) {
-        return Err(Flaw::Unsupported("JPEG whose components have sizes of no whole ratio".to_owned()));
-    }
-    Ok(frame)
-}
-
-/// Whether the data of an APP14 segment say how colours are stored.
-fn is_adobe(data: &[u8]) -> bool {
-    data.starts_with(b"Adobe") && data.len() >= 12
-}
-
 /// Walks a JPEG that [`inspect`] found whole and hands each scan to `decode`, with the tables and the restart interval
 /// that are in force there, and its data.
 fn each_scan(
@@ -365,23 +173,6 @@ pub(super) fn samples(bytes: &[u8], frame: &Frame) -> Result<(Vec<u8>, usize), F
 /// The pixels of a JPEG with loss, of 8 bits and any colours, in red, green and blue.
 pub(super) fn rgb(bytes: &[u8], frame: &Frame) -> Result<Vec<u8>, Flaw> {
     if plain::is_plain(frame) { plain::rgb(bytes, frame) } else { Ok(colours::rgb(frame, &planes(bytes, frame)?)) }
-}
-
-/// The EXIF data of a JPEG, if it has some.
-pub(super) fn exif(bytes: &[u8]) -> Option<&[u8]> {
-    let mut at = 2;
-    loop {
-        let &[0xff, marker, l1, l0] = bytes.get(at..at + 4)? else { return None };
-        if marker == 0xda {
-            return None;
-        }
-        let length = usize::from(u16::from_be_bytes([l1, l0]));
-        let segment = bytes.get(at + 4..at + 2 + length)?;
-        if marker == 0xe1 && segment.starts_with(b"Exif\0\0") {
-            return Some(&segment[6..]);
-        }
-        at += 2 + length;
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::{Colour, Flaw, Frame, Process, damaged, is_adobe};
+use super::frame::is_adobe;
+use super::{Colour, Flaw, Frame, Process, damaged};
 
 /// Whether zune-jpeg decodes a picture of this kind rightly, which `tests/jpeg.rs` shows.
 pub(super) fn is_plain(frame: &Frame) -> bool {
