@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use humerus_studies::{self as dataset, Index};
@@ -262,11 +263,17 @@ fn encodings(text: &str) -> Vec<Vec<u8>> {
     ]
 }
 
+/// Puts a new file in the place of an old one: what is cut to nothing and written again, ext4 brings to the disk at once.
+fn put(path: &Path, bytes: &[u8]) {
+    std::fs::remove_file(path).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
 /// Tries one spoilt table; an `Err` says what is wrong.
 fn try_table(kind: &Kind, name: &str, text: &str, bytes: Option<Vec<u8>>) -> Result<String, String> {
     let path = kind.set.root().join(name);
     let index = |bytes: &[u8]| {
-        std::fs::write(&path, bytes).unwrap();
+        put(&path, bytes);
         let result = catch_unwind(AssertUnwindSafe(|| dataset::index(kind.set.root())));
         result.map_err(|_| "panics".to_owned()).and_then(|result| told(result, kind))
     };
@@ -285,65 +292,89 @@ fn try_table(kind: &Kind, name: &str, text: &str, bytes: Option<Vec<u8>>) -> Res
     Ok(if first.is_ok() { "read" } else { "refused" }.to_owned())
 }
 
+/// Makes one table from a number and tries it; what became of it, or what is wrong with it and the table.
+fn case(kinds: &[Kind], seed: u64, number: u64) -> Result<String, (String, Vec<u8>)> {
+    // A stream of its own, so that a case can be made again alone, whichever thread made it.
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(number);
+    let kind = kinds.choose(&mut rng).unwrap();
+    let (name, sound) = kind.tables.choose(&mut rng).unwrap();
+    let mut text = sound.clone();
+    (0..rng.random_range(1..6)).for_each(|_| spoil(&mut text, &mut rng));
+    // Each fourth table is no text any more.
+    let bytes = rng.random_bool(0.25).then(|| {
+        let mut bytes = encodings(&text).swap_remove(rng.random_range(0..3));
+        for _ in 0..rng.random_range(1..4) {
+            let at = rng.random_range(0..bytes.len());
+            match rng.random_range(0..3) {
+                0 => bytes[at] = rng.random(),
+                1 => bytes.truncate(at.max(1)),
+                _ => drop(bytes.remove(at)),
+            }
+            if bytes.is_empty() {
+                bytes.push(b'\n');
+            }
+        }
+        bytes
+    });
+    let kept = bytes.clone().unwrap_or_else(|| text.clone().into_bytes());
+    let outcome = try_table(kind, name, &text, bytes);
+    put(&kind.set.root().join(name), sound.as_bytes());
+    outcome.map(|outcome| format!("{name} {outcome}")).map_err(|why| (format!("{name} {why}"), kept))
+}
+
 #[test]
 fn no_table_panics_or_hangs_the_index_and_it_means_the_same_in_every_encoding() {
     let number = |name: &str, usual: u64| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(usual);
     let (count, seed) = (number("HUMERUS_FUZZ_CASES", 2000), number("HUMERUS_FUZZ_SEED", 1));
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let kinds = kinds();
-    for kind in &kinds {
-        let sound = told(dataset::index(kind.set.root()), kind).unwrap();
-        assert!(sound.is_ok(), "{sound:?} {:?}", dataset::index(kind.set.root()).map(|_| ()));
-    }
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    // Milliseconds since the start at which each worker's case began; 0 between cases.
+    let begun: Arc<Vec<AtomicU64>> = Arc::new((0..workers).map(|_| AtomicU64::new(0)).collect());
+    let (start, watched) = (Instant::now(), Arc::clone(&begun));
     // A case that never ends cannot be stopped: the process is.
-    static BEGUN: AtomicU64 = AtomicU64::new(0);
-    let start = Instant::now();
     std::thread::spawn(move || {
         loop {
             std::thread::sleep(Duration::from_millis(500));
-            let begun = Duration::from_millis(BEGUN.load(Ordering::Relaxed));
-            if start.elapsed().saturating_sub(begun) > MAX_TIME && begun > Duration::ZERO {
-                eprintln!("hangs");
-                std::process::abort();
+            for begun in watched.iter().map(|it| Duration::from_millis(it.load(Ordering::Relaxed))) {
+                if begun > Duration::ZERO && start.elapsed().saturating_sub(begun) > MAX_TIME {
+                    eprintln!("hangs");
+                    std::process::abort();
+                }
             }
         }
     });
-    let mut outcomes: BTreeMap<String, usize> = BTreeMap::new();
-    let mut failures = Vec::new();
-    for case in 0..count {
-        let kind = kinds.choose(&mut rng).unwrap();
-        let (name, sound) = kind.tables.choose(&mut rng).unwrap();
-        let mut text = sound.clone();
-        (0..rng.random_range(1..6)).for_each(|_| spoil(&mut text, &mut rng));
-        // Each fourth table is no text any more.
-        let bytes = rng.random_bool(0.25).then(|| {
-            let mut bytes = encodings(&text).swap_remove(rng.random_range(0..3));
-            for _ in 0..rng.random_range(1..4) {
-                let at = rng.random_range(0..bytes.len());
-                match rng.random_range(0..3) {
-                    0 => bytes[at] = rng.random(),
-                    1 => bytes.truncate(at.max(1)),
-                    _ => drop(bytes.remove(at)),
-                }
-                if bytes.is_empty() {
-                    bytes.push(b'\n');
-                }
+    let next = AtomicU64::new(0);
+    let told = Mutex::new((BTreeMap::<String, usize>::new(), Vec::new()));
+    let work = |begun: &AtomicU64| {
+        // Waking other threads for eight small films takes longer than reading them.
+        let alone = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build().unwrap();
+        let kinds = kinds();
+        for kind in &kinds {
+            let sound = self::told(dataset::index(kind.set.root()), kind).unwrap();
+            assert!(sound.is_ok(), "{sound:?} {:?}", dataset::index(kind.set.root()).map(|_| ()));
+        }
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            if at >= count {
+                break;
             }
-            bytes
-        });
-        BEGUN.store(start.elapsed().as_millis() as u64 + 1, Ordering::Relaxed);
-        let kept = bytes.clone().unwrap_or_else(|| text.clone().into_bytes());
-        match try_table(kind, name, &text, bytes) {
-            Ok(outcome) => *outcomes.entry(format!("{name} {outcome}")).or_default() += 1,
-            Err(why) => {
-                let file = std::env::temp_dir().join(format!("humerus-table-{}-{case}", std::process::id()));
-                std::fs::write(&file, kept).unwrap();
-                failures.push(format!("{name} {why}: kept as {}", file.display()));
+            begun.store(start.elapsed().as_millis() as u64 + 1, Ordering::Relaxed);
+            let outcome = alone.install(|| case(&kinds, seed, at));
+            let (outcomes, failures) = &mut *told.lock().unwrap();
+            match outcome {
+                Ok(outcome) => *outcomes.entry(outcome).or_default() += 1,
+                Err((why, table)) => {
+                    let file = std::env::temp_dir().join(format!("humerus-table-{seed}-{at}"));
+                    std::fs::write(&file, table).unwrap();
+                    failures.push(format!("{why}: kept as {}", file.display()));
+                }
             }
         }
-        std::fs::write(kind.set.root().join(name), sound).unwrap();
-    }
-    BEGUN.store(0, Ordering::Relaxed);
-    println!("{count} tables: {outcomes:?}");
+        begun.store(0, Ordering::Relaxed);
+    };
+    std::thread::scope(|scope| begun.iter().for_each(|begun| drop(scope.spawn(|| work(begun)))));
+    let (outcomes, failures) = told.into_inner().unwrap();
+    println!("{count} tables in {:.1} s: {outcomes:?}", start.elapsed().as_secs_f64());
+    assert_eq!(outcomes.values().sum::<usize>() + failures.len(), count as usize);
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
