@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use super::{Index, Warning, WarningKind, groups, split};
+use crate::index::Index;
 use crate::study::{Label, Split, Study};
+use crate::warning::{Warning, WarningKind};
 
 /// Gives studies of one name different names; a warning where they differ in label.
 pub(super) fn name_apart(studies: &mut [Study]) -> Vec<Warning> {
@@ -37,26 +38,6 @@ pub(super) fn same_content(index: &Index) -> Vec<Vec<PathBuf>> {
     let mut copies: Vec<Vec<PathBuf>> = films.into_values().filter(|films| films.len() > 1).collect();
     copies.sort();
     copies
-}
-
-/// Joins the groups of copies, and deals the split again if it is ours and nobody has dealt it on purpose.
-pub(super) fn keep_together(index: &mut Index) {
-    let at: HashMap<&Path, usize> = index
-        .studies
-        .iter()
-        .enumerate()
-        .flat_map(|(at, study)| study.views.iter().map(move |view| (view.path.as_path(), at)))
-        .collect();
-    let sets: Vec<Vec<usize>> = index
-        .copies
-        .iter()
-        .map(|films| films.iter().filter_map(|film| at.get(film.as_path()).copied()).collect())
-        .collect();
-    let stays = index.official_split || index.fixed_split;
-    groups::join(&mut index.studies, &sets, stays);
-    if !stays {
-        split::deal_valid(&mut index.studies);
-    }
 }
 
 /// The warnings that depend on the split and on which films are copies; they replace earlier ones.

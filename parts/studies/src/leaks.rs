@@ -6,8 +6,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Index, Warning, WarningKind, duplicates, split};
+use crate::index::Index;
+use crate::warning::{Warning, WarningKind};
 use crate::{Error, Result};
+use crate::{duplicates, split};
 
 /// A flaw that training refuses unless told otherwise by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

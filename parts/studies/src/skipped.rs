@@ -1,5 +1,6 @@
 //! The files that are no view, and why.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -146,4 +147,16 @@ impl From<Flaw> for SkipReason {
     fn from(flaw: Flaw) -> SkipReason {
         SkipReason::Picture(flaw)
     }
+}
+
+/// `3 resource fork, 1 truncated`, the most frequent first.
+pub(crate) fn reasons(skipped: &[Skipped]) -> String {
+    let mut counts = BTreeMap::new();
+    for one in skipped {
+        *counts.entry(one.reason.kind()).or_insert(0) += 1;
+    }
+    let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    let parts: Vec<String> = counts.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+    parts.join(", ")
 }

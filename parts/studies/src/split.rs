@@ -4,14 +4,16 @@
 //! `StratifiedGroupKFold` does; unlike there the best of several seeded orders is taken, and any shares are possible.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Fold, Index, duplicates};
+use crate::index::{Fold, Index};
 use crate::study::{Label, Split, Study};
 use crate::{Error, Result};
+use crate::{duplicates, groups};
 use files::counted;
 
 /// Orders that are tried; more bring little, and 64 take milliseconds on the whole of MURA.
@@ -54,6 +56,26 @@ pub(super) fn deal_valid(studies: &mut [Study]) {
     studies.iter_mut().for_each(|study| study.split = Split::Train);
     // A set too small to be split stays whole; training on it then says that nothing is held out.
     let _ = hold_out(studies, Split::Train, Split::Valid, VALID, 0);
+}
+
+/// Joins the groups of copies, and deals the split again if it is ours and nobody has dealt it on purpose.
+pub(super) fn keep_together(index: &mut Index) {
+    let at: HashMap<&Path, usize> = index
+        .studies
+        .iter()
+        .enumerate()
+        .flat_map(|(at, study)| study.views.iter().map(move |view| (view.path.as_path(), at)))
+        .collect();
+    let sets: Vec<Vec<usize>> = index
+        .copies
+        .iter()
+        .map(|films| films.iter().filter_map(|film| at.get(film.as_path()).copied()).collect())
+        .collect();
+    let stays = index.official_split || index.fixed_split;
+    groups::join(&mut index.studies, &sets, stays);
+    if !stays {
+        deal_valid(&mut index.studies);
+    }
 }
 
 /// The index in `k` ways: in the `i`-th, fold `i` is [`Split::Valid`] and the others are [`Split::Train`].

@@ -5,8 +5,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Index, Layout, Skipped, Warning};
+use crate::index::Index;
+use crate::layout::Layout;
+use crate::skipped::Skipped;
+use crate::skipped::reasons;
 use crate::study::{Label, Split, Study, View};
+use crate::warning::Warning;
+use crate::words::files;
 use files::counted;
 
 /// Counts of an [`Index`], in all and by split, and every skipped file.
@@ -108,7 +113,7 @@ impl SplitSummary {
 }
 
 impl Summary {
-    pub(super) fn of(index: &Index) -> Summary {
+    fn of(index: &Index) -> Summary {
         let total = SplitSummary::of(&index.studies.iter().collect::<Vec<_>>());
         let splits = Split::ALL.into_iter().filter_map(|split| {
             let studies = index.split(split);
@@ -217,24 +222,9 @@ fn kinds(warnings: &[Warning]) -> String {
     counts.iter().map(|(kind, n)| format!("{n} {kind}")).collect::<Vec<_>>().join(", ")
 }
 
-/// `1 file that is`, `2 files that are`.
-pub(super) fn that_are(n: usize) -> String {
-    format!("{} that {}", files(n), if n == 1 { "is" } else { "are" })
-}
-
-/// `1 file`, `2 files`.
-pub(super) fn files(n: usize) -> String {
-    counted(n, "file")
-}
-
-/// `3 resource fork, 1 truncated`, the most frequent first.
-pub(super) fn reasons(skipped: &[Skipped]) -> String {
-    let mut counts = BTreeMap::new();
-    for one in skipped {
-        *counts.entry(one.reason.kind()).or_insert(0) += 1;
+impl Index {
+    /// Counts by split, and what was skipped.
+    pub fn summary(&self) -> Summary {
+        Summary::of(self)
     }
-    let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
-    counts.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
-    let parts: Vec<String> = counts.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
-    parts.join(", ")
 }

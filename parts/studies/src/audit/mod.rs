@@ -1,18 +1,26 @@
 //! What only the pixels can tell: copies, inverted films, films of hardly any grey, pictures that a whole container hides but
 //! that do not decode.
 
+mod alignment;
+pub mod fingerprint;
+mod neighbours;
+mod prints;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::alignment::{self, Verdict};
-use super::fingerprint::{Hasher, Thumbnail, WHOLE, Window, windows};
-use super::neighbours::Neighbours;
-use super::prints::{Print, Prints};
-use super::summary::files;
-use super::{Held, Index, SkipReason, Skipped, Warning, WarningKind, duplicates, groups};
+use self::alignment::Verdict;
+use self::fingerprint::{Hasher, Thumbnail, WHOLE, Window, windows};
+use self::neighbours::Neighbours;
+use self::prints::{Print, Prints};
+use crate::index::{Held, Index};
+use crate::skipped::{SkipReason, Skipped};
 use crate::study::View;
+use crate::warning::{Warning, WarningKind};
+use crate::words::files;
 use crate::{Error, Result};
+use crate::{duplicates, groups, split};
 use film::Doubt;
 use rayon::prelude::*;
 
@@ -108,7 +116,7 @@ impl Index {
         }
         self.copies = copies;
         self.audited = true;
-        duplicates::keep_together(&mut self);
+        split::keep_together(&mut self);
         duplicates::warn(&mut self);
         Ok(self)
     }

@@ -3,7 +3,7 @@
 //! Two hashes that differ in at most 31 of 256 bits agree in all but at most one bit in one of 16 bands of 16 bits; so
 //! looking up every band, as it is and with each bit flipped, finds them for sure, and more distant ones most of the time.
 
-use super::fingerprint::{Hash, distance};
+use crate::audit::fingerprint::{Hash, distance};
 
 const BANDS: usize = 16;
 

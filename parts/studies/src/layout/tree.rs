@@ -9,9 +9,10 @@ use rayon::prelude::*;
 use walkdir::WalkDir;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::summary::files;
-use super::{SkipReason, Skipped, Warning, WarningKind};
+use crate::skipped::{SkipReason, Skipped};
 use crate::study::View;
+use crate::warning::{Warning, WarningKind};
+use crate::words::files;
 use crate::{Error, Result};
 use files::regular::special;
 use film::{DicomHeader, Format, dicom_header};

@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::mura::{Names, Parts};
-use super::summary::that_are;
-use super::table::Table;
-use super::tree::Tree;
-use super::{Warning, WarningKind};
+use super::names::{Names, Parts};
+use crate::layout::table::Table;
+use crate::layout::tree::Tree;
 use crate::study::{Label, Split, Study};
+use crate::warning::{Warning, WarningKind};
+use crate::words::that_are;
 
 /// What the tables say otherwise than the folders: one warning for each table and kind.
 pub(super) fn compare(tree: &Tree, studies: &[Study], parts: &Parts) -> Vec<Warning> {

@@ -4,12 +4,18 @@
 //! set names no patients and has no split, but neighbouring image numbers are often one patient. So each image is a study
 //! of its own, and images are split by contiguous blocks of image number.
 
-use std::path::{Path, PathBuf};
+mod coco;
+mod names;
+mod table;
 
-use super::groups::Blocks;
-use super::tree::{Entry, Film, Place, Tree};
-use super::{Found, SkipReason, Skipped, coco, fracatlas_table};
-use crate::study::{Label, Split, Study, View};
+use std::path::PathBuf;
+
+use crate::groups::Blocks;
+use crate::layout::Found;
+use crate::layout::tree::{Entry, Film, Place, Tree};
+use crate::skipped::{SkipReason, Skipped};
+use crate::study::{Split, Study, View};
+use names::{home, label, number};
 
 /// What the layout looks like, for messages.
 pub(super) const PATTERN: &str = "images/{Fractured,Non_fractured}/IMGn.jpg";
@@ -30,7 +36,7 @@ pub(super) fn read(tree: &Tree) -> Found {
     found.studies = studies(sorted.films, &homes, tree, &mut found.skipped);
     found.companions.retain(|path| !found.skipped.iter().any(|skipped| skipped.path == *path));
     for home in &homes {
-        found.warnings.extend(fracatlas_table::compare(tree, home, &mut found.studies));
+        found.warnings.extend(table::compare(tree, home, &mut found.studies));
     }
     found
 }
@@ -47,22 +53,6 @@ pub(super) fn place(tree: &Tree, entry: &Entry) -> Place {
         Some(_) => Place::Film,
         None => Place::Outside(SkipReason::NoNumber),
     }
-}
-
-/// From the folder, which must lie in `images`.
-fn label(path: &Path) -> Option<Label> {
-    let folder = path.parent()?;
-    let label = match folder.file_name()?.to_str()? {
-        "Fractured" => Label::Abnormal,
-        "Non_fractured" => Label::Normal,
-        _ => return None,
-    };
-    (folder.parent()?.file_name()? == "images").then_some(label)
-}
-
-/// `IMG0000263.jpg` is image 263.
-fn number(path: &Path) -> Option<u64> {
-    path.file_stem()?.to_str()?.strip_prefix("IMG")?.parse().ok()
 }
 
 /// Each film as a study, in blocks; annotations that cannot be read are skipped.
@@ -100,9 +90,4 @@ fn studies(films: Vec<Film>, homes: &[PathBuf], tree: &Tree, skipped: &mut Vec<S
         studies[block].iter_mut().for_each(|study| study.group.clone_from(&name));
     }
     studies
-}
-
-/// The folder that holds `images` and `Annotations`.
-pub(super) fn home(film: &Path) -> Option<PathBuf> {
-    film.ancestors().nth(3).map(Path::to_owned)
 }

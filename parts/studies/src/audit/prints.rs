@@ -12,7 +12,7 @@ use etcetera::BaseStrategy;
 use image::GrayImage;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use super::fingerprint::{SIDE, Thumbnail};
+use crate::audit::fingerprint::{SIDE, Thumbnail};
 use film::Doubt;
 
 /// Raised whenever decoding, thumbnails, the polarity guard or doubts change.

@@ -3,13 +3,18 @@
 //! The labels and the split come from the folders, so any part of the tree can be indexed on its own. The tables that come
 //! with MURA repeat them, and are compared with the folders.
 
-use std::collections::{BTreeSet, HashMap};
+mod names;
+mod tables;
+
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::tree::{Entry, Film, Place, Tree};
-use super::{Found, IndexOptions, SkipReason, mura_tables};
-use crate::study::{Label, Split, Study, View};
-use crate::{Error, Result};
+use crate::Result;
+use crate::layout::tree::{Entry, Film, Place, Tree};
+use crate::layout::{Found, IndexOptions};
+use crate::skipped::SkipReason;
+use crate::study::{Study, View};
+use names::{Names, Parts};
 
 /// What the layout looks like, for messages.
 pub(super) const PATTERN: &str = "{train,valid}/XR_PART/patientN/studyK_{positive,negative}/imageJ.png";
@@ -26,43 +31,6 @@ const COMPANIONS: [&str; 5] = [
     "phantom.json",
 ];
 
-/// The five names at the end of a film's path.
-pub(super) struct Names<'a> {
-    /// Holds `train` and `valid`.
-    pub above: &'a Path,
-    /// The folder of the split, as it is written.
-    pub split_folder: &'a str,
-    part: &'a str,
-    patient: &'a str,
-    study: &'a str,
-}
-
-impl<'a> Names<'a> {
-    /// The names of the folders above a file, whatever they are; none if there are fewer than four or one is not Unicode.
-    pub fn of(path: &'a Path) -> Option<Names<'a>> {
-        let mut folders = path.ancestors().skip(1);
-        let mut name = || folders.next()?.file_name()?.to_str();
-        let (study, patient, part, split) = (name()?, name()?, name()?, name()?);
-        Some(Names { above: folders.next()?, split_folder: split, part, patient, study })
-    }
-
-    /// `train` or `valid`, in whatever case: copies of MURA have `Train`.
-    pub fn split(&self) -> Option<Split> {
-        [Split::Train, Split::Valid].into_iter().find(|split| self.split_folder.eq_ignore_ascii_case(split.name()))
-    }
-
-    /// `study1` and its label.
-    fn label(&self) -> Option<(&'a str, Label)> {
-        [("_positive", Label::Abnormal), ("_negative", Label::Normal)]
-            .into_iter()
-            .find_map(|(ending, label)| Some((self.study.strip_suffix(ending)?, label)))
-    }
-
-    fn is_study(&self) -> bool {
-        self.study.starts_with("study") && self.patient.starts_with("patient")
-    }
-}
-
 /// Reads the tree, or the parts of it that are asked for.
 pub(super) fn read(mut tree: Tree, options: &IndexOptions) -> Result<Found> {
     let wanted = Parts::of(&tree, &options.parts)?;
@@ -71,42 +39,9 @@ pub(super) fn read(mut tree: Tree, options: &IndexOptions) -> Result<Found> {
     let turned = sorted.turned();
     let mut found = Found::new(studies(sorted.films), sorted.skipped, sorted.companions);
     found.warnings.extend(turned);
-    found.warnings.extend(mura_tables::compare(&tree, &found.studies, &wanted));
+    found.warnings.extend(tables::compare(&tree, &found.studies, &wanted));
     found.official_split = true;
     Ok(found)
-}
-
-/// The body parts that are read; empty for all.
-pub(super) struct Parts(BTreeSet<String>);
-
-impl Parts {
-    /// `humerus` and `XR_HUMERUS` name the same part.
-    fn of(tree: &Tree, asked: &[String]) -> Result<Parts> {
-        let wanted: BTreeSet<String> = asked.iter().map(|part| part_name(part)).collect();
-        let names = tree.entries.iter().filter_map(|entry| Names::of(&entry.absolute)).filter(Names::is_study);
-        let met: BTreeSet<String> = names.map(|names| names.part.to_uppercase()).collect();
-        match wanted.iter().find(|part| !met.contains(*part)) {
-            None => Ok(Parts(wanted)),
-            Some(part) => Err(Error::NoFilms {
-                root: tree.root.clone(),
-                reason: format!("no part {part}; met {}", met.into_iter().collect::<Vec<_>>().join(", ")),
-            }),
-        }
-    }
-
-    pub fn is_wanted(&self, part: &str) -> bool {
-        self.0.is_empty() || self.0.contains(&part.to_uppercase())
-    }
-
-    /// Whether a file is of these parts, or of none.
-    fn has(&self, path: &Path) -> bool {
-        Names::of(path).is_none_or(|names| !names.is_study() || self.is_wanted(names.part))
-    }
-}
-
-fn part_name(asked: &str) -> String {
-    let upper = asked.to_uppercase();
-    if upper.starts_with("XR_") { upper } else { format!("XR_{upper}") }
 }
 
 pub(super) fn place(tree: &Tree, entry: &Entry) -> Place {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::names::nfc;
-use super::table::{Row, Table};
+use crate::layout::names::nfc;
+use crate::layout::table::{Row, Table};
 use crate::study::{Label, Split};
 
 /// Words that mean [`Label::Normal`], in lower case with `_` for every other sign.

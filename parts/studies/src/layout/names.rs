@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
-use super::{Warning, WarningKind};
 use crate::Error;
+use crate::warning::{Warning, WarningKind};
 
 /// The text in Normalisation Form C.
 pub(super) fn nfc(text: &str) -> Cow<'_, str> {

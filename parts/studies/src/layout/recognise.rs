@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::labels::LabelColumn;
-use super::table::Table;
-use super::tree::{Place, Tree, check};
-use super::{IndexOptions, Layout, SkipReason, Skipped, classes, dicom, fracatlas, manifest, mura, summary};
+use crate::layout::labels::LabelColumn;
+use crate::layout::table::Table;
+use crate::layout::tree::{Place, Tree, check};
+use crate::layout::{IndexOptions, Layout, classes, dicom, fracatlas, manifest, mura};
+use crate::skipped::reasons;
+use crate::skipped::{SkipReason, Skipped};
+use crate::words::files;
 use crate::{Error, Result};
 use rayon::prelude::*;
 
@@ -44,7 +47,7 @@ pub(super) fn recognise(tree: &Tree, options: &IndexOptions) -> Result<Reading> 
             Layout::Dicom => Reading::Dicom(table(tree, options, layout, dicom::has_key)?),
         });
     }
-    let count = |place: fn(&Tree, &super::tree::Entry) -> Place| {
+    let count = |place: fn(&Tree, &crate::layout::tree::Entry) -> Place| {
         tree.entries.iter().filter(|entry| matches!(place(tree, entry), Place::Film)).count()
     };
     let (in_mura, in_fracatlas) = (count(mura::place), count(fracatlas::place));
@@ -55,14 +58,14 @@ pub(super) fn recognise(tree: &Tree, options: &IndexOptions) -> Result<Reading> 
         readings.push(reading);
     };
     if in_mura > 0 {
-        meet(Reading::Mura, format!("{} lie as in MURA", summary::files(in_mura)));
+        meet(Reading::Mura, format!("{} lie as in MURA", files(in_mura)));
     }
     if in_fracatlas > 0 {
-        meet(Reading::FracAtlas, format!("{} as in FracAtlas", summary::files(in_fracatlas)));
+        meet(Reading::FracAtlas, format!("{} as in FracAtlas", files(in_fracatlas)));
     }
     let in_classes = if in_fracatlas == 0 { classes::count(tree, &options.words()) } else { 0 };
     if in_classes > 0 {
-        meet(Reading::Classes, format!("{} in folders of classes", summary::files(in_classes)));
+        meet(Reading::Classes, format!("{} in folders of classes", files(in_classes)));
     }
     let tables = tables(tree, options, dicom::has_key);
     if let Some((first, table)) = tables.first() {
@@ -220,10 +223,10 @@ fn nothing(tree: &Tree, options: &IndexOptions) -> Error {
 pub(super) fn no_films(root: &Path, skipped: &[Skipped], companions: usize) -> Error {
     let mut met = match skipped.len() {
         0 => "the folder is empty".to_owned(),
-        n => format!("met {} ({})", summary::files(n), summary::reasons(skipped)),
+        n => format!("met {} ({})", files(n), reasons(skipped)),
     };
     if companions > 0 {
-        met = format!("{met} and {} that are no films", summary::files(companions));
+        met = format!("{met} and {} that are no films", files(companions));
     }
     let looked: Vec<String> = Layout::ALL.iter().map(|layout| format!("{layout} ({})", pattern(*layout))).collect();
     Error::NoFilms { root: root.to_owned(), reason: format!("looked for {}; {met}", looked.join(", ")) }

@@ -11,13 +11,16 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::labels::{LabelColumn, SplitWord, Words};
-use super::manifest::{self, Claim, FILE};
-use super::names::{self, Meaning, Names, Told};
-use super::table::{Row, Table};
-use super::tree::{self, Film, Tree};
-use super::{Found, IndexOptions, SkipReason, Warning, WarningKind};
+use crate::layout::claims::{self, Claim};
+use crate::layout::labels::{LabelColumn, SplitWord, Words};
+use crate::layout::manifest::FILE;
+use crate::layout::names::{self, Meaning, Names, Told};
+use crate::layout::table::{Row, Table};
+use crate::layout::tree::{self, Film, Tree};
+use crate::layout::{Found, IndexOptions};
+use crate::skipped::SkipReason;
 use crate::study::Label;
+use crate::warning::{Warning, WarningKind};
 use crate::{Error, Result};
 use files::counted;
 use film::DicomHeader;
@@ -158,7 +161,7 @@ pub(super) fn read(tree: &Tree, file: &Path, options: &IndexOptions) -> Result<F
     }
     missing(&mut found, file, &rows, &row_of);
     found.warnings.extend(tree::turned(&listed.iter().map(|(_, film)| film.clone()).collect::<Vec<_>>()));
-    manifest::studies(&mut found, tree, listed);
+    claims::studies(&mut found, tree, listed);
     Ok(found)
 }
 

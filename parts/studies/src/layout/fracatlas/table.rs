@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use super::fracatlas;
-use super::summary::files;
-use super::table::{Row, Table};
-use super::tree::Tree;
-use super::{Warning, WarningKind};
+use super::names;
+use crate::layout::table::{Row, Table};
+use crate::layout::tree::Tree;
 use crate::study::{Label, Study};
+use crate::warning::{Warning, WarningKind};
+use crate::words::files;
 
 /// Columns that are kept as tags: shortcuts that a network may learn instead of fractures.
 const TAGS: [&str; 2] = ["hardware", "multiscan"];
@@ -44,7 +44,7 @@ pub(super) fn compare(tree: &Tree, home: &Path, studies: &mut [Study]) -> Vec<Wa
     for study in studies {
         for view in &mut study.views {
             let absolute = tree.base.join(view.path.strip_prefix(&tree.root).unwrap_or(&view.path));
-            if fracatlas::home(&absolute).is_none_or(|it| it != home) {
+            if names::home(&absolute).is_none_or(|it| it != home) {
                 continue;
             }
             let name = view.path.file_name().unwrap_or_default().to_string_lossy();

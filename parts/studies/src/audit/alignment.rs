@@ -8,7 +8,7 @@
 
 use image::GrayImage;
 
-use super::fingerprint::{SIDE, Thumbnail, WHOLE, Window, area, relief};
+use crate::audit::fingerprint::{SIDE, Thumbnail, WHOLE, Window, area, relief};
 
 /// Cells along a side of a film that decides.
 const FINE: usize = 128;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use walkdir::WalkDir;
 
-use super::{SkipReason, Skipped};
+use crate::skipped::{SkipReason, Skipped};
 use crate::study::Finding;
 
 /// The findings of all images, by the data set's folder and the image's file name.

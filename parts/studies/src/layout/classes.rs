@@ -14,11 +14,13 @@
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
-use super::labels::{Rank, SplitWord, Words};
-use super::summary::files;
-use super::tree::{Entry, Place, Tree};
-use super::{Found, IndexOptions, SkipReason, groups};
+use crate::groups;
+use crate::layout::labels::{Rank, SplitWord, Words};
+use crate::layout::tree::{Entry, Place, Tree};
+use crate::layout::{Found, IndexOptions};
+use crate::skipped::SkipReason;
 use crate::study::{Label, Split, Study, View};
+use crate::words::files;
 use crate::{Error, Result};
 use rayon::prelude::*;
 
