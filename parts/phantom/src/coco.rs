@@ -5,7 +5,8 @@
 use image::GrayImage;
 use serde::Serialize;
 
-use super::{DRAWING_VERSION, Fracture, Hardware, Projection, extent};
+use super::mask::extent;
+use super::{DRAWING_VERSION, Fracture, Hardware, Projection};
 use studies::{Label, Split};
 
 /// Category ids.

@@ -4,9 +4,9 @@ use image::{ImageBuffer, Luma};
 
 use super::anatomy::Anatomy;
 use super::draw::Draw;
-use super::film::Plane;
 use super::geometry::smoothstep;
 use super::marker;
+use super::plane::Plane;
 use super::setup::Setup;
 use super::{MU_CORTICAL, MU_MUSCLE};
 

@@ -2,28 +2,14 @@
 
 use super::anatomy::Anatomy;
 use super::body::{Body, Neighbour};
-use super::draw::Draw;
-use super::fracture::Fragments;
+use super::fragments::Fragments;
 use super::geometry::{Ray, Vec3};
 use super::hardware::Implant;
 use super::metal;
+use super::plane::{Plane, along_polyline};
 use super::setup::{Line, Setup};
+use super::texture::Texture;
 use super::{MU_CORTICAL, MU_MUSCLE};
-
-/// A plane of numbers, row by row.
-#[derive(Debug, Clone)]
-pub(super) struct Plane {
-    pub width: usize,
-    pub height: usize,
-    pub values: Vec<f32>,
-}
-
-impl Plane {
-    pub fn new(width: u32, height: u32) -> Plane {
-        let (width, height) = (width as usize, height as usize);
-        Plane { width, height, values: vec![0.0; width * height] }
-    }
-}
 
 /// The attenuation of one film.
 #[derive(Debug)]
@@ -38,46 +24,6 @@ pub(super) struct Shadow {
 
 /// Attenuation by metal that is seen on any film.
 const SEEN: f32 = 0.5;
-
-/// A tile of smooth noise that repeats: the coarse and the fine grain of trabecular bone.
-#[derive(Debug)]
-pub(super) struct Texture(Vec<f32>);
-
-impl Texture {
-    const SIDE: usize = 128;
-
-    pub fn draw(draw: &mut Draw) -> Texture {
-        let n = Self::SIDE;
-        let mut values = vec![0.0; n * n];
-        for (cell, share) in [(1, 0.45), (2, 0.7), (4, 0.6), (16, 0.35)] {
-            let side = n / cell;
-            let grid: Vec<f32> = (0..side * side).map(|_| draw.standard()).collect();
-            for y in 0..n {
-                for x in 0..n {
-                    let (fx, fy) = (x as f32 / cell as f32, y as f32 / cell as f32);
-                    values[y * n + x] += share * lattice(&grid, side, fx, fy);
-                }
-            }
-        }
-        Texture(values)
-    }
-
-    /// The value at any place: normal, with a deviation of about one.
-    pub fn at(&self, x: f32, y: f32) -> f32 {
-        lattice(&self.0, Self::SIDE, x, y)
-    }
-}
-
-/// Bilinear value of a square grid that repeats.
-fn lattice(grid: &[f32], side: usize, x: f32, y: f32) -> f32 {
-    let (x0, y0) = (x.floor(), y.floor());
-    let (fx, fy) = (x - x0, y - y0);
-    let wrap = |k: f32| (k as i32).rem_euclid(side as i32) as usize;
-    let (i, j) = (wrap(x0), wrap(y0));
-    let (i1, j1) = ((i + 1) % side, (j + 1) % side);
-    let row = |j: usize| (1.0 - fx) * grid[j * side + i] + fx * grid[j * side + i1];
-    (1.0 - fy) * row(j) + fy * row(j1)
-}
 
 /// Casts the shadow of an arm onto a film.
 pub(super) fn cast(
@@ -145,7 +91,7 @@ pub(super) fn cast(
     }
     let metal = implant.map(|implant| {
         let mu = implant.hardware.metal.attenuation();
-        let lengths = metal::cast(implant, setup).values;
+        let lengths = metal::cast(&implant.slabs, &implant.rods, setup).values;
         lengths
             .into_iter()
             .zip(&mut attenuation.values)
@@ -181,68 +127,6 @@ impl Reach {
         let t = du * self.along.0 + dv * self.along.1;
         let d = du * self.along.1 - dv * self.along.0;
         d.abs() < self.half && t > -20.0 && t < self.length + 20.0
-    }
-}
-
-/// Visits the pixels within `radius` of a polyline: value, distance, share of the way from first to last point. All in
-/// pixels.
-pub(super) fn along_polyline(
-    plane: &mut Plane,
-    points: &[(f32, f32)],
-    radius: f32,
-    mut visit: impl FnMut(&mut f32, f32, f32),
-) {
-    let clip = |low: f32, high: f32, limit: usize| {
-        let low = (low - radius).max(0.0) as usize;
-        (low, ((high + radius).max(0.0) as usize + 1).min(limit))
-    };
-    let low = points.iter().map(|p| p.1).fold(f32::MAX, f32::min);
-    let high = points.iter().map(|p| p.1).fold(f32::MIN, f32::max);
-    let (y0, y1) = clip(low, high, plane.height);
-    let segments = (points.len() - 1) as f32;
-    let mut near = Vec::with_capacity(points.len());
-    for y in y0..y1 {
-        let py = y as f32 + 0.5;
-        // Only the segments that come near this row, and of them only that part.
-        near.clear();
-        let (mut low, mut high) = (f32::MAX, f32::MIN);
-        for (k, pair) in points.windows(2).enumerate() {
-            let ((ax, ay), (bx, by)) = (pair[0], pair[1]);
-            let (ex, ey) = (bx - ax, by - ay);
-            let (mut t0, mut t1) = (0.0_f32, 1.0_f32);
-            if ey.abs() > 1e-3 {
-                let (p, q) = ((py - radius - ay) / ey, (py + radius - ay) / ey);
-                (t0, t1) = (p.min(q).max(0.0), p.max(q).min(1.0));
-            } else if (py - ay).abs() > radius + 1.0 {
-                continue;
-            }
-            if t0 > t1 {
-                continue;
-            }
-            let (p, q) = (ax + t0 * ex, ax + t1 * ex);
-            (low, high) = (low.min(p.min(q)), high.max(p.max(q)));
-            near.push((k as f32, ax, ay, ex, ey, 1.0 / (ex * ex + ey * ey).max(1e-6)));
-        }
-        if near.is_empty() {
-            continue;
-        }
-        let (x0, x1) = clip(low, high, plane.width);
-        for x in x0..x1 {
-            let px = x as f32 + 0.5;
-            let (mut nearest, mut share) = (f32::MAX, 0.0);
-            for &(k, ax, ay, ex, ey, inverse) in &near {
-                let t = (((px - ax) * ex + (py - ay) * ey) * inverse).clamp(0.0, 1.0);
-                let (dx, dy) = (px - ax - t * ex, py - ay - t * ey);
-                let d = dx * dx + dy * dy;
-                if d < nearest {
-                    nearest = d;
-                    share = (k + t) / segments;
-                }
-            }
-            if nearest < radius * radius {
-                visit(&mut plane.values[y * plane.width + x], nearest.sqrt(), share);
-            }
-        }
     }
 }
 

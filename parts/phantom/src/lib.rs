@@ -12,6 +12,17 @@
 //! Every study depends on the seed and its own number alone; the films are drawn from a stream that does not know whether
 //! a fracture will be in them, so nothing but the fracture tells the label, unless
 //! [`PhantomConfig::hardware_correlation`] plants a shortcut.
+//!
+//! ```no_run
+//! use humerus_phantom::PhantomConfig;
+//!
+//! let config = PhantomConfig { studies: 100, ..PhantomConfig::default() };
+//! let study = humerus_phantom::study(&config, 0); // drawn, not written
+//! study.views[0].image.save("film.png").expect("the folder can be written");
+//! let set = humerus_phantom::write(&config, "phantoms".as_ref(), &|_| ())?; // a folder laid out like MURA, with masks
+//! println!("{} of {} studies are abnormal", set.abnormal, set.studies);
+//! # Ok::<(), humerus_phantom::Error>(())
+//! ```
 
 #![forbid(unsafe_code)]
 
@@ -25,13 +36,18 @@ mod draw;
 mod error;
 mod film;
 mod fracture;
+mod fragments;
 mod geometry;
 mod hardware;
 mod marker;
+mod mask;
 mod metal;
 mod partial;
+mod plane;
 mod plaster;
 mod setup;
+mod texture;
+mod trunk;
 mod whole;
 mod write;
 
@@ -42,11 +58,12 @@ use anatomy::Anatomy;
 use body::Body;
 use difficulty::Grade;
 use draw::{Draw, Purpose};
-use film::Texture;
-use fracture::Fragments;
+use fragments::Fragments;
 use hardware::Implant;
+use mask::{eight_bits, extent, mask};
 use setup::Setup;
 use studies::Label;
+use texture::Texture;
 
 pub use difficulty::Difficulty;
 pub use error::{Error, Result};
@@ -339,33 +356,6 @@ fn view(plan: &Plan, setup: &Setup, mut noise: Draw) -> PhantomView {
         overlap: setup.overlap > 0.0,
         mm_per_pixel: setup.mm_per_pixel,
     }
-}
-
-/// 12 bits to 8, to the nearest; 255 / 4095 is 17 / 273, so no value lies half-way.
-fn eight_bits(stored: &ImageBuffer<Luma<u16>, Vec<u16>>) -> GrayImage {
-    let pixels = stored.iter().map(|&value| ((u32::from(value) * 255 + 2047) / 4095) as u8).collect();
-    GrayImage::from_raw(stored.width(), stored.height(), pixels).expect("as many pixels as before")
-}
-
-/// White where the ray passes what is `met` and the collimator lets at least half of the beam through.
-fn mask(met: &[bool], open: &[f32], setup: &Setup) -> GrayImage {
-    let mut mask = GrayImage::new(setup.width, setup.height);
-    for ((pixel, &met), &open) in mask.iter_mut().zip(met).zip(open) {
-        *pixel = if met && open >= 0.5 { 255 } else { 0 };
-    }
-    mask
-}
-
-/// `[x, y, width, height]` of what is white, if anything is.
-fn extent(mask: &GrayImage) -> Option<[u32; 4]> {
-    let mut found: Option<[u32; 4]> = None;
-    for (x, y, &Luma([value])) in mask.enumerate_pixels() {
-        if value > 0 {
-            let [x0, y0, x1, y1] = found.unwrap_or([x, y, x, y]);
-            found = Some([x0.min(x), y0.min(y), x1.max(x), y1.max(y)]);
-        }
-    }
-    found.map(|[x0, y0, x1, y1]| [x0, y0, x1 - x0 + 1, y1 - y0 + 1])
 }
 
 /// The patient of a study, from 1, and the study's number with that patient: ten studies have nine patients.

@@ -1,8 +1,7 @@
 //! The shadow of an implant: bodies of metal as path lengths in millimetres.
 
-use super::film::{Plane, along_polyline};
 use super::geometry::Vec3;
-use super::hardware::Implant;
+use super::plane::{Plane, along_polyline};
 use super::setup::Setup;
 
 /// A round bar along a polyline.
@@ -174,12 +173,12 @@ impl Slab {
 }
 
 /// Millimetres of metal over each pixel of a film.
-pub(super) fn cast(implant: &Implant, setup: &Setup) -> Plane {
+pub(super) fn cast(slabs: &[Slab], rods: &[Rod], setup: &Setup) -> Plane {
     let mut metal = Plane::new(setup.width, setup.height);
-    for slab in &implant.slabs {
+    for slab in slabs {
         slab.cast(setup, &mut metal);
     }
-    for rod in &implant.rods {
+    for rod in rods {
         rod.cast(setup, &mut metal);
     }
     metal

@@ -1,8 +1,8 @@
 //! A cast about the arm: plaster of Paris, or fibreglass, over padding.
 
 use super::draw::Draw;
-use super::film::Texture;
 use super::geometry::smoothstep;
+use super::texture::Texture;
 
 /// A sleeve from one height to another, as shares of the humerus' length.
 #[derive(Debug, Clone)]

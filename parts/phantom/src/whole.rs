@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::write::CARD_FILE;
 use crate::{Error, Result};
+
+/// The settings file, written last: a folder with it is a whole set.
+pub(super) const CARD_FILE: &str = "phantom.json";
 
 /// Every file of a set but its settings file and this one: `path,bytes`, the bytes left open where the path of the root is in it.
 const LIST: &str = "truth/files.csv";

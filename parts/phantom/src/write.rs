@@ -27,13 +27,11 @@ use super::coco::{self, Film, Finding, Of};
 use super::dicom::{self, Identity};
 use super::draw::{Draw, Purpose};
 use super::partial::Partial;
-use super::{DRAWING_VERSION, Format, PhantomConfig, PhantomStudy, label, patient, study, whole};
+use super::whole::{self, CARD_FILE};
+use super::{DRAWING_VERSION, Format, PhantomConfig, PhantomStudy, label, patient, study};
 use crate::{Error, Result};
 use files::lossy;
 use studies::{Label, Split};
-
-/// The settings file, written last: a folder with it is a whole set.
-pub(super) const CARD_FILE: &str = "phantom.json";
 
 /// What [`write()`] left on disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
