@@ -6,8 +6,10 @@
 //! a pickle makes one value at most, and a million of them are the limit.
 
 mod machine;
+mod opcodes;
 
-pub(super) use machine::{is_short, read};
+pub(super) use machine::is_short;
+pub(super) use opcodes::read;
 
 /// Position of a value.
 pub(super) type Id = u32;
@@ -172,3 +174,6 @@ pub fn shown(text: &[u8]) -> String {
     let text: String = String::from_utf8_lossy(&text[..text.len().min(80)]).into_owned();
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
+
+#[cfg(test)]
+mod tests;
