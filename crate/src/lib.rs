@@ -31,6 +31,7 @@ pub use image;
 #[cfg(feature = "notebook")]
 pub use notebook::Show;
 pub use phantom;
+pub use plotters;
 pub use preprocess::Preprocess;
 pub use studies::{Finding, Label, Split, Study, View};
 pub use tch;

@@ -1,7 +1,8 @@
 //! Figures against truth files in `tests/golden/figures`; `REGENERATE=1 cargo test --test figures` rewrites them, and then
-//! a person looks at what changed.
+//! a person looks at what changed. `FIGURES=folder` writes every one of them there, as PNG and where it can be as SVG.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use humerus::metrics::{self, Confusion, Interval, NoInterval, Roc};
 use humerus::render::{self, *};
@@ -93,6 +94,8 @@ fn some_balance() -> Vec<BalanceRow> {
         .to_vec()
 }
 
+static FIGURES: LazyLock<Vec<(&'static str, Figure)>> = LazyLock::new(every_figure);
+
 /// Every kind of figure, with ordinary, tiny and oversized content.
 fn every_figure() -> Vec<(&'static str, Figure)> {
     let (labels, scores) = some_scores();
@@ -111,6 +114,7 @@ fn every_figure() -> Vec<(&'static str, Figure)> {
             caption: format!("channel {i}"),
         })
         .collect();
+    let rates: [f64; 100] = std::array::from_fn(|n| 1e-7 * 10f64.powf(0.07 * n as f64));
     let jet = OverlayOptions { colours: Colours::Jet, opacity: Opacity::Even, ..OverlayOptions::default() };
     let unknown: Vec<_> = some_curves(4)
         .into_iter()
@@ -127,6 +131,15 @@ fn every_figure() -> Vec<(&'static str, Figure)> {
         ("curves-one", learning_curves(LONG, &some_curves(1), Some(1))),
         ("curves-long", learning_curves("Learning curves", &some_curves(200), Some(77))),
         ("curves-unknown", learning_curves("Learning curves", &unknown, Some(2))),
+        (
+            "sweep",
+            learning_rates(
+                "Learning rates",
+                &rates,
+                &rates.map(|rate| 0.7 - 0.2 * (rate * 1e3).min(1.0) + 5.0 * rate),
+                Some(1e-3),
+            ),
+        ),
         ("roc", render::roc("Held-out studies", &curve, interval, Some(threshold))),
         ("roc-worse", render::roc(LONG, &worse, Err(Some(few)), None)),
         ("confusion", confusion("Held-out studies", &counts, ["normal", "abnormal"])),
@@ -148,8 +161,8 @@ fn every_figure() -> Vec<(&'static str, Figure)> {
 
 #[test]
 fn nothing_reaches_the_edge_and_figures_have_a_readable_size() {
-    for (name, figure) in every_figure() {
-        if name == "overlay" {
+    for (name, figure) in FIGURES.iter() {
+        if *name == "overlay" {
             assert_eq!((figure.width(), figure.height()), (90, 120));
             continue;
         }
@@ -173,8 +186,8 @@ fn nothing_reaches_the_edge_and_figures_have_a_readable_size() {
 
 #[test]
 fn figures_are_the_same_each_time() {
-    for ((name, once), (_, again)) in every_figure().into_iter().zip(every_figure()) {
-        assert!(once == again, "{name}");
+    for ((name, once), (_, again)) in every_figure().into_iter().zip(FIGURES.iter()) {
+        assert!(once == *again, "{name}");
     }
 }
 
@@ -183,8 +196,12 @@ fn figures_equal_their_truth_files() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/figures");
     let kept =
         ["films", "balance", "curves", "roc", "confusion", "histogram", "overlay", "cam", "activations", "filters"];
-    for (name, figure) in every_figure() {
-        if !kept.contains(&name) {
+    for (name, figure) in FIGURES.iter() {
+        if let Some(folder) = std::env::var_os("FIGURES").map(PathBuf::from) {
+            figure.save(folder.join(format!("{name}.png"))).unwrap();
+            let _ = figure.svg().map(|_| figure.save(folder.join(format!("{name}.svg"))).unwrap());
+        }
+        if !kept.contains(name) {
             continue;
         }
         let path = folder.join(format!("{name}.png"));
@@ -320,7 +337,94 @@ fn a_saved_figure_is_a_whole_png_and_replaces_what_was_there() {
     let none = render::roc("Studies", &curve, Err(Some(NoInterval::SameOnEveryDraw)), None).unwrap();
     assert!(none.alt().contains("no interval: the same on every draw of patients"), "{}", none.alt());
 
+    figure.save(folder.path().join("roc.SVG")).unwrap();
+    assert_eq!(std::fs::read_to_string(folder.path().join("roc.SVG")).unwrap(), figure.svg().unwrap());
+    for other in ["roc.jpg", "roc", ".png"] {
+        let refused = figure.save(folder.path().join(other)).unwrap_err().to_string();
+        assert!(refused.contains("ends in .png or .svg") && refused.contains(other), "{refused}");
+        assert!(!folder.path().join(other).exists(), "{other}");
+    }
     figure.save(folder.path().join("new/roc.png")).unwrap();
     let nowhere = figure.save(path.join("below/roc.png")).unwrap_err();
     assert!(nowhere.to_string().contains("roc.png/below"), "{nowhere}");
+}
+
+#[test]
+fn charts_are_svg_with_their_words_and_films_are_not() {
+    for (name, figure) in FIGURES.iter() {
+        let pictures = ["film", "overlay", "cam", "activation", "filter"].iter().any(|kind| name.starts_with(kind));
+        let Ok(svg) = figure.svg() else {
+            assert!(pictures, "{name}");
+            continue;
+        };
+        assert!(!pictures, "{name}");
+        let (width, height) = (figure.width(), figure.height());
+        let head = format!("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=");
+        assert!(svg.starts_with(&head) && svg.trim_end().ends_with("</svg>"), "{name}: {}", &svg[..200]);
+        assert!(svg.contains("role=\"img\" aria-label=") && !svg.contains("NaN"), "{name}");
+    }
+    let (_, films) = &FIGURES[0];
+    let folder = tempfile::tempdir().unwrap();
+    let refused = films.save(folder.path().join("films.svg")).unwrap_err();
+    assert!(refused.to_string().contains("save it as .png"), "{refused}");
+}
+
+#[test]
+fn a_reader_draws_with_plotters_and_its_errors_are_one_line() {
+    use humerus::plotters::prelude::*;
+    let figure = Figure::draw((400, 300), "a < line \"of\" my own", |area| {
+        let mut builder = ChartBuilder::on(area);
+        builder.margin(10).caption("Mine", ("serif", 20)).x_label_area_size(30).y_label_area_size(40);
+        let mut chart = builder.build_cartesian_2d(0..10, 0.0..1.0)?;
+        chart.configure_mesh().x_desc("step").draw()?;
+        let line = LineSeries::new((0..=10).map(|x| (x, f64::from(x) / 10.0)), palette::VERMILLION.stroke_width(3));
+        chart.draw_series(line)?.label("rising").legend(|(x, y)| Circle::new((x + 5, y), 4, RED.filled()));
+        chart.configure_series_labels().border_style(BLACK).draw()?;
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!((figure.width(), figure.image().width()), (400, 800));
+    let line = palette::VERMILLION;
+    let drawn = figure.image().pixels().filter(|p| p.0 == [line.0, line.1, line.2]).count();
+    assert!(drawn > 2000, "{drawn}");
+    let svg = figure.svg().unwrap();
+    assert!(
+        svg.contains("aria-label=\"a &lt; line &quot;of&quot; my own\"") && svg.contains("Mine"),
+        "{}",
+        &svg[..300]
+    );
+
+    let white = Figure::draw((20, 10), "nothing", |_| Ok(())).unwrap();
+    assert!(white.image().pixels().all(|p| p.0 == [255; 3]));
+    let failed = Figure::draw((20, 10), "", |_| Err("no such patient".into())).unwrap_err();
+    assert!(matches!(&failed, Error::Figure(why) if why == "no such patient"), "{failed:?}");
+    let own = Figure::draw((20, 10), "", |_| Err(Box::new(Error::setting("threshold", "0.0 to 1.0", 2)))).unwrap_err();
+    assert!(matches!(own, Error::Setting { what: "threshold", .. }), "{own:?}");
+    for size in [(0, 10), (10, 0), (10_001, 10), (9_000, 9_000), (u32::MAX, u32::MAX)] {
+        let error = Figure::draw(size, "", |_| panic!("drawn")).unwrap_err();
+        assert!(matches!(error, Error::Figure(_)), "{error:?}");
+    }
+}
+
+#[test]
+fn a_picture_on_a_figure_of_one_s_own_keeps_its_pixels() {
+    use humerus::plotters::prelude::*;
+    let picture = RgbImage::from_fn(5, 4, |x, y| Rgb([(x * 50) as u8, (y * 60) as u8, 7]));
+    let figure = Figure::draw((20, 10), "", |area| {
+        Ok(area.draw(
+            &BitMapElement::<_, humerus::plotters::backend::RGBPixel>::with_owned_buffer(
+                (3, 2),
+                (5, 4),
+                picture.to_vec(),
+            )
+            .unwrap(),
+        )?)
+    });
+    let figure = figure.unwrap();
+    for (x, y, pixel) in picture.enumerate_pixels() {
+        for (dx, dy) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+            assert_eq!(figure.image().get_pixel(2 * (3 + x) + dx, 2 * (2 + y) + dy), pixel, "{x}, {y}");
+        }
+    }
+    assert!(figure.svg().is_err());
 }

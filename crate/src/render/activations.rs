@@ -2,17 +2,23 @@
 
 use image::{Rgb, RgbImage};
 
-use super::canvas::{Anchor, Canvas, Rect, SCALE};
-use super::colour::{Colours, MUTED};
-use super::grid::{Head, MARGIN, cell_view, check_per_row};
+use plotters::style::text_anchor::{HPos, VPos};
+
+use super::chart::{ColourBar, Head, MARGIN, ink};
+use super::colour::Colours;
 use super::map::Map;
-use super::text::{NOTE, TICK, Typeface};
+use super::palette::MUTED;
+use super::picture::{cell_view, check_per_row};
+use super::sheet::SCALE;
+use super::text::{NOTE, TICK};
 use super::{Figure, first_rows, nothing};
 use crate::{Result, counted};
 
-/// What the numbers −2 to +2 are.
-const MEANING: &str = "standard deviations from the channel's mean";
-const TICKS: [(f32, &str); 5] = [(0.0, "−2"), (0.25, "−1"), (0.5, "0"), (0.75, "+1"), (1.0, "+2")];
+const BAR: ColourBar<'static> = ColourBar {
+    colours: Colours::Plasma,
+    ticks: &[(0.0, "−2"), (0.25, "−1"), (0.5, "0"), (0.75, "+1"), (1.0, "+2")],
+    meaning: "standard deviations from the channel's mean",
+};
 const GAP: i32 = 3;
 /// The longest that cells make a figure, and the side of the smallest: about two screens.
 const LONGEST: i32 = 1300;
@@ -34,11 +40,10 @@ pub fn activation_grid(title: &str, maps: &[Map], per_row: usize) -> Result<Figu
     };
     maps.iter().try_for_each(Map::check)?;
 
-    let face = Typeface::bundled();
     let columns = per_row.min(maps.len()) as i32;
     let (maps, title) = &first_rows(title, maps, columns, LONGEST / (SMALLEST + GAP), "channels");
     let rows = (maps.len() as i32 + columns - 1) / columns;
-    let numbers = face.widest([format!("{}", maps.len() - 1).as_str()], TICK) + 8;
+    let numbers = TICK.widest([(maps.len() - 1).to_string().as_str()]) + 8;
     let bar_room = 16 + 18 + 80;
     let room = 1200 - 2 * MARGIN - numbers - bar_room;
     let side = (room / columns - GAP).min(LONGEST / rows - GAP).clamp(if columns > 24 { 24 } else { SMALLEST }, 240);
@@ -49,32 +54,31 @@ pub fn activation_grid(title: &str, maps: &[Map], per_row: usize) -> Result<Figu
     let grid_height = rows * (cell + GAP) - GAP;
 
     let bar_height = grid_height.clamp(300, 420);
-    let width = 2 * MARGIN + numbers + grid_width + 16 + 18 + Canvas::new(1, 1)?.colour_bar_room(&TICKS);
+    let width = 2 * MARGIN + numbers + grid_width + 16 + BAR.width();
     let width = width.max(480);
     let (n, wide, high) = (maps.len(), first.width, first.height);
     let note = format!("{} of {wide} × {high}", counted(n, "channel"));
-    let head = Head::new(&face, title, Vec::new(), width);
+    let head = Head::new(title, Vec::new(), width);
     let top = head.height + NOTE.leading() + 4;
     let height = top + grid_height.max(bar_height) + MARGIN;
 
-    let mut canvas = Canvas::new(width, height)?;
-    head.draw(&mut canvas);
-    let note_top = head.height - 10;
-    canvas.lines(MARGIN as f32, note_top, std::slice::from_ref(&note), NOTE, Anchor::Start);
     let left = MARGIN + numbers;
     let palette: Vec<_> = (0..=255u8).map(|v| Colours::Plasma.at(f32::from(v) / 255.0)).collect();
-    for (i, map) in maps.iter().enumerate() {
-        let (row, column) = (i as i32 / columns, i as i32 % columns);
-        let (x, y) = (left + column * (cell + GAP), top + row * (cell + GAP));
-        if column == 0 {
-            let baseline = (y + cell / 2) as f32 + TICK.half_capital();
-            canvas.text((left - 8) as f32, baseline, &i.to_string(), TICK.coloured(MUTED), Anchor::End);
+    let alt = format!("{title}: {note}; colours: {}, −2 to +2", BAR.meaning);
+    Figure::draw((width as u32, height as u32), alt, |area| {
+        head.draw(area)?;
+        area.draw_text(&note, &NOTE.at(HPos::Left, VPos::Top), (MARGIN, head.height - 10))?;
+        for (map, i) in maps.iter().zip(0..) {
+            let (x, y) = (left + i % columns * (cell + GAP), top + i / columns * (cell + GAP));
+            if i % columns == 0 {
+                let style = TICK.coloured(MUTED).at(HPos::Right, VPos::Center);
+                area.draw_text(&i.to_string(), &style, (left - 8, y + cell / 2))?;
+            }
+            let picture = painted(map, drawn, &palette);
+            ink(area, |sheet| sheet.film(&picture, (x * SCALE, y * SCALE)))?;
         }
-        canvas.paste(&painted(map, drawn, &palette), x, y);
-    }
-    let bar = Rect::new(left + grid_width + 16, top + 1, 18, bar_height - 2);
-    canvas.colour_bar(bar, |value| Colours::Plasma.at(value), &TICKS, MEANING);
-    Ok(Figure::drawn(canvas.image, format!("{title}: {note}; colours: {MEANING}, −2 to +2")))
+        BAR.draw(area, (left + grid_width + 16, top + 1), bar_height - 2)
+    })
 }
 
 /// The side that the first map really takes: a whole multiple of a small one's, so that no white remains around it.

@@ -3,12 +3,14 @@
 use image::imageops::FilterType;
 use image::{GrayImage, Rgb, RgbImage};
 
-use super::canvas::{Canvas, Mark, Rect, SCALE};
-use super::colour::{Colours, mix};
+use super::chart::{ColourBar, Head, MARGIN, Sign};
+use super::colour::{Colours, mix, paint};
 use super::films::{Caption, FRAME, Tone, mount};
-use super::grid::{Head, MARGIN, SHEET, coloured, has_pixels, thumbnail};
 use super::map::Map;
-use super::text::{BODY, Typeface};
+use super::mark::Mark;
+use super::picture::{SHEET, coloured, has_pixels, thumbnail};
+use super::sheet::SCALE;
+use super::text::BODY;
 use super::{Figure, first_rows, nothing};
 use crate::{Error, Result};
 
@@ -166,51 +168,48 @@ pub fn cam_panel(title: &str, panels: &[CamPanel], options: OverlayOptions) -> R
     for (i, panel) in panels.iter().enumerate() {
         check(i, &panel.film, &panel.map, panel.mask.as_ref())?;
     }
-    let face = Typeface::bundled();
-    let ticks = [(0.0, "0.0"), (0.2, "0.2"), (0.4, "0.4"), (0.6, "0.6"), (0.8, "0.8"), (1.0, "1.0")];
-    let bar_room = 20 + 18 + Canvas::new(1, 1)?.colour_bar_room(&ticks);
+    let bar = ColourBar { colours: options.colours, ticks: &TICKS, meaning: "evidence (0 none, 1 most)" };
     let columns = panels.len().min(2) as i32;
-    let (inner, gap) = (4, 24);
+    let (inner, gap, bar_room) = (4, 24, 20 + bar.width());
     let room = SHEET - 2 * MARGIN - bar_room - (columns - 1) * gap - columns * inner;
     let side = (room / (2 * columns)).min(420);
     let pair = 2 * side + inner;
     let grid = columns * pair + (columns - 1) * gap;
     let width = 2 * MARGIN + grid + bar_room;
 
-    let style = BODY.sized(15.0);
-    let captions: Vec<_> =
-        panels.iter().map(|panel| Caption::new(&face, &panel.caption, panel.tone, style, pair)).collect();
+    let style = BODY.sized(17.0);
+    let captions: Vec<_> = panels.iter().map(|panel| Caption::new(&panel.caption, panel.tone, style, pair)).collect();
     let mut keys = Tone::keys(panels.iter().map(|p| p.tone));
     if panels.iter().any(|p| p.mask.is_some()) {
-        keys.push((Mark::Frame, options.outline(), "fracture as marked in the data".to_owned()));
+        keys.push((Sign::Mark(Mark::Frame, paint(options.outline())), "fracture as marked in the data".to_owned()));
     }
-    let head = Head::new(&face, title, keys, width);
+    let head = Head::new(title, keys, width);
     let row_height = |row: &[Caption]| side + row.iter().map(Caption::height).max().unwrap_or(0) + 18;
     let rows = captions.chunks(columns as usize);
     let height = head.height + rows.clone().map(row_height).sum::<i32>() - 18 + MARGIN;
 
-    let mut canvas = Canvas::new(width, height)?;
-    head.draw(&mut canvas);
-    let mut y = head.height;
-    for (panels, row) in panels.chunks(columns as usize).zip(rows) {
-        for (i, (panel, caption)) in panels.iter().zip(row).enumerate() {
-            let x = MARGIN + i as i32 * (pair + gap);
-            let film = thumbnail(&panel.film, SCALE * (side - 2 * FRAME));
-            let mask = panel.mask.as_ref().map(|mask| shrunk(mask, &film));
-            let evidence = mixture(&film, &panel.map, options, mask.as_ref());
-            mount(&mut canvas, Rect::new(x, y, side, side), &coloured(&film), panel.tone);
-            let right = Rect::new(x + side + inner, y, side, side);
-            mount(&mut canvas, right, &evidence, panel.tone);
-            caption.draw(&mut canvas, x, y + side);
+    let words: Vec<_> = panels.iter().map(|p| p.caption.trim()).collect();
+    let alt = format!("{title}: films beside the evidence for their class. {}", words.join("; "));
+    Figure::draw((width as u32, height as u32), alt, |area| {
+        head.draw(area)?;
+        let mut y = head.height;
+        for (panels, row) in panels.chunks(columns as usize).zip(rows) {
+            for ((panel, caption), i) in panels.iter().zip(row).zip(0..) {
+                let x = MARGIN + i * (pair + gap);
+                let film = thumbnail(&panel.film, SCALE * (side - 2 * FRAME));
+                let mask = panel.mask.as_ref().map(|mask| shrunk(mask, &film));
+                let evidence = mixture(&film, &panel.map, options, mask.as_ref());
+                mount(area, (x, y), side, &coloured(&film), panel.tone)?;
+                mount(area, (x + side + inner, y), side, &evidence, panel.tone)?;
+                caption.draw(area, x, y + side)?;
+            }
+            y += row_height(row);
         }
-        y += row_height(row);
-    }
-    let bar = Rect::new(MARGIN + grid + 20, head.height + 1, 18, side - 2);
-    canvas.colour_bar(bar, |value| options.colours.at(value), &ticks, "evidence (0 none, 1 most)");
-    let captions: Vec<_> = panels.iter().map(|p| p.caption.trim()).collect();
-    let alt = format!("{title}: films beside the evidence for their class. {}", captions.join("; "));
-    Ok(Figure::drawn(canvas.image, alt))
+        bar.draw(area, (MARGIN + grid + 20, head.height + 1), side - 2)
+    })
 }
+
+const TICKS: [(f64, &str); 6] = [(0.0, "0.0"), (0.2, "0.2"), (0.4, "0.4"), (0.6, "0.6"), (0.8, "0.8"), (1.0, "1.0")];
 
 /// The mask at the thumbnail's size; a quarter covered counts, so that thin fractures do not vanish.
 fn shrunk(mask: &GrayImage, film: &GrayImage) -> GrayImage {

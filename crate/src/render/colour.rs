@@ -1,19 +1,9 @@
-//! Colours that colour-blind readers can tell apart (Okabe and Ito, 2008), and colour maps for numbers.
+//! Colour maps for numbers.
 
 use image::Rgb;
+use plotters::style::{RGBColor, WHITE};
 
-pub(crate) const PAPER: Rgb<u8> = Rgb([255, 255, 255]);
-pub(crate) const INK: Rgb<u8> = Rgb([33, 37, 41]);
-pub(crate) const MUTED: Rgb<u8> = Rgb([92, 99, 106]);
-pub(crate) const AXIS: Rgb<u8> = Rgb([134, 142, 150]);
-pub(crate) const GRID: Rgb<u8> = Rgb([229, 232, 235]);
-/// Around a film that does not fill its square.
-pub(crate) const MOUNT: Rgb<u8> = Rgb([241, 243, 245]);
-
-pub(crate) const BLUE: Rgb<u8> = Rgb([0, 114, 178]);
-pub(crate) const VERMILLION: Rgb<u8> = Rgb([213, 94, 0]);
-pub(crate) const GREEN: Rgb<u8> = Rgb([0, 158, 115]);
-pub(crate) const PURPLE: Rgb<u8> = Rgb([204, 121, 167]);
+use super::palette::INK;
 
 /// What a number between 0 and 1 looks like.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,16 +51,21 @@ fn jet(value: f32) -> Rgb<u8> {
 }
 
 /// `from` with `share` of `to` in it, each channel rounded.
-pub(crate) fn mix(from: Rgb<u8>, to: Rgb<u8>, share: f32) -> Rgb<u8> {
+pub(super) fn mix(from: Rgb<u8>, to: Rgb<u8>, share: f32) -> Rgb<u8> {
     let channel = |i: usize| (f32::from(from[i]) + (f32::from(to[i]) - f32::from(from[i])) * share).round() as u8;
     Rgb([channel(0), channel(1), channel(2)])
 }
 
+/// A pixel's colour for `plotters`.
+pub(super) fn paint(Rgb([r, g, b]): Rgb<u8>) -> RGBColor {
+    RGBColor(r, g, b)
+}
+
 /// Black or white, whichever reads better on `ground` (WCAG relative luminance).
-pub(crate) fn text_on(ground: Rgb<u8>) -> Rgb<u8> {
+pub(super) fn text_on(ground: Rgb<u8>) -> RGBColor {
     let linear = |c: u8| (f32::from(c) / 255.0).powf(2.2);
     let luminance = 0.2126 * linear(ground[0]) + 0.7152 * linear(ground[1]) + 0.0722 * linear(ground[2]);
-    if luminance > 0.18 { INK } else { PAPER }
+    if luminance > 0.18 { INK } else { WHITE }
 }
 
 #[cfg(test)]

@@ -1,14 +1,18 @@
 //! Contact sheets: films with labels and scores, filters with their channel.
 
-use image::{GrayImage, Rgb, RgbImage};
+use image::{GrayImage, RgbImage};
+use plotters::element::Rectangle;
+use plotters::style::text_anchor::HPos;
+use plotters::style::{Color, RGBColor};
 
-use super::canvas::{Anchor, Canvas, Mark, Rect, SCALE};
-use super::colour::{AXIS, BLUE, GREEN, MOUNT, PURPLE, VERMILLION};
-use super::grid::{Head, Key, MARGIN, SHEET, check_per_row, coloured, has_pixels, thumbnail};
-use super::text::{BODY, Style, TICK, Typeface};
-use super::{Figure, first_rows, nothing};
-use crate::counted;
-use crate::{Label, Result};
+use super::chart::{Head, Key, MARGIN, Sign, at_pixel, ink};
+use super::mark::Mark;
+use super::palette::{AXIS, BLUE, GREEN, MOUNT, PURPLE, VERMILLION};
+use super::picture::{SHEET, check_per_row, coloured, has_pixels, thumbnail};
+use super::sheet::{Area, SCALE};
+use super::text::{BODY, Style, TICK, lines};
+use super::{Drawing, Figure, first_rows, nothing};
+use crate::{Label, Result, counted};
 
 /// What the frame and the mark beside a caption say about a film.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -34,7 +38,7 @@ impl Tone {
         if label == decision { Tone::Right } else { Tone::Wrong }
     }
 
-    pub(crate) fn colour(self) -> Rgb<u8> {
+    pub(super) fn colour(self) -> RGBColor {
         match self {
             Tone::Plain => AXIS,
             Tone::Normal => BLUE,
@@ -55,13 +59,13 @@ impl Tone {
     }
 
     /// What the marks of `tones` stand for, each once.
-    pub(crate) fn keys(tones: impl Iterator<Item = Tone> + Clone) -> Vec<Key> {
+    pub(super) fn keys(tones: impl Iterator<Item = Tone> + Clone) -> Vec<Key> {
         Tone::MARKED
             .into_iter()
             .filter(|tone| tones.clone().any(|t| t == *tone))
             .filter_map(|tone| {
                 let (mark, meaning) = tone.mark()?;
-                Some((mark, tone.colour(), meaning.to_owned()))
+                Some((Sign::Mark(mark, tone.colour()), meaning.to_owned()))
             })
             .collect()
     }
@@ -119,7 +123,7 @@ pub fn films(title: &str, films: &[Film], per_row: usize) -> Result<Figure> {
         .collect();
     let captions: Vec<_> = films.iter().map(|f| f.caption.trim()).collect();
     let alt = format!("{title}: {}. {}", counted(films.len(), "film"), captions.join("; "));
-    Ok(Figure::drawn(sheet(title, &tiles, per_row, "films")?, alt))
+    sheet(title, alt, &tiles, per_row, "films")
 }
 
 /// Filter patterns side by side, `per_row` in a row (8 in the original), each with its caption.
@@ -141,7 +145,7 @@ pub fn filter_grid(title: &str, patterns: &[FilterPattern], per_row: usize) -> R
         })
         .collect();
     let alt = format!("{title}: {}", counted(patterns.len(), "filter pattern"));
-    Ok(Figure::drawn(sheet(title, &tiles, per_row, "patterns")?, alt))
+    sheet(title, alt, &tiles, per_row, "patterns")
 }
 
 struct Tile<'a> {
@@ -169,10 +173,9 @@ fn first_sheet<'a, T>(
     caption: impl Fn(&T) -> (&str, Tone),
 ) -> (&'a [T], String) {
     let (columns, gap, side) = columns(per_row, pictures.len());
-    let face = Typeface::bundled();
     let height = |picture: &T| {
         let (text, tone) = caption(picture);
-        Caption::new(&face, text, tone, caption_style(side), side).height()
+        Caption::new(text, tone, caption_style(side), side).height()
     };
     let mut room = LONGEST;
     let fits = |row: &&[T]| {
@@ -185,55 +188,60 @@ fn first_sheet<'a, T>(
 
 /// How captions are set below pictures of this side.
 fn caption_style(side: i32) -> Style {
-    if side < 150 { TICK.sized(13.0) } else { BODY.sized(15.0) }
+    if side < 150 { TICK.sized(14.5) } else { BODY.sized(17.0) }
 }
 
-fn sheet(title: &str, tiles: &[Tile], per_row: usize, what: &str) -> Result<RgbImage> {
+fn sheet(title: &str, alt: String, tiles: &[Tile], per_row: usize, what: &str) -> Result<Figure> {
     if tiles.is_empty() {
         return Err(nothing(what));
     }
     let (columns, gap, side) = columns(per_row, tiles.len());
     let style = caption_style(side);
     let width = 2 * MARGIN + columns * side + (columns - 1) * gap;
-
-    let face = Typeface::bundled();
-    let captions: Vec<_> = tiles.iter().map(|tile| Caption::new(&face, tile.caption, tile.tone, style, side)).collect();
-    let head = Head::new(&face, title, Tone::keys(tiles.iter().map(|t| t.tone)), width);
-    let row_height = |row: &[Caption]| {
-        let tallest = row.iter().map(Caption::height).max().unwrap_or(0);
-        side + tallest + gap
-    };
+    let captions: Vec<_> = tiles.iter().map(|tile| Caption::new(tile.caption, tile.tone, style, side)).collect();
+    let head = Head::new(title, Tone::keys(tiles.iter().map(|t| t.tone)), width);
+    let row_height = |row: &[Caption]| side + row.iter().map(Caption::height).max().unwrap_or(0) + gap;
     let rows = captions.chunks(columns as usize);
     let height = head.height + rows.clone().map(row_height).sum::<i32>() - gap + MARGIN;
 
-    let mut canvas = Canvas::new(width, height)?;
-    head.draw(&mut canvas);
-    let mut y = head.height;
-    for (tiles, row) in tiles.chunks(columns as usize).zip(rows) {
-        for (i, (tile, caption)) in tiles.iter().zip(row).enumerate() {
-            let x = MARGIN + i as i32 * (side + gap);
-            mount(&mut canvas, Rect::new(x, y, side, side), &(tile.picture)(SCALE * (side - 2 * FRAME)), tile.tone);
-            caption.draw(&mut canvas, x, y + side);
+    Figure::draw((width as u32, height as u32), alt, |area| {
+        head.draw(area)?;
+        let mut y = head.height;
+        for (tiles, row) in tiles.chunks(columns as usize).zip(rows) {
+            for ((tile, caption), i) in tiles.iter().zip(row).zip(0..) {
+                let x = MARGIN + i * (side + gap);
+                mount(area, (x, y), side, &(tile.picture)(SCALE * (side - 2 * FRAME)), tile.tone)?;
+                caption.draw(area, x, y + side)?;
+            }
+            y += row_height(row);
         }
-        y += row_height(row);
-    }
-    Ok(canvas.image)
+        Ok(())
+    })
 }
 
 /// Width of a frame.
-pub(crate) const FRAME: i32 = 3;
+pub(super) const FRAME: i32 = 3;
 
 /// A picture in the middle of a framed square.
-pub(crate) fn mount(canvas: &mut Canvas, square: Rect, picture: &RgbImage, tone: Tone) {
-    canvas.rect(square, MOUNT);
-    canvas.paste_into(picture, square);
-    let thick = if tone == Tone::Plain { 1 } else { FRAME };
-    canvas.frame(square, thick, tone.colour());
+pub(super) fn mount(area: &Area<'_>, (x, y): (i32, i32), side: i32, picture: &RgbImage, tone: Tone) -> Drawing {
+    let frame = if tone == Tone::Plain { 1 } else { FRAME };
+    let square = |inset: i32| [(x + inset, y + inset), (x + side - inset, y + side - inset)];
+    area.draw(&Rectangle::new(square(0), tone.colour().filled()))?;
+    area.draw(&Rectangle::new(square(frame), MOUNT.filled()))?;
+    film(area, (x, y), side, picture)
+}
+
+/// A picture with [`SCALE`] pixels for each of the page's, in the middle of a square.
+fn film(area: &Area<'_>, at: (i32, i32), side: i32, picture: &RgbImage) -> Drawing {
+    let (left, top) = area.get_base_pixel();
+    let middle = |from: i32, own: u32| from * SCALE + (side * SCALE - own as i32) / 2;
+    let at = (middle(left + at.0, picture.width()), middle(top + at.1, picture.height()));
+    ink(area, |sheet| sheet.film(picture, at))
 }
 
 /// A caption broken into lines, with its tone's mark before the first.
 #[derive(Debug)]
-pub(crate) struct Caption {
+pub(super) struct Caption {
     lines: Vec<String>,
     tone: Tone,
     style: Style,
@@ -241,9 +249,9 @@ pub(crate) struct Caption {
 }
 
 impl Caption {
-    pub fn new(face: &Typeface, text: &str, tone: Tone, style: Style, width: i32) -> Caption {
+    pub fn new(text: &str, tone: Tone, style: Style, width: i32) -> Caption {
         let indent = if tone.mark().is_some() { 18 } else { 0 };
-        let mut lines = face.wrap(text.trim(), style, (width - indent) as f32);
+        let mut lines = style.wrap(text.trim(), width - indent);
         if lines.is_empty() && indent > 0 {
             lines.push(String::new());
         }
@@ -257,11 +265,12 @@ impl Caption {
         }
     }
 
-    pub fn draw(&self, canvas: &mut Canvas, x: i32, y: i32) {
-        canvas.lines((x + self.indent) as f32, y + 5, &self.lines, self.style, Anchor::Start);
-        if let Some((mark, _)) = self.tone.mark() {
-            let centre = y as f32 + 5.0 + self.style.ascent() - self.style.half_capital();
-            canvas.mark(mark, (x as f32 + 7.0, centre), 12.0, self.tone.colour());
-        }
+    pub fn draw(&self, area: &Area<'_>, x: i32, y: i32) -> Drawing {
+        lines(area, (x + self.indent, y + 5), &self.lines, self.style, HPos::Left)?;
+        let Some((mark, _)) = self.tone.mark() else { return Ok(()) };
+        // Half a capital above the baseline.
+        let (left, middle) = at_pixel(area, (x + 7, y + 5));
+        let centre = (left, middle + 0.49 * self.style.size);
+        ink(area, |sheet| mark.draw(sheet, centre, 12.0, self.tone.colour()))
     }
 }

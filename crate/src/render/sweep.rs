@@ -1,10 +1,12 @@
-//! Which step size to begin with.
+//! Which learning rate to begin with.
 
-use super::axes::{Axes, round_range, ticks};
-use super::canvas::{Anchor, Canvas, Mark, Rect};
-use super::colour::{BLUE, INK};
-use super::grid::{Head, MARGIN};
-use super::text::{NOTE, Typeface};
+use plotters::style::text_anchor::{HPos, VPos};
+
+use super::chart::{Axis, BELOW, Chart, Head, MARGIN};
+use super::mark::Mark;
+use super::palette::{BLUE, INK};
+use super::sheet::Point;
+use super::text::NOTE;
 use super::{Figure, nothing};
 use crate::Result;
 
@@ -19,35 +21,36 @@ pub fn learning_rates(title: &str, rates: &[f64], losses: &[f64], suggestion: Op
     let (Some(first), Some(last), Some(start)) = (rates.first(), rates.last(), losses.first()) else {
         return Err(nothing("learning rates"));
     };
-    let (width, plot_height) = (760, 330);
-    let head = Head::new(&Typeface::bundled(), title, Vec::new(), width);
-    let top = head.height + 34;
-    let mut canvas = Canvas::new(width, top + plot_height + 60 + MARGIN)?;
-    head.draw(&mut canvas);
+    let mut alt = format!("{title}: loss over {} learning rates", rates.len());
+    let name = suggestion.map(|rate| format!("suggestion: {rate:.1e}").replace("e-", "e−"));
+    name.iter().for_each(|name| alt += &format!("; {name}"));
 
     let low = losses.iter().copied().fold(f64::INFINITY, f64::min);
     let high = losses.iter().copied().fold(f64::NEG_INFINITY, f64::max).min(2.0 * start);
-    let range = round_range(low, high.max(low), 5);
     // A single rate still has a width.
     let powers = (first.log10() - 0.05, last.log10() + 0.05);
-    let axes = Axes { area: Rect::new(MARGIN + 72, top, width - 2 * MARGIN - 88, plot_height), x: powers, y: range };
-    let whole = powers.0.ceil() as i32..=powers.1.floor() as i32;
-    let powers: Vec<_> = whole.map(|power| (f64::from(power), format!("1e{power}").replace('-', "−"))).collect();
-    axes.draw(&mut canvas, &powers, &ticks(range.0, range.1, 6), "learning rate", "loss, smoothed");
-    let points: Vec<_> = rates.iter().zip(losses).map(|(rate, loss)| axes.at(rate.log10(), *loss)).collect();
-    canvas.stroke(&points, 2.5, BLUE, None);
-    let mut alt = format!("{title}: loss over {} learning rates", rates.len());
-    if let Some(rate) = suggestion {
-        let line = [axes.at(rate.log10(), range.0), axes.at(rate.log10(), range.1)];
-        canvas.stroke(&line, 1.5, INK, Some((6.0, 4.0)));
-        if let Some(at) = rates.iter().position(|r| *r >= rate) {
-            canvas.mark(Mark::Disc, points[at], 9.0, BLUE);
+    let (x, y) =
+        (Axis::new("learning rate", powers, 12).powers(), Axis::around("loss, smoothed", (low, high.max(low)), 8));
+    let points: Vec<Point> = rates.iter().zip(losses).map(|(rate, loss)| (rate.log10(), *loss)).collect();
+    let width = 760;
+    let head = Head::new(title, Vec::new(), width);
+    let height = head.height + 28 + 330 + BELOW + MARGIN;
+    Figure::draw((width as u32, height as u32), alt, |area| {
+        head.draw(area)?;
+        let chart = Chart::new(&area.margin(head.height + 28, MARGIN, MARGIN, MARGIN + 16), &x, &y)?;
+        chart.line(&points, 2.5, BLUE, None)?;
+        if let (Some(rate), Some(name)) = (suggestion, name) {
+            chart.upright(rate.log10())?;
+            if let Some(at) = rates.iter().position(|r| *r >= rate) {
+                chart.mark(Mark::Disc, points[at], 9.0, BLUE)?;
+            }
+            let (across, top) = (chart.pixel(rate.log10(), y.ends().1).0, chart.area().get_base_pixel());
+            let half = NOTE.width(&name) as i32 / 2 + 1;
+            let x = (top.0 + across).clamp(MARGIN + half, width - MARGIN - half);
+            area.draw_text(&name, &NOTE.coloured(INK).at(HPos::Center, VPos::Bottom), (x, top.1 - 6))?;
         }
-        let name = format!("suggestion: {rate:.1e}").replace("e-", "e−");
-        canvas.text(line[1].0, top as f32 - 10.0, &name, NOTE.coloured(INK), Anchor::Middle);
-        alt += &format!("; {name}");
-    }
-    Ok(Figure::drawn(canvas.image, alt))
+        Ok(())
+    })
 }
 
 #[cfg(test)]
