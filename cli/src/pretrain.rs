@@ -63,7 +63,7 @@ impl Args {
             ..PhantomConfig::default()
         };
         let (device, precision) = (self.device, self.precision);
-        let options = PretrainOptions { out: self.out, device, precision, ..PretrainOptions::default() };
+        let options = PretrainOptions { device, precision, ..PretrainOptions::new(self.out) };
         let mut broken = Ok(());
         let report = train::pretrain(&phantoms, &self.tasks, &recipe, &options, &mut |event| {
             if !self.json && broken.is_ok() {

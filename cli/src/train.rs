@@ -132,7 +132,6 @@ impl Args {
             Some(folder) => CacheFolder::At(folder),
         };
         let mut options = TrainOptions {
-            run: self.out,
             device: self.device,
             precision: self.precision,
             weights: self.weights,
@@ -140,7 +139,7 @@ impl Args {
             allow: self.allow,
             resume: if self.resume { Resume::OrRefuse } else { Resume::No },
             checkpoint_every,
-            ..TrainOptions::default()
+            ..TrainOptions::new(self.out)
         };
         let terminal = std::io::stderr().is_terminal();
         if terminal {

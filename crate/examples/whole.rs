@@ -17,7 +17,7 @@ fn main() -> Result<()> {
         return Err(Error::setting("arguments", "FILMS RUN, two folders", arguments.len()));
     };
     let recipe = Recipe { preprocess: Preprocess { size: 128, ..Preprocess::default() }, ..Recipe::default() };
-    whole(films.as_ref(), &recipe, &TrainOptions { run: run.into(), ..TrainOptions::default() })
+    whole(films.as_ref(), &recipe, &TrainOptions::new(run))
 }
 
 /// What the program does, with a recipe and a folder of the caller's choice.

@@ -121,13 +121,7 @@ impl Settings {
     /// Where training goes; an unfinished run there is continued.
     pub fn options(&self) -> TrainOptions {
         let resume = if is_unfinished(&self.run) { Resume::IfPossible } else { Resume::No };
-        TrainOptions {
-            run: self.run.clone(),
-            device: self.device,
-            resume,
-            weights: self.weights.clone(),
-            ..TrainOptions::default()
-        }
+        TrainOptions { device: self.device, resume, weights: self.weights.clone(), ..TrainOptions::new(&self.run) }
     }
 
     /// The model file that training writes.

@@ -178,11 +178,11 @@ mod tests {
             fold: None,
             held: Held::default(),
         };
-        let mut training = spawn(&index, &Recipe::default(), &TrainOptions::default());
+        let mut training = spawn(&index, &Recipe::default(), &TrainOptions::new("run"));
         is_send(&training);
         let progress = training.watch(60.0, &mut |_| ());
         assert!(!progress.running && progress.epochs.is_empty());
-        let here = run(&index, &Recipe::default(), &TrainOptions::default(), &mut |_| ()).unwrap_err();
+        let here = run(&index, &Recipe::default(), &TrainOptions::new("run"), &mut |_| ()).unwrap_err();
         assert_eq!(training.wait().unwrap_err().to_string(), here.to_string());
     }
 

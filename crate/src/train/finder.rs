@@ -7,15 +7,15 @@
 use std::fmt;
 use std::time::Instant;
 
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::data::{batches, class_weights, scaled, training};
+use super::learner::{self, Learner};
 use super::meter;
-use super::optimizer::{Gradients, Update};
 use super::report::Event;
 use super::stage::spans;
 use super::{TrainOptions, chosen, initial};
-use crate::dataset::{Index, epoch_order};
+use crate::dataset::{Batch, Index, epoch_order};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::network::Classifier;
@@ -85,15 +85,13 @@ pub fn find_learning_rate(
     let found = initial(&index, recipe, options, progress)?;
     let (recipe, _) = scaled(recipe, found.as_ref(), progress)?;
     let (films, recipe) = training(&index.split(Split::Train), &recipe, options, device, progress)?;
-    let mut network = recipe.network(device);
+    let mut network = learner::network(&recipe, device, options.precision)?;
     if let Some(found) = &found {
         found.load(&network)?;
     }
-    network.compute_in(options.precision.kind(device))?;
     network.unfreeze(spans(&recipe, found.is_some())[0].unfreeze)?;
     let class_weights = class_weights(&films, &recipe, device)?;
-    let mut update =
-        Update::new(recipe.optimizer, network.trainable().iter().map(|v| v.tensor.shallow_clone()).collect());
+    let mut learner = Learner::new(&network, &recipe);
     let mut epoch = 0;
     let mut waiting = Vec::new();
     let (mut step, mut said) = (0, Instant::now());
@@ -113,31 +111,10 @@ pub fn find_learning_rate(
         }
         // As in training, the last step of an epoch takes what is left.
         let together = waiting.split_off(waiting.len().saturating_sub(recipe.accumulate));
-        let many = together.len() as f64;
-        let (mut loss, mut gathered): (f64, Option<Gradients>) = (0.0, None);
-        for batch in films.feed(together.into_iter().rev().collect(), device, 1) {
-            let batch = batch?;
-            let xs = recipe.augment.apply(&batch.films(), &batch.indices, recipe.seed, epoch);
-            let (weights, smoothing) = (class_weights.as_ref(), recipe.label_smoothing);
-            let (of_batch, gradients) = network.gradients(&recipe.preprocess.standardise(&xs), |logits| {
-                logits.cross_entropy_loss(&batch.labels, weights, Reduction::Mean, -100, smoothing)
-            })?;
-            loss += of_batch.double_value(&[]) / many;
-            let gradients = update.gather(&gradients)?;
-            match &mut gathered {
-                Some(sum) => sum.add(&gradients),
-                None => gathered = Some(gradients),
-            }
-        }
-        let Some(mut gradients) = gathered else { return Ok(f64::NAN) };
-        if many > 1.0 {
-            gradients.scale(1.0 / many);
-        }
-        if let Some(most) = recipe.clip_norm {
-            let _ = gradients.clip(most);
-        }
-        update.apply(gradients, rate);
-        Ok(loss)
+        let feed = films.feed(together.into_iter().rev().collect(), device, 1);
+        let loss = learner::cross_entropy(class_weights.as_ref(), &recipe);
+        let losses = learner.step(&network, feed, epoch, rate, loss)?;
+        Ok(losses.iter().map(|loss| loss.double_value(&[]) / losses.len() as f64).sum())
     })
 }
 
@@ -228,12 +205,9 @@ const LARGEST: usize = 4096;
 pub fn find_batch_size(recipe: &Recipe, options: &TrainOptions) -> Result<BatchSizes> {
     recipe.validate()?;
     let device = device::resolve(options.device)?;
-    let mut network = recipe.network(device);
-    network.compute_in(options.precision.kind(device))?;
+    let mut network = learner::network(recipe, device, options.precision)?;
     network.unfreeze(recipe.unfreeze)?;
-    let weights = network.trainable().iter().map(|v| v.tensor.shallow_clone()).collect();
-    let mut update = Update::new(recipe.optimizer, weights);
-    let side = i64::from(recipe.preprocess.size);
+    let mut learner = Learner::new(&network, recipe);
     let available = device::available_memory().map(|bytes| SHARE * bytes as f64);
     let mut found =
         BatchSizes { tried: Vec::new(), largest: None, reason: format!("{LARGEST} is the most that is tried") };
@@ -252,7 +226,7 @@ pub fn find_batch_size(recipe: &Recipe, options: &TrainOptions) -> Result<BatchS
             break;
         }
         let before = peak_from_now();
-        match shortage::told(|| trial(&network, &mut update, n as i64, side)) {
+        match shortage::told(|| trial(&network, &mut learner, recipe, n)) {
             Ok(()) => {}
             Err(Error::Memory(_)) => {
                 found.reason = format!("{n} did not fit");
@@ -271,17 +245,17 @@ pub fn find_batch_size(recipe: &Recipe, options: &TrainOptions) -> Result<BatchS
     Ok(found)
 }
 
-/// One training step on films of noise; the weights do not move.
-fn trial(network: &Classifier, update: &mut Update, n: i64, side: i64) -> Result<()> {
-    let device = network.device();
-    let films = Tensor::f_zeros([n, network.channels(), side, side], (Kind::Float, device))?;
-    let labels = Tensor::f_zeros([n], (Kind::Int64, device))?;
-    let (loss, gradients) = network
-        .gradients(&films, |logits| logits.cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, 0.0))?;
-    let gathered = update.gather(&gradients)?;
-    update.apply(gathered, 0.0);
+/// One training step on black films; the weights do not move.
+fn trial(network: &Classifier, learner: &mut Learner, recipe: &Recipe, n: usize) -> Result<()> {
+    let (device, side) = (network.device(), i64::from(recipe.preprocess.size));
+    let batch = Batch {
+        indices: (0..n).collect(),
+        pixels: Tensor::f_zeros([n as i64, side, side], (Kind::Uint8, device))?,
+        labels: Tensor::f_zeros([n as i64], (Kind::Int64, device))?,
+    };
+    let losses = learner.step(network, [Ok(batch)], 1, 0.0, learner::cross_entropy(None, recipe))?;
     // A GPU works behind our back: only reading waits for it.
-    loss.f_double_value(&[])?;
+    losses[0].f_double_value(&[])?;
     Ok(())
 }
 
@@ -344,7 +318,7 @@ mod tests {
             optimizer: Optimizer::Sgd { learning_rate: 0.1, momentum: 0.0, nesterov: false },
             ..Recipe::default()
         };
-        let options = TrainOptions { device: crate::device::DeviceChoice::Cpu, ..TrainOptions::default() };
+        let options = TrainOptions { device: crate::device::DeviceChoice::Cpu, ..TrainOptions::new("run") };
         let stop = options.stop.clone();
         let stopper = std::thread::spawn(move || {
             std::thread::sleep(std::time::Duration::from_secs(3));

@@ -327,7 +327,7 @@ mod tests {
     fn what_is_left_to_us_is_chosen_as_before() {
         let us = Fingerprint::of(Recipe::default());
         let earlier = Fingerprint { precision: Precision::Bf16, ..us.clone() };
-        let options = TrainOptions::default();
+        let options = TrainOptions::new("run");
         assert_eq!(us.like(&earlier, &options).compare(&earlier), Comparison::Same);
         let named = TrainOptions { precision: Precision::Fp32, ..options };
         assert!(said(&us.like(&earlier, &named), &earlier).contains("precision: bf16"));

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use image::{DynamicImage, GrayImage, imageops};
 use tch::{Kind, Tensor};
 
-use super::checkpoint::Ended;
 use super::folder::RunFolder;
 use super::report::EpochReport;
+use super::standing::Ended;
 use super::tensorboard::{EventWriter, Point, mend};
 use super::{CSV_FILE, METRICS_FILE, TENSORBOARD_FOLDER};
 use crate::error::{Error, Result};

@@ -7,13 +7,16 @@ mod ema;
 mod finder;
 mod fingerprint;
 mod folder;
+mod learner;
 mod log;
 mod meter;
 mod optimizer;
 mod pretrain;
 mod report;
+mod schedule;
 mod session;
 mod stage;
+mod standing;
 mod stop;
 mod tensorboard;
 
@@ -29,9 +32,10 @@ pub use ema::Ema;
 pub use finder::{BatchSizes, LrFinder, Sweep, find_batch_size, find_learning_rate};
 pub use folder::{FILES, is_unfinished, refuse_films_in};
 pub use meter::{Memory, memory};
-pub use optimizer::{Gradients, Pace, Update};
+pub use optimizer::{Gradients, Update};
 pub use pretrain::{Answered, PretrainOptions, PretrainReport, Pretraining, Task, pretrain};
 pub use report::{EpochReport, Epochs, Event, TrainReport};
+pub use schedule::Pace;
 pub use stop::StopHandle;
 pub use tensorboard::EventWriter;
 
@@ -97,10 +101,11 @@ pub struct TrainOptions {
     pub stop: StopHandle,
 }
 
-impl Default for TrainOptions {
-    fn default() -> Self {
+impl TrainOptions {
+    /// For a run in this folder; everything else as usual.
+    pub fn new(run: impl Into<PathBuf>) -> Self {
         TrainOptions {
-            run: PathBuf::new(),
+            run: run.into(),
             device: DeviceChoice::default(),
             precision: Precision::default(),
             weights: Weights::default(),

@@ -4,105 +4,35 @@
 //! displaced. Each question ([`Task`]) has a softmax of its own over some of the logits of one linear head; the loss is the mean of the
 //! questions' cross-entropies. The head is of no use afterwards: what is saved is for [`crate::weights::load`], which takes the features.
 
+mod task;
+mod told;
+
 use std::collections::HashMap;
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Instant;
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Reduction, Tensor};
 
 use super::data::batches;
-use super::optimizer::{Pace, Update};
+use super::learner::{self, Learner};
+use super::schedule::Pace;
 use super::stop::StopHandle;
-use crate::counted;
-use crate::dataset::epoch_order;
+use crate::dataset::{Batch, epoch_order};
 use crate::device::{self, DeviceChoice, Precision, computing};
 use crate::error::{Error, Result};
 use crate::model::file;
 use crate::network::{Classifier, Head};
-use crate::preprocess::grey;
 use crate::recipe::Recipe;
-use phantom::{self, Fracture, FractureKind, PhantomConfig};
+use phantom::{self, PhantomConfig};
+pub use task::Task;
+pub use told::{Answered, PretrainReport, Pretraining};
 
 /// Key of the metadata that says how the weights came about.
 const KEY: &str = "humerus-pretraining";
 
-/// A question about a phantom's film, whose answer is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Task {
-    /// Whether there is a fracture.
-    Fracture,
-    /// None, transverse, oblique, spiral or comminuted.
-    Kind,
-    /// None, proximal end, upper or lower shaft, distal end.
-    Segment,
-    /// None, hardly displaced, by less than half the shaft's width, by more.
-    Displacement,
-}
-
-impl Task {
-    /// Every question.
-    pub const ALL: [Task; 4] = [Task::Fracture, Task::Kind, Task::Segment, Task::Displacement];
-
-    /// How many answers there are.
-    pub fn classes(self) -> i64 {
-        match self {
-            Task::Fracture => 2,
-            Task::Kind | Task::Segment => 5,
-            Task::Displacement => 4,
-        }
-    }
-
-    /// The answer, `0..classes`; 0 is no fracture.
-    fn answer(self, fracture: Option<&Fracture>) -> i64 {
-        let Some(Fracture { kind, site, displacement, subtle, .. }) = fracture else { return 0 };
-        match self {
-            Task::Fracture => 1,
-            Task::Kind => 1 + FractureKind::ALL.iter().position(|it| it == kind).unwrap_or(0) as i64,
-            // Where fractures are drawn: the neck up to 0.24 of the length, the shaft from 0.28 to 0.74, the condyles from 0.76.
-            Task::Segment => 1 + [0.26, 0.51, 0.75].iter().filter(|end| site > end).count() as i64,
-            Task::Displacement if *subtle => 1,
-            Task::Displacement => {
-                if *displacement < 0.5 {
-                    2
-                } else {
-                    3
-                }
-            }
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Task::Fracture => "fracture",
-            Task::Kind => "kind",
-            Task::Segment => "segment",
-            Task::Displacement => "displacement",
-        }
-    }
-}
-
-impl fmt::Display for Task {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Task {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let found = Task::ALL.into_iter().find(|task| task.name() == text);
-        found.ok_or_else(|| Error::setting("task", "fracture, kind, segment or displacement", text))
-    }
-}
-
 /// Where pretraining goes and what it runs on.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct PretrainOptions {
     /// The safetensors file that receives the weights.
     pub out: PathBuf,
@@ -114,85 +44,11 @@ pub struct PretrainOptions {
     pub stop: StopHandle,
 }
 
-/// How well a question was answered on phantoms that were not learnt from.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Answered {
-    /// The question.
-    pub task: Task,
-    /// Share of films with the right answer, 0 to 1.
-    pub accuracy: f64,
-    /// Share of films with the most frequent answer: what guessing gets.
-    pub majority: f64,
-}
-
-/// What came of pretraining.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PretrainReport {
-    /// The weights.
-    #[serde(serialize_with = "files::lossy")]
-    pub model: PathBuf,
-    /// Films learnt from.
-    pub films: usize,
-    /// Films held out, of other patients.
-    pub held_out: usize,
-    /// Each question on the films held out.
-    pub answered: Vec<Answered>,
-    /// Seconds for drawing and learning.
-    pub seconds: f64,
-}
-
-impl fmt::Display for PretrainReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let films = counted(self.films, "film");
-        write!(f, "{films} in {:.0} s; of {} held out, right: ", self.seconds, self.held_out)?;
-        for (at, Answered { task, accuracy, majority }) in self.answered.iter().enumerate() {
-            let comma = if at > 0 { ", " } else { "" };
-            write!(f, "{comma}{task} {accuracy:.3} (guessing {majority:.3})")?;
-        }
-        write!(f, "; weights in {}", self.model.display())
-    }
-}
-
-/// What happens meanwhile.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum Pretraining {
-    /// Phantoms have been drawn.
-    Drawn {
-        /// Studies so far.
-        studies: usize,
-        /// Of so many.
-        of: usize,
-    },
-    /// Learning begins.
-    Started {
-        /// Films to learn from.
-        films: usize,
-        /// Where, and in which numbers.
-        device: String,
-    },
-    /// An epoch is over.
-    Epoch {
-        /// Its number, from 1.
-        epoch: usize,
-        /// Of so many.
-        epochs: usize,
-        /// Mean loss.
-        loss: f64,
-        /// Films a second.
-        images_per_second: f64,
-    },
-}
-
-impl fmt::Display for Pretraining {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Pretraining::Drawn { studies, of } => write!(f, "{studies} of {} drawn", counted(*of, "study")),
-            Pretraining::Started { films, device } => write!(f, "{} to learn from; {device}", counted(*films, "film")),
-            Pretraining::Epoch { epoch, epochs, loss, images_per_second } => {
-                write!(f, "epoch {epoch:>3} of {epochs}  loss {loss:.3}  {images_per_second:.0} images/s")
-            }
-        }
+impl PretrainOptions {
+    /// For weights that go to the file `out`; everything else as usual.
+    pub fn new(out: impl Into<PathBuf>) -> Self {
+        let (device, precision, stop) = Default::default();
+        PretrainOptions { out: out.into(), device, precision, stop }
     }
 }
 
@@ -231,12 +87,11 @@ pub fn pretrain(
     let mut draw = |studies| drawing(phantoms, tasks, recipe, options, studies, device, progress);
     let (train, held_out) = (draw(0..learnt)?, draw(learnt..phantoms.studies)?);
     let classes = tasks.iter().map(|task| task.classes()).sum();
-    let mut network = Recipe { head: Head::Linear { classes }, ..recipe.clone() }.network(device);
-    network.compute_in(options.precision.kind(device))?;
+    let recipe = &Recipe { head: Head::Linear { classes }, ..recipe.clone() };
+    let network = learner::network(recipe, device, options.precision)?;
     let films = train.len();
     progress(&Pretraining::Started { films, device: computing(device, network.kind()) });
-    let weights = network.trainable().iter().map(|variable| variable.tensor.shallow_clone()).collect();
-    let mut update = Update::new(recipe.optimizer, weights);
+    let mut learner = Learner::new(&network, recipe);
     let ranges = batches(films, recipe.batch_size);
     let pace = Pace::new(recipe.schedule, recipe.optimizer.learning_rate(), ranges.len() * recipe.epochs);
     for epoch in 1..=recipe.epochs {
@@ -245,16 +100,11 @@ pub fn pretrain(
         let mut losses = Vec::new();
         for (step, range) in ranges.iter().enumerate() {
             stop_if_asked(options)?;
-            let indices = &order[range.clone()];
-            let (xs, answers) = train.batch(indices);
-            let xs = recipe.preprocess.standardise(&recipe.augment.apply(&xs, indices, recipe.seed, epoch));
-            let (loss, gradients) = network.gradients(&xs, |logits| loss(logits, &answers, tasks))?;
-            let mut gradients = update.gather(&gradients)?;
-            if let Some(most) = recipe.clip_norm {
-                let _ = gradients.clip(most);
-            }
-            update.apply(gradients, pace.learning_rate((epoch - 1) * ranges.len() + step));
-            losses.push(loss);
+            let rate = pace.learning_rate((epoch - 1) * ranges.len() + step);
+            let batch = train.batch(&order[range.clone()]);
+            losses.extend(
+                learner.step(&network, [Ok(batch)], epoch, rate, |logits, answers| loss(logits, answers, tasks))?,
+            );
         }
         let loss = Tensor::stack(&losses, 0).mean(Kind::Double).double_value(&[]);
         if !loss.is_finite() {
@@ -331,11 +181,12 @@ impl Set {
         self.pixels.size()[0] as usize
     }
 
-    /// Films `[N, 1, size, size]` in `0.0..=1.0`, and answers `[N, tasks]`.
-    fn batch(&self, indices: &[usize]) -> (Tensor, Tensor) {
+    /// Films with their answers, `[N, tasks]`, in the place of labels.
+    fn batch(&self, indices: &[usize]) -> Batch {
         let at: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
         let at = Tensor::from_slice(&at).to_device(self.pixels.device());
-        (grey(&self.pixels.index_select(0, &at)), self.answers.index_select(0, &at))
+        let (pixels, labels) = (self.pixels.index_select(0, &at), self.answers.index_select(0, &at));
+        Batch { indices: indices.to_vec(), pixels, labels }
     }
 }
 
@@ -361,10 +212,10 @@ fn judge(network: &Classifier, set: &Set, tasks: &[Task], recipe: &Recipe) -> Re
     let mut right = vec![0.0; tasks.len()];
     let numbers: Vec<usize> = (0..set.len()).collect();
     for indices in numbers.chunks(64) {
-        let (xs, answers) = set.batch(indices);
-        let logits = network.predict(&recipe.preprocess.standardise(&xs))?;
+        let batch = set.batch(indices);
+        let logits = network.predict(&recipe.preprocess.standardise(&batch.films()))?;
         for (at, logits) in of_tasks(&logits, tasks).iter().enumerate() {
-            let hits = logits.argmax(1, false).eq_tensor(&answers.select(1, at as i64));
+            let hits = logits.argmax(1, false).eq_tensor(&batch.labels.select(1, at as i64));
             right[at] += hits.sum(Kind::Double).double_value(&[]);
         }
     }
@@ -402,22 +253,6 @@ mod tests {
     use crate::preprocess::Preprocess;
 
     #[test]
-    fn answers_are_within_their_classes_and_all_occur() {
-        let mut met: Vec<Vec<bool>> = Task::ALL.iter().map(|task| vec![false; task.classes() as usize]).collect();
-        let difficulty = phantom::Difficulty::MEDIUM;
-        let config = PhantomConfig { longest_side: 64, difficulty, ..PhantomConfig::default() };
-        for number in 0..200 {
-            let study = phantom::study(&config, number);
-            for (task, met) in Task::ALL.iter().zip(&mut met) {
-                let answer = task.answer(study.fracture.as_ref());
-                assert_eq!(answer > 0, study.fracture.is_some());
-                met[answer as usize] = true;
-            }
-        }
-        assert!(met.iter().flatten().all(|met| *met), "{met:?}");
-    }
-
-    #[test]
     fn the_loss_is_the_mean_of_the_tasks_own() {
         let logits = Tensor::from_slice(&[0.5f32, -0.5, 1.0, 2.0, 3.0, 4.0, 5.0]).view([1, 7]);
         let answers = Tensor::from_slice(&[1i64, 2]).view([1, 2]);
@@ -446,16 +281,13 @@ mod tests {
         let phantoms = PhantomConfig { studies: 20, longest_side: 64, ..PhantomConfig::default() };
         let preprocess = Preprocess { size: 64, ..Preprocess::default() };
         let recipe = Recipe { preprocess, augment: Augment::none(), epochs: 1, ..Recipe::default() };
-        let options = PretrainOptions {
-            out: folder.path().join("p.safetensors"),
-            device: DeviceChoice::Cpu,
-            ..Default::default()
-        };
+        let out = folder.path().join("p.safetensors");
+        let options = PretrainOptions { device: DeviceChoice::Cpu, ..PretrainOptions::new(out) };
         let mut told = Vec::new();
         let report = pretrain(&phantoms, &Task::ALL, &recipe, &options, &mut |it| told.push(it.to_string())).unwrap();
         assert!(told.iter().any(|line| line.starts_with("epoch   1 of 1")), "{told:?}");
         assert!(report.films > 18 && report.held_out >= 2 && report.answered.len() == 4, "{report:?}");
-        let network = super::super::network(&Recipe::default()).unwrap();
+        let network = crate::train::network(&Recipe::default()).unwrap();
         let loaded = crate::weights::load(&network, &report.model).unwrap();
         assert_eq!((loaded.loaded.len(), loaded.kept.len()), (network.variables().len() - 2, 2));
         options.stop.stop();

@@ -1,6 +1,6 @@
 //! Which epochs belong to which stage.
 
-use super::checkpoint::Standing;
+use super::standing::Standing;
 use crate::network::Unfreeze;
 use crate::recipe::{Recipe, Stage};
 

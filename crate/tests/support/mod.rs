@@ -36,12 +36,5 @@ pub fn options(folder: &Path, run: &str) -> humerus::train::TrainOptions {
     let precision = Precision::Fp32;
     let feeding = Feeding { cache: CacheFolder::At(folder.join("cache")), ..Feeding::default() };
     let weights = humerus::weights::Weights::Random;
-    TrainOptions {
-        run: folder.join(run),
-        device: DeviceChoice::Cpu,
-        precision,
-        feeding,
-        weights,
-        ..TrainOptions::default()
-    }
+    TrainOptions { device: DeviceChoice::Cpu, precision, feeding, weights, ..TrainOptions::new(folder.join(run)) }
 }

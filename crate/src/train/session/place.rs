@@ -4,10 +4,11 @@ use crate::counted;
 use crate::dataset::Index;
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
-use crate::train::checkpoint::{self, Earlier, Header, Saved, Standing};
+use crate::train::checkpoint::{self, Earlier, Header, Saved};
 use crate::train::fingerprint::{Fingerprint, Unlike};
 use crate::train::folder::RunFolder;
 use crate::train::report::Event;
+use crate::train::standing::Standing;
 use crate::train::{Recipe, Resume, Schedule, TrainOptions};
 use crate::weights::Found;
 

@@ -9,12 +9,13 @@ use crate::dataset::epoch_order;
 use crate::error::{Error, Result};
 use crate::model::file::sum_of_file;
 use crate::score::Metrics;
-use crate::train::checkpoint::{self, Saved, Standing};
+use crate::train::checkpoint::{self, Saved};
 use crate::train::data::batches;
-use crate::train::ema::Ema;
 use crate::train::folder::epoch_file;
+use crate::train::learner::augmented;
 use crate::train::log::{Board, write_metrics};
 use crate::train::report::Event;
+use crate::train::standing::Standing;
 use crate::train::{FINISHED_FILE, LAST_FILE, MODEL_FILE, RESUME_FILE};
 
 impl Session<'_> {
@@ -49,7 +50,7 @@ impl Session<'_> {
         let batch =
             self.train.feed(vec![order[first].to_vec()], self.model.classifier.device(), 1).next().transpose()?;
         let batch = batch.ok_or_else(|| Error::Training("no training film".to_owned()))?;
-        Ok(self.augmented(&batch, 1).to_device(Device::Cpu))
+        Ok(augmented(&self.recipe, &batch, 1).to_device(Device::Cpu))
     }
 
     /// Saves the model of the epoch that ends the history, in each place where it belongs.
@@ -103,15 +104,15 @@ impl Session<'_> {
         for variable in self.model.classifier.variables() {
             named.push((format!("model.{}", variable.name), variable.tensor.detach()));
         }
-        for (name, tensor) in self.update.state() {
+        for (name, tensor) in self.learner.update.state() {
             named.push((format!("optimizer.{name}"), tensor));
         }
-        for (at, average) in self.ema.iter().flat_map(Ema::averages).enumerate() {
+        for (at, average) in self.learner.averages().iter().enumerate() {
             named.push((format!("ema.{at}"), average.shallow_clone()));
         }
         named.push(("losses".to_owned(), self.losses.narrow(0, 0, self.at.batches as i64)));
         let standing = Standing {
-            counted: self.update.steps(),
+            counted: self.learner.update.steps(),
             pace: Some(self.pace.state()),
             seconds: self.seconds(),
             ..self.at.clone()
@@ -148,20 +149,19 @@ impl Session<'_> {
             tensor.ok_or_else(|| wrong(name))
         };
         let standing = &saved.standing;
-        if standing.stage >= self.stages.len() || standing.epoch == 0 {
-            return Err(wrong("the stage"));
+        if standing.epoch == 0 {
+            return Err(wrong("the epoch"));
         }
         let _guard = tch::no_grad_guard();
         for variable in self.model.classifier.variables() {
             let value = take(&format!("model.{}", variable.name), &variable.tensor)?;
             variable.tensor.detach().f_copy_(&value)?;
         }
-        self.begin_stage(standing.stage)?;
-        // A stage begins with its counts at zero.
         self.at = standing.clone();
-        let optimizer = self.update.restore(standing.counted, &|name| saved.tensor(&format!("optimizer.{name}")));
+        let optimizer =
+            self.learner.update.restore(standing.counted, &|name| saved.tensor(&format!("optimizer.{name}")));
         optimizer.ok_or_else(|| wrong("what the optimiser remembers"))?;
-        for (at, average) in self.ema.iter().flat_map(Ema::averages).enumerate() {
+        for (at, average) in self.learner.averages().iter().enumerate() {
             average.shallow_clone().f_copy_(&take(&format!("ema.{at}"), average)?)?;
         }
         if let Some(pace) = standing.pace {
