@@ -152,6 +152,7 @@ def main():
     kernel_file = Path(os.environ.get("HUMERUS_KERNEL", kernel_file))
     kernel = json.loads(kernel_file.read_text())
 
+    (kernel_file.parent / ".used").touch()  # `cargo lab` removes what nobody uses
     lock, template = None, None
     if kept := os.environ.get("HUMERUS_SESSION"):  # warming: this very directory, and it stays
         session = Path(kept)

@@ -7,17 +7,20 @@ use serde::Deserialize;
 use crate::checkout::Checkout;
 use crate::problem::{Problem, Result};
 use crate::setup::rust::Rust;
-use crate::setup::{Cache, evcxr, kernel, outside_cargo, python, rust, warmed};
+use crate::setup::{Cache, evcxr, kernel, outside_cargo, python, rust, space, sweep, warmed};
 
 #[derive(Deserialize)]
 struct Torch {
     torch: String,
+    jupyterlab: Option<String>,
     cuda: Option<String>,
     gpu: Option<String>,
 }
 
 const ASK_TORCH: &str = "import json, torch; gpu = torch.cuda.is_available()\n\
-print(json.dumps({'torch': torch.__version__, 'cuda': torch.version.cuda, 'gpu': torch.cuda.get_device_name(0) if gpu else None}))";
+from importlib.metadata import distributions\n\
+lab = [found.version for found in distributions(name='jupyterlab')]\n\
+print(json.dumps({'torch': torch.__version__, 'jupyterlab': lab[0] if lab else None, 'cuda': torch.version.cuda, 'gpu': torch.cuda.get_device_name(0) if gpu else None}))";
 
 /// `cargo lab doctor`: false if something is missing that set-up cannot mend.
 pub fn run() -> Result<bool> {
@@ -30,6 +33,7 @@ pub fn run() -> Result<bool> {
         format!("MISSING: {problem}")
     };
 
+    say("humerus", env!("CARGO_PKG_VERSION").to_owned());
     say("checkout", checkout.root.display().to_string());
     let toolchain = Rust::find();
     match &toolchain {
@@ -73,6 +77,7 @@ pub fn run() -> Result<bool> {
         match ask_torch(&environment.python) {
             Some(torch) => {
                 say("torch", format!("{} ({})", torch.torch, environment.torch.display()));
+                say("JupyterLab", torch.jupyterlab.unwrap_or("not installed".to_owned()));
                 let library = environment.torch.join("lib/libtorch_cuda.so").is_file();
                 let build = torch.cuda.map_or("none, a CPU build".to_owned(), |cuda| format!("build {cuda}"));
                 say("CUDA", format!("{build}; libtorch_cuda {}", found(library, "installed", "not installed")));
@@ -86,7 +91,8 @@ pub fn run() -> Result<bool> {
     }
 
     let program = evcxr::path(&cache);
-    say("evcxr_jupyter", found(program.is_file(), evcxr::VERSION, "set-up will install it"));
+    let version = format!("{} ({})", evcxr::VERSION, program.display());
+    say("evcxr_jupyter", found(program.is_file(), &version, "set-up will install it"));
     if let (Some(environment), Ok(toolchain)) = (environment, &toolchain) {
         let spec = kernel::spec_path(environment);
         say("kernelspec", found(spec.is_file(), &spec.display().to_string(), "set-up will write it"));
@@ -102,17 +108,67 @@ pub fn run() -> Result<bool> {
     let sessions = std::fs::read_dir(cache.join("sessions")).into_iter().flatten().flatten();
     let running = sessions.filter(|entry| entry.path().is_dir()).count();
     say("sessions", running.to_string());
-    let gib = Cache::size_of(&cache.root) as f64 / f64::from(1 << 30);
-    say("cache", format!("{} ({gib:.1} GiB)", cache.root.display()));
+    let kernel = match (environment, &toolchain) {
+        (Some(environment), Ok(rust)) => {
+            kernel::folder(&checkout, &cache, rust, environment, rust::compiler().ok().flatten().as_deref(), &program)
+                .ok()
+        }
+        _ => None,
+    };
+    let in_use: Vec<&Path> =
+        [environment.map(|found| found.prefix.as_path()), Some(program.as_path()), kernel.as_deref()]
+            .into_iter()
+            .flatten()
+            .collect();
+    say_cache(&cache, &in_use);
     if let (Ok(plan), Ok(toolchain)) = (&plan, &toolchain) {
-        let (free, wanted) = (cache.free_gib()?, cache.wanted_gib(plan, toolchain));
-        let verdict = match cache.require_space(plan, toolchain) {
+        let (free, wanted) = (cache.free_gib()?, space::wanted_gib(&cache, plan, toolchain));
+        let verdict = match space::require(&cache, plan, toolchain) {
             Ok(()) => format!("{free:.1} GiB free, {wanted:.1} GiB wanted"),
             Err(problem) => bad(&problem),
         };
         say("disk", verdict);
     }
     Ok(well)
+}
+
+/// The parts of the cache with their sizes, and how to free the space.
+fn say_cache(cache: &Cache, in_use: &[&Path]) {
+    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    println!("{:<14} {} ({:.1} GiB)", "cache", cache.root.display(), gib(Cache::size_of(&cache.root)));
+    let versioned = sweep::versioned(cache, in_use);
+    let (mut useless, mut small) = (Vec::new(), 0);
+    for path in cache.beginning_with("") {
+        let size = Cache::size_of(&path);
+        let use_ = versioned.iter().find(|(part, _)| *part == path).map(|(_, used)| *used);
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if use_ == Some(false) && !name.starts_with("scripts-") {
+            useless.push(name.clone());
+        }
+        if size < 1 << 20 {
+            small += size;
+            continue;
+        }
+        let days = sweep::last_used(&path).and_then(|time| time.elapsed().ok()).map(|age| age.as_secs() / 86_400);
+        let told = match (use_, days) {
+            (Some(true), _) => "in use".to_owned(),
+            (Some(false), Some(days)) => format!("of another version, last used {days} days ago"),
+            (Some(false), None) => "of another version".to_owned(),
+            (None, _) => String::new(),
+        };
+        println!("{:<14} {:>6.2} GiB  {name:<36} {told}", "", gib(size));
+    }
+    println!("{:<14} {:>6.2} GiB  all smaller parts", "", gib(small));
+    let days = sweep::UNUSED.as_secs() / 86_400;
+    if !useless.is_empty() {
+        let paths = useless.join(" ");
+        println!(
+            "{:<14} parts that no checkout used for {days} days go by themselves; at once: `cd {} && rm -r {paths}`",
+            "to free space",
+            cache.root.display()
+        );
+    }
+    println!("{:<14} everything, to be made again: `rm -r {}`", "", cache.root.display());
 }
 
 fn found(is: bool, yes: &str, no: &str) -> String {

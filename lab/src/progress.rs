@@ -2,12 +2,16 @@
 
 use std::io::{BufRead, BufReader, IsTerminal, Read};
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::problem::{Problem, Result};
+
+/// The living lines of all steps that go on at once.
+static LINES: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// One step, from its start to [`Step::done`].
 #[derive(Debug)]
@@ -15,40 +19,59 @@ pub struct Step {
     bar: Option<ProgressBar>,
     name: String,
     started: Instant,
-    last_said: std::cell::Cell<Instant>,
+    said: Arc<Mutex<Said>>,
+    /// Dropped with the step, which ends the thread that speaks where the step is silent.
+    _speaks: Option<mpsc::Sender<()>>,
 }
 
-/// Off a terminal, a running step speaks at most this often.
-const QUIET: Duration = Duration::from_secs(20);
+/// What a step said last off a terminal, and when it spoke.
+#[derive(Debug)]
+struct Said {
+    line: String,
+    at: Instant,
+}
+
+/// Off a terminal, a running step speaks this often.
+const QUIET: Duration = Duration::from_secs(15);
 
 impl Step {
     /// Starts the step and says so.
     pub fn start(name: impl Into<String>) -> Step {
+        Step::expecting(name, None)
+    }
+
+    /// Starts the step and says so, and how long it will take.
+    pub fn expecting(name: impl Into<String>, expected: Option<Duration>) -> Step {
         let name = name.into();
         let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new_spinner();
-            let style = ProgressStyle::with_template("{spinner} {prefix}  {elapsed}  {wide_msg}");
+            let bar = LINES.add(ProgressBar::new_spinner());
+            let of = expected.map(|expected| format!(" of {}", about(expected))).unwrap_or_default();
+            let style = ProgressStyle::with_template(&format!("{{spinner}} {{prefix}}  {{elapsed}}{of}  {{wide_msg}}"));
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
             bar.set_prefix(name.clone());
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        if bar.is_none() {
-            eprintln!("{name} ...");
-        }
-        let now = Instant::now();
-        Step { bar, name, started: now, last_said: std::cell::Cell::new(now) }
+        let started = Instant::now();
+        let said = Arc::new(Mutex::new(Said { line: String::new(), at: started }));
+        let speaks = bar.is_none().then(|| {
+            match expected {
+                Some(expected) => eprintln!("{name}: {} ...", about(expected)),
+                None => eprintln!("{name} ..."),
+            }
+            let (ends, ended) = mpsc::channel();
+            let (name, said) = (name.clone(), Arc::clone(&said));
+            std::thread::spawn(move || speak_while(&name, started, expected, &said, &ended));
+            ends
+        });
+        Step { bar, name, started, said, _speaks: speaks }
     }
 
     /// What the step is doing.
     pub fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.set_message(line.trim().to_owned()),
-            None if self.last_said.get().elapsed() > QUIET => {
-                self.last_said.set(Instant::now());
-                eprintln!("  {:>4.0} s  {}", self.started.elapsed().as_secs_f64(), line.trim());
-            }
-            None => {}
+            None => self.said.lock().unwrap_or_else(PoisonError::into_inner).line = line.trim().to_owned(),
         }
     }
 
@@ -56,23 +79,61 @@ impl Step {
     pub fn print(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| println!("{line}")),
-            None => println!("{line}"),
+            None => {
+                println!("{line}");
+                self.said.lock().unwrap_or_else(PoisonError::into_inner).at = Instant::now();
+            }
         }
     }
 
-    /// Ends the step well.
-    pub fn done(self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-        eprintln!("{}: done in {}", self.name, seconds(self.started.elapsed()));
+    /// Ends the step well; returns how long it took.
+    pub fn done(self) -> Duration {
+        let took = self.started.elapsed();
+        let line = format!("{}: done in {}", self.name, seconds(took));
+        drop(self);
+        LINES.suspend(|| eprintln!("{line}"));
+        took
     }
+}
 
-    /// Ends the step without a word.
-    pub fn clear(self) {
+impl Drop for Step {
+    fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// Says on plain lines what a step does, until it ends.
+fn speak_while(
+    name: &str,
+    started: Instant,
+    expected: Option<Duration>,
+    said: &Mutex<Said>,
+    ended: &mpsc::Receiver<()>,
+) {
+    while ended.recv_timeout(Duration::from_millis(200)) == Err(mpsc::RecvTimeoutError::Timeout) {
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.at.elapsed() > QUIET {
+            said.at = Instant::now();
+            eprintln!("{}", still(name, started.elapsed(), expected, &said.line));
+        }
+    }
+}
+
+/// The line of a step that is not done yet.
+fn still(name: &str, elapsed: Duration, expected: Option<Duration>, line: &str) -> String {
+    let of = expected.map(|expected| format!(" of {}", about(expected))).unwrap_or_default();
+    let short = name.split([':', '(']).next().unwrap_or(name).trim();
+    format!("  {short}: {:.0} s{of}  {line}", elapsed.as_secs_f64()).trim_end().to_owned()
+}
+
+/// A duration that is a guess.
+pub fn about(duration: Duration) -> String {
+    match duration.as_secs_f64() {
+        few if few < 10.0 => "some seconds".to_owned(),
+        some if some < 90.0 => format!("about {:.0} s", (some / 10.0).round() * 10.0),
+        many => format!("about {:.0} min", many / 60.0),
     }
 }
 
@@ -106,7 +167,12 @@ impl Ended {
 }
 
 /// Runs `command`, gives every line of either stream to `on_line`, keeps the last ones.
-pub fn run(command: &mut Command, mut on_line: impl FnMut(&str)) -> Result<Ended> {
+pub fn run(command: &mut Command, on_line: impl FnMut(&str)) -> Result<Ended> {
+    run_unless(&AtomicBool::new(false), command, on_line)
+}
+
+/// [`run`], ended early once `stop` is true.
+pub fn run_unless(stop: &AtomicBool, command: &mut Command, mut on_line: impl FnMut(&str)) -> Result<Ended> {
     let program = command.get_program().to_string_lossy().into_owned();
     let mut child = command
         .stdin(Stdio::null())
@@ -131,7 +197,16 @@ pub fn run(command: &mut Command, mut on_line: impl FnMut(&str)) -> Result<Ended
     }
     drop(sender);
     let mut tail = std::collections::VecDeque::new();
-    for line in lines {
+    loop {
+        let line = match lines.recv_timeout(Duration::from_millis(200)) {
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            _ if stop.load(Ordering::Relaxed) => {
+                child.kill().map_err(Problem::at(&program))?;
+                break;
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => continue,
+            Ok(line) => line,
+        };
         on_line(&line);
         tail.push_back(line);
         if tail.len() > 200 {
@@ -140,4 +215,35 @@ pub fn run(command: &mut Command, mut on_line: impl FnMut(&str)) -> Result<Ended
     }
     let status = child.wait().map_err(Problem::at(&program))?;
     Ok(Ended { status, tail: tail.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guess_is_said_as_roughly_as_it_is_known() {
+        let said = |seconds| about(Duration::from_secs(seconds));
+        assert_eq!(
+            [said(4), said(47), said(89), said(95), said(605)].join(", "),
+            "some seconds, about 50 s, about 90 s, about 2 min, about 10 min"
+        );
+    }
+
+    #[test]
+    fn a_silent_step_tells_its_short_name_its_time_and_what_it_does() {
+        let (elapsed, expected) = (Duration::from_secs(61), Some(Duration::from_secs(400)));
+        let line = still("Rust kernel (once per machine)", elapsed, expected, "12 crates");
+        assert_eq!(line, "  Rust kernel: 61 s of about 7 min  12 crates");
+        assert_eq!(still("1-train", elapsed, None, ""), "  1-train: 61 s");
+    }
+
+    #[test]
+    fn a_program_is_ended_when_it_is_to_stop_and_not_before() {
+        let started = Instant::now();
+        let ended = run_unless(&AtomicBool::new(true), Command::new("sleep").arg("30"), |_| {}).unwrap();
+        assert!(!ended.status.success() && started.elapsed() < Duration::from_secs(20));
+        let ended = run(Command::new("sh").args(["-c", "sleep 0.5; echo late"]), |_| {}).unwrap();
+        assert!(ended.status.success() && ended.tail == ["late"]);
+    }
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::problem::{Problem, Result, one_line};
 use crate::progress::{self, Step, seconds};
 use crate::report::{Table, clip};
-use crate::setup::{self, Ready};
+use crate::setup::{self, Ready, durations};
 
 /// Where tensors are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -187,7 +187,9 @@ fn execute_one(ready: &Ready, plan: &Plan, notebook: &Path) -> Result<Outcome> {
         command.env("HUMERUS_DATA", data);
     }
 
-    let step = Step::start(&name);
+    // Phantoms by the default settings take as long each time; of films nothing is known.
+    let kind = (plan.data.is_none() && plan.variables.is_empty()).then(|| format!("notebook {name}"));
+    let step = Step::expecting(&name, kind.as_ref().and_then(|kind| durations::expected(&ready.cache, kind)));
     let started = Instant::now();
     let mut outcome =
         Outcome { notebook: notebook.to_owned(), cells: (0, 0), took: Duration::ZERO, pictures: 0, failure: None };
@@ -228,7 +230,7 @@ fn execute_one(ready: &Ready, plan: &Plan, notebook: &Path) -> Result<Outcome> {
             }
         }
     })?;
-    step.clear();
+    drop(step);
     outcome.took = started.elapsed();
     if !ended_well {
         outcome.failure = Some(Failure {
@@ -237,8 +239,10 @@ fn execute_one(ready: &Ready, plan: &Plan, notebook: &Path) -> Result<Outcome> {
             message: format!("the runner ended early: {}", ended.reason()),
         });
     }
-    if let Some(failure) = &outcome.failure {
-        println!("{}", describe(notebook, failure));
+    match (&outcome.failure, &kind) {
+        (Some(failure), _) => println!("{}", describe(notebook, failure)),
+        (None, Some(kind)) => durations::took(&ready.cache, kind, outcome.took),
+        (None, None) => {}
     }
     Ok(outcome)
 }

@@ -78,10 +78,10 @@ impl Machine {
     }
 
     fn lab(&self, arguments: &[&str]) -> Output {
-        // mkdir, cp and dirname, for the stubs, stand at the end: none of what the lab looks for may come from there.
+        // What the stubs need stands at the end: none of what the lab looks for may come from there.
         let tools = self.path("tools");
         fs::create_dir_all(&tools).unwrap();
-        for tool in ["mkdir", "cp", "dirname", "touch"] {
+        for tool in ["mkdir", "cp", "dirname", "touch", "sleep", "true"] {
             let real = ["/bin", "/usr/bin"]
                 .iter()
                 .map(|folder| Path::new(folder).join(tool))
@@ -246,6 +246,95 @@ fn a_network_failure_of_cargo_is_named() {
         "cannot install evcxr_jupyter 0.22.0: error: failed to download",
         "connect to the network",
     );
+}
+
+/// `sh` code that makes `mine` and waits for `other`, or fails.
+fn meet(machine: &Machine, mine: &str, other: &str) -> String {
+    let (mine, other) = (machine.path(mine), machine.path(other));
+    let wait = format!("until [ -e {} ]; do i=$((i+1)); [ $i -gt 200 ] && exit 9; sleep 0.1; done", other.display());
+    format!("touch {}; i=0; {wait}", mine.display())
+}
+
+/// `sh` code that plays `cargo install`: it makes the kernel's program where it is told to.
+const INSTALL: &str = r#"
+case "$1" in install) ;; *) exit 0 ;; esac
+while [ "$1" != --root ]; do shift; done
+mkdir -p "$2/bin" "$CARGO_TARGET_DIR"
+"#;
+
+#[test]
+fn the_kernel_is_built_while_the_python_environment_is_made() {
+    let machine = Machine::new();
+    let pip = meet(&machine, "pip is here", "cargo is here").replace('"', "");
+    let cargo =
+        format!("{INSTALL}\n{}\ntouch \"$2/bin/evcxr_jupyter\"", meet(&machine, "cargo is here", "pip is here"));
+    let (pip, cargo) = (pip.replace(" is here", "_is_here"), cargo.replace(" is here", "_is_here"));
+    let machine = machine.python("12", "true", "", &pip).stub("cargo", &cargo);
+    let output = machine.lab(&["exec", "--", "true"]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{stderr}");
+    for done in ["Python 3.12 environment", "Rust kernel evcxr_jupyter 0.22.0"] {
+        assert!(stderr.lines().any(|line| line.starts_with(done) && line.contains(": about ")), "{done}: {stderr}");
+        assert!(stderr.lines().any(|line| line.starts_with(done) && line.contains("done in ")), "{done}: {stderr}");
+    }
+    let known = fs::read_to_string(machine.path("cache/durations.json")).unwrap();
+    assert!(known.contains("\"python\"") && known.contains("\"evcxr\""), "{known}");
+    let again = machine.lab(&["exec", "--", "true"]);
+    assert!(again.status.success() && again.stderr.is_empty(), "{}", String::from_utf8_lossy(&again.stderr));
+}
+
+#[test]
+fn the_kernel_is_not_waited_for_when_python_fails() {
+    let machine = Machine::new().python("12", "true", "", "exit 1").stub("cargo", "exec sleep 100");
+    let started = std::time::Instant::now();
+    says(&machine.problem(), "cannot install the Python packages", "type the same command again");
+    assert!(started.elapsed().as_secs() < 50);
+}
+
+#[test]
+fn an_interrupted_build_of_the_kernel_is_gone_on_with() {
+    let first = format!("{INSTALL} touch \"$CARGO_TARGET_DIR/half\"; exit 101");
+    let machine = Machine::new().stub("cargo", &first);
+    says(&machine.problem(), "cannot install evcxr_jupyter", "the reason above");
+    let second = format!("{INSTALL} [ -e \"$CARGO_TARGET_DIR/half\" ] && touch \"$2/bin/evcxr_jupyter\"");
+    let machine = machine.stub("cargo", &second);
+    let output = machine.lab(&["exec", "--", "true"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!machine.path("cache/.evcxr-building").exists(), "it takes room no longer");
+}
+
+#[test]
+fn a_kernel_that_an_earlier_lab_built_stays_in_use() {
+    let machine = Machine::new().stub("cargo", "[ \"$1\" != install ]");
+    let program = machine.path("cache/evcxr_jupyter-0.22.0/bin/evcxr_jupyter");
+    fs::create_dir_all(program.parent().unwrap()).unwrap();
+    fs::write(&program, "").unwrap();
+    let output = machine.lab(&["exec", "--", "true"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let kernels = fs::read_dir(machine.path("cache")).unwrap().map(|entry| entry.unwrap().path());
+    let kernel = kernels.map(|path| path.join("kernel.json")).find(|path| path.is_file()).unwrap();
+    assert!(fs::read_to_string(kernel).unwrap().contains(&program.display().to_string()));
+}
+
+#[test]
+fn what_nobody_used_for_long_is_swept_with_one_line_and_doctor_says_how_to_free_the_rest() {
+    let machine = Machine::new().stub("cargo", &format!("{INSTALL} touch \"$2/bin/evcxr_jupyter\""));
+    for (name, days) in [("python-3.9-0123", 20), ("kernel-0123", 3)] {
+        let part = machine.path("cache").join(name);
+        fs::create_dir_all(&part).unwrap();
+        fs::write(part.join("large"), vec![1; 3 << 20]).unwrap();
+        let used = fs::File::create(part.join(".used")).unwrap();
+        used.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(days * 86_400)).unwrap();
+    }
+    let output = machine.lab(&["exec", "--", "true"]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let said: Vec<_> = stderr.lines().filter(|line| line.starts_with("removed from the cache")).collect();
+    assert!(said.len() == 1 && said[0].contains("python-3.9-0123") && !said[0].contains("kernel"), "{stderr}");
+    assert!(!machine.path("cache/python-3.9-0123").exists());
+    let told = String::from_utf8(machine.lab(&["doctor"]).stdout).unwrap();
+    assert!(told.contains("kernel-0123") && told.contains("of another version, last used 3 days ago"), "{told}");
+    let line = told.lines().find(|line| line.starts_with("to free space")).unwrap();
+    assert!(line.contains("rm -r kernel-0123"), "what is in use is not proposed: {line}");
 }
 
 #[test]

@@ -6,16 +6,7 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy;
 use sha2::{Digest, Sha256};
 
-use super::python::Plan;
-use super::rust::Rust;
 use crate::problem::{Problem, Result};
-
-/// GiB that each part takes while it is being made.
-const PYTHON_GIB: f64 = 8.0;
-const EVCXR_GIB: f64 = 2.0;
-const KERNEL_GIB: f64 = 2.0;
-/// Sessions, notebooks and models need some room at any time.
-const ALWAYS_GIB: f64 = 0.5;
 
 /// The per-user cache.
 #[derive(Debug, Clone)]
@@ -48,6 +39,17 @@ impl Cache {
         self.root.join(name)
     }
 
+    /// Its folders and files whose names begin so, in order.
+    pub fn beginning_with(&self, start: &str) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(&self.root).into_iter().flatten().flatten();
+        let mut found: Vec<PathBuf> = entries
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(start))
+            .map(|entry| entry.path())
+            .collect();
+        found.sort();
+        found
+    }
+
     /// Waits until nobody else makes `what`.
     pub fn lock(&self, what: &str) -> Result<Lock> {
         let path = self.join(format!(".{what}.lock"));
@@ -63,6 +65,12 @@ impl Cache {
         Ok(Lock(file))
     }
 
+    /// The lock, unless somebody holds it.
+    pub fn try_lock(&self, what: &str) -> Option<Lock> {
+        let file = File::options().create(true).append(true).open(self.join(format!(".{what}.lock"))).ok()?;
+        file.try_lock().ok().map(|()| Lock(file))
+    }
+
     /// GiB free on the cache's disk.
     pub fn free_gib(&self) -> Result<f64> {
         // Tests cannot fill a disk.
@@ -71,34 +79,6 @@ impl Cache {
         }
         let disk = rustix::fs::statvfs(&self.root).map_err(|error| Problem::at(&self.root)(error.into()))?;
         Ok(disk.f_bavail as f64 * disk.f_frsize as f64 / f64::from(1 << 30))
-    }
-
-    /// GiB that the missing parts will take.
-    pub fn wanted_gib(&self, plan: &Plan, rust: &Rust) -> f64 {
-        let mut wanted = ALWAYS_GIB;
-        if plan.is_missing() {
-            wanted += PYTHON_GIB;
-        }
-        if !super::evcxr::path(self).is_file() {
-            wanted += EVCXR_GIB;
-        }
-        if super::kernel::templates(self, rust).is_empty() {
-            wanted += KERNEL_GIB;
-        }
-        wanted
-    }
-
-    /// Refuses to start what the disk cannot hold.
-    pub fn require_space(&self, plan: &Plan, rust: &Rust) -> Result<()> {
-        let (free, wanted) = (self.free_gib()?, self.wanted_gib(plan, rust));
-        if free >= wanted {
-            return Ok(());
-        }
-        Err(Problem::new(format!(
-            "too little disk: {free:.1} GiB free at {}, the set-up needs {wanted:.1} GiB",
-            self.root.display()
-        ))
-        .mend("free some, or set HUMERUS_CACHE to a folder on a larger disk"))
     }
 
     /// Bytes of a folder, each file once however many names it has.

@@ -1,21 +1,25 @@
 //! evcxr_jupyter, the Rust kernel: installed once per machine.
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
-use super::{Cache, outside_cargo};
+use super::{Cache, durations, outside_cargo};
 use crate::problem::{Problem, Result};
 use crate::progress::{self, Step};
 
 /// The version all facts about the kernel were checked with.
 pub const VERSION: &str = "0.22.0";
 
+/// Where an unfinished build is: the next one goes on with it.
+pub const UNFINISHED: &str = ".evcxr-building";
+
 /// Where the kernel's program is or will be.
 pub fn path(cache: &Cache) -> PathBuf {
     cache.join(format!("evcxr_jupyter-{VERSION}/bin/evcxr_jupyter"))
 }
 
-/// Builds the kernel if it is missing: some minutes, once per machine.
-pub fn complete(cache: &Cache) -> Result<PathBuf> {
+/// Builds the kernel if it is missing: some minutes, once per machine. Ends early once `stop` is true.
+pub fn complete(cache: &Cache, stop: &AtomicBool) -> Result<PathBuf> {
     let program = path(cache);
     if program.is_file() {
         return Ok(program);
@@ -24,19 +28,24 @@ pub fn complete(cache: &Cache) -> Result<PathBuf> {
     if program.is_file() {
         return Ok(program);
     }
-    let step =
-        Step::start(format!("Rust kernel evcxr_jupyter {VERSION} (once per machine, 6 to 12 minutes on two cores)"));
-    let unfinished =
-        tempfile::Builder::new().prefix(".evcxr-").tempdir_in(&cache.root).map_err(Problem::at(&cache.root))?;
+    let step = Step::expecting(
+        format!("Rust kernel evcxr_jupyter {VERSION} (once per machine)"),
+        durations::expected(cache, "evcxr"),
+    );
+    let unfinished = cache.join(UNFINISHED);
+    let begun = unfinished.exists();
+    std::fs::create_dir_all(&unfinished).map_err(Problem::at(&unfinished))?;
     let mut crates = 0;
-    let ended = progress::run(
+    let ended = progress::run_unless(
+        stop,
         outside_cargo("cargo")
-            .args(["install", "evcxr_jupyter", "--locked", "--no-track", "--version", &format!("={VERSION}")])
+            .args(["install", "evcxr_jupyter", "--locked", "--no-track", "--force"])
+            .args(["--version", &format!("={VERSION}")])
             .arg("--root")
-            .arg(unfinished.path())
-            .env("CARGO_TARGET_DIR", unfinished.path().join("target"))
+            .arg(&unfinished)
+            .env("CARGO_TARGET_DIR", unfinished.join("target"))
             .env_remove("RUSTFLAGS")
-            .current_dir(unfinished.path()),
+            .current_dir(&unfinished),
         |line| {
             if line.trim_start().starts_with("Compiling") {
                 crates += 1;
@@ -44,7 +53,7 @@ pub fn complete(cache: &Cache) -> Result<PathBuf> {
             }
         },
     )?;
-    let built = unfinished.path().join("bin/evcxr_jupyter");
+    let built = unfinished.join("bin/evcxr_jupyter");
     if !ended.status.success() || !built.is_file() {
         let what = format!("cannot install evcxr_jupyter {VERSION}: {}", ended.reason());
         return Err(Problem::new(what).mend(match ended.tail.iter().any(|line| is_network(line)) {
@@ -55,7 +64,11 @@ pub fn complete(cache: &Cache) -> Result<PathBuf> {
     let folder = program.parent().unwrap_or(&cache.root);
     std::fs::create_dir_all(folder).map_err(Problem::at(folder))?;
     std::fs::rename(&built, &program).map_err(Problem::at(&program))?;
-    step.done();
+    std::fs::remove_dir_all(&unfinished).map_err(Problem::at(&unfinished))?;
+    let took = step.done();
+    if !begun {
+        durations::took(cache, "evcxr", took);
+    }
     Ok(program)
 }
 

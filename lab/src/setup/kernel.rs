@@ -18,7 +18,7 @@ use super::cache::{digest, write_if_changed};
 use super::python::Environment;
 use super::rust::Rust;
 use super::warmed::{is_current, stamp};
-use super::{Cache, Ready};
+use super::{Cache, Ready, durations};
 use crate::checkout::Checkout;
 use crate::problem::{Problem, Result};
 use crate::progress::{self, Step};
@@ -66,16 +66,14 @@ pub fn install(
     }
 
     let _lock = cache.lock("kernel")?;
-    let cargo_lock = checkout.root.join("Cargo.lock");
-    let lock = std::fs::read_to_string(&cargo_lock).map_err(Problem::at(&cargo_lock))?;
-    let folder = cache.join(format!("kernel-{}", key(&lock, rust, python, cxx, evcxr)));
-    write_if_changed(&folder.join("Cargo.lock"), lock.as_bytes())?;
+    let folder = folder(checkout, cache, rust, python, cxx, evcxr)?;
+    write_if_changed(&folder.join("Cargo.lock"), locked(checkout)?.as_bytes())?;
     write_if_changed(&folder.join("config/init.evcxr"), INIT_EVCXR.as_bytes())?;
 
     let programs = folder.join("bin");
     super::programs::write(&programs, rust, &scripts.join("refresh.py"))?;
     let sources = folder.join("rust-src");
-    link_sources(&rust.library(), &sources)?;
+    rust.link_sources(&sources)?;
     let mut environment = HashMap::from([
         ("RUST_SRC_PATH", text(&sources)),
         ("LIBTORCH", text(&python.torch)),
@@ -117,28 +115,21 @@ pub fn install(
     Ok(Kernel { file, scripts })
 }
 
-/// Links to the parts of Rust's sources that matter for the types of variables. Without the vector intrinsics and the
-/// library's own tests, and without the workspace's manifest, which has the kernel look for the library's dependencies,
-/// a kernel answers 3 to 4 seconds of processor time earlier. Only inference reads this, rustc does not.
-fn link_sources(library: &Path, links: &Path) -> Result<()> {
-    let done = links.join("core").read_link().is_ok_and(|target| target == library.join("core"));
-    if done {
-        return Ok(());
-    }
-    let unfinished = links.with_extension("new");
-    for old in [links, &unfinished] {
-        if old.exists() {
-            std::fs::remove_dir_all(old).map_err(Problem::at(old))?;
-        }
-    }
-    std::fs::create_dir_all(&unfinished).map_err(Problem::at(&unfinished))?;
-    for entry in std::fs::read_dir(library).map_err(Problem::at(library))?.flatten() {
-        let name = entry.file_name();
-        if entry.path().is_dir() && !["stdarch", "coretests", "alloctests"].iter().any(|left_out| name == *left_out) {
-            std::os::unix::fs::symlink(entry.path(), unfinished.join(name)).map_err(Problem::at(&unfinished))?;
-        }
-    }
-    std::fs::rename(&unfinished, links).map_err(Problem::at(links))
+/// Where this kernel's files are or will be.
+pub fn folder(
+    checkout: &Checkout,
+    cache: &Cache,
+    rust: &Rust,
+    python: &Environment,
+    cxx: Option<&OsStr>,
+    evcxr: &Path,
+) -> Result<PathBuf> {
+    Ok(cache.join(format!("kernel-{}", key(&locked(checkout)?, rust, python, cxx, evcxr))))
+}
+
+fn locked(checkout: &Checkout) -> Result<String> {
+    let path = checkout.root.join("Cargo.lock");
+    std::fs::read_to_string(&path).map_err(Problem::at(&path))
 }
 
 /// Where the kernelspec of this environment is.
@@ -262,10 +253,11 @@ pub fn warm(ready: &Ready) -> Result<()> {
         .chain(others.iter().filter(same_kernel))
         .chain(others.iter())
         .next();
-    let step = Step::start(match seed {
-        Some(_) => "Warm kernel: building the crate for notebooks",
-        None => "Warm kernel: building the crate and its dependencies (once per machine, 3 to 7 minutes on two cores)",
-    });
+    let (what, kind) = match seed {
+        Some(_) => ("Warm kernel: building the crate for notebooks", "warm from another"),
+        None => ("Warm kernel: building the crate and its dependencies (once per machine)", "warm"),
+    };
+    let step = Step::expecting(what, durations::expected(cache, kind));
 
     let mut failure = Some("it ended without a report".to_owned());
     let mut crates = 0;
@@ -292,7 +284,7 @@ pub fn warm(ready: &Ready) -> Result<()> {
     }
 
     sweep(folder);
-    step.done();
+    durations::took(cache, kind, step.done());
     Ok(())
 }
 

@@ -1,16 +1,20 @@
 //! Does what is still missing, step by step: Rust's parts, a compiler, the Python environment, the kernel, its warm copy.
 
 pub mod cache;
+pub mod durations;
 pub mod evcxr;
 pub mod kernel;
 pub mod programs;
 pub mod python;
 pub mod rust;
+pub mod space;
+pub mod sweep;
 pub mod warmed;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use cache::Cache;
 
@@ -41,11 +45,43 @@ pub fn complete() -> Result<Ready> {
     let rust = rust::Rust::complete()?;
     let cxx = rust::compiler()?;
     let plan = python::plan(&checkout, &cache)?;
-    cache.require_space(&plan, &rust)?;
-    let python = plan.complete(&checkout, &cache)?;
-    let evcxr = evcxr::complete(&cache)?;
+    space::require(&cache, &plan, &rust)?;
+    let (python, evcxr) = python_and_evcxr(&checkout, &cache, &rust, plan)?;
     let kernel = kernel::install(&checkout, &cache, &rust, &python, cxx.as_deref(), &evcxr)?;
+    if let Some(line) = sweep::sweep(&cache, &[&python.prefix, &evcxr, &kernel.file, &kernel.scripts]) {
+        eprintln!("{line}");
+    }
     Ok(Ready { checkout, cache, rust, python, cxx, kernel })
+}
+
+/// The Python environment waits for the network and the disk, the Rust kernel for the processor: they are made at once. So are
+/// the crates fetched that the warm copy is built from.
+fn python_and_evcxr(
+    checkout: &Checkout,
+    cache: &Cache,
+    rust: &rust::Rust,
+    plan: python::Plan,
+) -> Result<(python::Environment, PathBuf)> {
+    let without_python = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let evcxr = scope.spawn(|| evcxr::complete(cache, &without_python));
+        let python = plan.complete(checkout, cache);
+        // What is wrong with Python is told at once; what is wrong with the kernel, once Python's download is not lost.
+        without_python.store(python.is_err(), Ordering::Relaxed);
+        if python.is_ok() && !evcxr.is_finished() && kernel::templates(cache, rust).is_empty() {
+            fetch(checkout, rust);
+        }
+        let evcxr = evcxr.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok((python?, evcxr?))
+    })
+}
+
+/// Downloads the crates of the checkout. Where it fails, the build that needs them says why.
+fn fetch(checkout: &Checkout, rust: &rust::Rust) {
+    let mut command = outside_cargo("cargo");
+    command.args(["fetch", "--quiet", "--locked"]).args(rust.host().map(|host| format!("--target={host}")));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    drop(command.current_dir(&checkout.root).status());
 }
 
 /// [`complete`], and a warm copy of the kernel for this checkout's crate as it is now.

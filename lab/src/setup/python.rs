@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::cache::digest;
 use super::evcxr::is_network;
-use super::{Cache, outside_cargo};
+use super::{Cache, durations, outside_cargo};
 use crate::checkout::Checkout;
 use crate::problem::{Problem, Result, one_line};
 use crate::progress::{self, Step};
@@ -209,7 +209,7 @@ impl Plan {
                 let _lock = cache.lock("python")?;
                 match complete_at(&prefix) {
                     Some(environment) => Ok(environment),
-                    None => make(checkout, &base, &prefix),
+                    None => make(checkout, cache, &base, &prefix),
                 }
             }
         }
@@ -217,11 +217,14 @@ impl Plan {
 }
 
 /// Makes the environment; its stamp comes last, so that an interrupted one is made again.
-fn make(checkout: &Checkout, base: &Base, prefix: &Path) -> Result<Environment> {
-    let step = Step::start(format!(
-        "Python {} environment with torch and JupyterLab (once per machine, downloads about 3 GB)",
-        base.version
-    ));
+fn make(checkout: &Checkout, cache: &Cache, base: &Base, prefix: &Path) -> Result<Environment> {
+    let step = Step::expecting(
+        format!(
+            "Python {} environment with torch and JupyterLab (once per machine, downloads about 3 GB)",
+            base.version
+        ),
+        durations::expected(cache, "python"),
+    );
     if prefix.exists() {
         step.say("removing an unfinished one");
         std::fs::remove_dir_all(prefix).map_err(Problem::at(prefix))?;
@@ -265,6 +268,6 @@ fn make(checkout: &Checkout, base: &Base, prefix: &Path) -> Result<Environment> 
         Problem::new(format!("the new environment at {} has no torch", prefix.display()))
             .mend("remove it and try again")
     })?;
-    step.done();
+    durations::took(cache, "python", step.done());
     Ok(environment)
 }
