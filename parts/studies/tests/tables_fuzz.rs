@@ -269,8 +269,8 @@ fn put(path: &Path, bytes: &[u8]) {
     std::fs::write(path, bytes).unwrap();
 }
 
-/// Tries one spoilt table; an `Err` says what is wrong.
-fn try_table(kind: &Kind, name: &str, text: &str, bytes: Option<Vec<u8>>) -> Result<String, String> {
+/// Tries one spoilt table, and as text in one more encoding; an `Err` says what is wrong.
+fn try_table(kind: &Kind, name: &str, text: &str, bytes: Option<Vec<u8>>, encoding: usize) -> Result<String, String> {
     let path = kind.set.root().join(name);
     let index = |bytes: &[u8]| {
         put(&path, bytes);
@@ -282,11 +282,9 @@ fn try_table(kind: &Kind, name: &str, text: &str, bytes: Option<Vec<u8>>) -> Res
     }
     let first = index(text.as_bytes())?;
     if !name.ends_with(".json") && !text.starts_with('\u{feff}') && !text.contains('\0') {
-        for (at, bytes) in encodings(text).into_iter().enumerate() {
-            let again = index(&bytes)?;
-            if again != first {
-                return Err(format!("means another thing in encoding {at}: {first:?}, {again:?}"));
-            }
+        let again = index(&encodings(text)[encoding])?;
+        if again != first {
+            return Err(format!("means another thing in encoding {encoding}: {first:?}, {again:?}"));
         }
     }
     Ok(if first.is_ok() { "read" } else { "refused" }.to_owned())
@@ -318,7 +316,7 @@ fn case(kinds: &[Kind], seed: u64, number: u64) -> Result<String, (String, Vec<u
         bytes
     });
     let kept = bytes.clone().unwrap_or_else(|| text.clone().into_bytes());
-    let outcome = try_table(kind, name, &text, bytes);
+    let outcome = try_table(kind, name, &text, bytes, rng.random_range(0..3));
     put(&kind.set.root().join(name), sound.as_bytes());
     outcome.map(|outcome| format!("{name} {outcome}")).map_err(|why| (format!("{name} {why}"), kept))
 }
@@ -327,6 +325,10 @@ fn case(kinds: &[Kind], seed: u64, number: u64) -> Result<String, (String, Vec<u
 fn no_table_panics_or_hangs_the_index_and_it_means_the_same_in_every_encoding() {
     let number = |name: &str, usual: u64| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(usual);
     let (count, seed) = (number("HUMERUS_FUZZ_CASES", 2000), number("HUMERUS_FUZZ_SEED", 1));
+    // In memory, where there is a place for that.
+    if Path::new("/dev/shm").is_dir() {
+        let _ = tempfile::env::override_temp_dir(Path::new("/dev/shm"));
+    }
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     // Milliseconds since the start at which each worker's case began; 0 between cases.
     let begun: Arc<Vec<AtomicU64>> = Arc::new((0..workers).map(|_| AtomicU64::new(0)).collect());

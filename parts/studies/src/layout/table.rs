@@ -20,6 +20,8 @@ const MAX_BYTES: u64 = 256 << 20;
 #[derive(Debug)]
 pub(super) struct Table {
     columns: Vec<String>,
+    /// The same by their letters and digits alone.
+    plain: Vec<String>,
     /// The rows with the line they begin on, and those that cannot be read, with the reason.
     pub rows: Vec<Numbered>,
 }
@@ -58,7 +60,8 @@ impl Table {
                 *row = Err(format!("it has {} cells, the header {}", cells.0.len(), columns.len()));
             }
         }
-        Ok(Table { columns, rows })
+        let plain = columns.iter().map(|name| plain(name)).collect();
+        Ok(Table { columns, plain, rows })
     }
 
     /// Reads a table without a header.
@@ -73,7 +76,7 @@ impl Table {
 
     /// The position of the first column that bears one of these names.
     pub fn column(&self, names: &[&str]) -> Option<usize> {
-        names.iter().find_map(|name| self.columns.iter().position(|column| plain(column) == plain(name)))
+        names.iter().map(|name| plain(name)).find_map(|name| self.plain.iter().position(|column| *column == name))
     }
 
     /// The column's name as the table writes it.
@@ -83,10 +86,7 @@ impl Table {
 
     /// One of these columns, if another one bears its name too.
     pub fn twice(&self, columns: &[Option<usize>]) -> Option<&str> {
-        let is_twice = |at: &usize| {
-            let name = plain(&self.columns[*at]);
-            self.columns.iter().filter(|column| plain(column) == name).count() > 1
-        };
+        let is_twice = |at: &usize| self.plain.iter().filter(|column| **column == self.plain[*at]).count() > 1;
         columns.iter().flatten().find(|at| is_twice(at)).map(|at| self.name(*at))
     }
 
