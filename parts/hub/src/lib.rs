@@ -2,8 +2,8 @@
 //! them: what timm fetched is found here without a request, and what is fetched here is found by timm.
 //!
 //! **Layout.** `models--OWNER--NAME/snapshots/COMMIT/FILE` links to `models--OWNER--NAME/blobs/ETAG`, and `refs/REVISION`
-//! holds the commit. The paths are those of the crate `hf_hub`. Its downloads are not used: they have no time-out, follow a
-//! circle of redirects for ever, append to a partial file whatever arrives, verify no checksum, and panic on some answers.
+//! holds the commit. The crate `hf-hub` is not used: its downloads have no time-out, follow a circle of redirects for ever, append to a
+//! partial file whatever arrives, verify no checksum, and panic on some answers; what is left of it are the names of three paths.
 //!
 //! **What is verified when.** The ETag of a large file is the SHA-256 of its content. It is compared after a download, before
 //! the file gets its name, and each time the file is used (some 0.1 s for 32 MB). timm's ImageNet weights must moreover have the SHA-256 that
@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod content;
 mod error;
 mod pins;
 mod settings;

@@ -47,7 +47,7 @@ impl Pin {
 
 #[cfg(test)]
 mod tests {
-    use super::super::store::is_sha256;
+    use super::super::content::is_sha256;
     use super::*;
 
     #[test]

@@ -5,20 +5,18 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use hf_hub::{Cache, CacheRepo, Repo, RepoType};
-
-use super::transfer::Meta;
+use super::content::{Meta, is_sha256, remove, verify};
 use super::{Cause, Fetched, HubFile, is_plain};
-use files::sha256;
 
 /// How often a lock is tried that another process holds.
 const POLL: Duration = Duration::from_millis(100);
 
 /// One file's place in the cache.
 pub(super) struct Store {
-    cache: PathBuf,
-    paths: CacheRepo,
-    folder: String,
+    /// `models--OWNER--NAME` in the cache.
+    folder: PathBuf,
+    /// Where its locks are.
+    locks: PathBuf,
     file: HubFile,
 }
 
@@ -32,13 +30,20 @@ pub(super) enum Held {
 impl Store {
     pub(super) fn new(cache: &Path, file: &HubFile) -> Result<Store, Cause> {
         let cache = std::path::absolute(cache).map_err(Cause::folder(cache))?;
-        let repo = Repo::with_revision(file.repo.clone(), RepoType::Model, file.revision.clone());
-        let folder = repo.folder_name();
-        Ok(Store { paths: Cache::new(cache.clone()).repo(repo), cache, folder, file: file.clone() })
+        let name = format!("models--{}", file.repo.replace('/', "--"));
+        Ok(Store { folder: cache.join(&name), locks: cache.join(".locks").join(name), file: file.clone() })
+    }
+
+    fn blob(&self, etag: &str) -> PathBuf {
+        self.folder.join("blobs").join(etag)
+    }
+
+    fn pointer_at(&self, commit: &str) -> PathBuf {
+        self.folder.join("snapshots").join(commit).join(&self.file.file)
     }
 
     fn reference(&self) -> PathBuf {
-        self.cache.join(&self.folder).join("refs").join(&self.file.revision)
+        self.folder.join("refs").join(&self.file.revision)
     }
 
     /// The name of the snapshot that the revision stands for: by Python's rule, its own where there is no reference.
@@ -49,7 +54,7 @@ impl Store {
 
     /// Where the file is, or belongs.
     pub(super) fn pointer(&self) -> PathBuf {
-        self.paths.pointer_path(&self.snapshot()).join(&self.file.file)
+        self.pointer_at(&self.snapshot())
     }
 
     pub(super) fn find(&self) -> Result<Held, Cause> {
@@ -79,7 +84,7 @@ impl Store {
 
     /// Waits for the lock that `huggingface_hub` takes too. Where files cannot be locked, goes on without.
     pub(super) fn lock(&self, etag: &str, wait: Duration, waiting: &mut dyn FnMut()) -> Result<File, Cause> {
-        let path = self.cache.join(".locks").join(&self.folder).join(format!("{etag}.lock"));
+        let path = self.locks.join(format!("{etag}.lock"));
         make_parent(&path)?;
         let file = File::options().create(true).append(true).open(&path).map_err(Cause::folder(&path))?;
         let start = Instant::now();
@@ -96,14 +101,14 @@ impl Store {
         Ok(file)
     }
 
-    /// What has arrived so far. Not `hf_hub`'s name for it, which it writes to under another lock.
+    /// What has arrived so far.
     pub(super) fn part(&self, etag: &str) -> PathBuf {
-        self.paths.blob_path(etag).with_file_name(format!("{etag}.humerus.part"))
+        self.blob(etag).with_file_name(format!("{etag}.humerus.part"))
     }
 
     /// Whether the content is there, whole; removes it if it is damaged.
     pub(super) fn holds(&self, meta: &Meta) -> Result<bool, Cause> {
-        let blob = self.paths.blob_path(&meta.etag);
+        let blob = self.blob(&meta.etag);
         make_parent(&blob)?;
         let Ok(metadata) = fs::metadata(&blob) else { return Ok(false) };
         let sound = meta.size.is_none_or(|size| size == metadata.len()) && is_sound(&blob, meta)?;
@@ -115,13 +120,13 @@ impl Store {
 
     /// Makes `part`, whole and verified, the content.
     pub(super) fn keep(&self, part: &Path, meta: &Meta) -> Result<(), Cause> {
-        let blob = self.paths.blob_path(&meta.etag);
+        let blob = self.blob(&meta.etag);
         fs::rename(part, &blob).map_err(Cause::folder(blob))
     }
 
     /// Links the content into the commit's snapshot and notes the commit; gives the link.
     pub(super) fn link(&self, meta: &Meta) -> Result<PathBuf, Cause> {
-        let pointer = self.paths.pointer_path(&meta.commit).join(&self.file.file);
+        let pointer = self.pointer_at(&meta.commit);
         make_parent(&pointer)?;
         let up = "../".repeat(2 + self.file.file.matches('/').count());
         let target = PathBuf::from(format!("{up}blobs/{}", meta.etag));
@@ -131,14 +136,14 @@ impl Store {
                 // Another program may link at the same moment, to the same content.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
                 // As Python does where there are no links.
-                Err(_) => fs::rename(self.paths.blob_path(&meta.etag), &pointer),
+                Err(_) => fs::rename(self.blob(&meta.etag), &pointer),
                 linked => linked,
             };
             linked.map_err(Cause::folder(&pointer))?;
         }
         if self.file.revision != meta.commit {
             let reference = self.reference();
-            let unfinished = self.cache.join(&self.folder).join(format!("ref.{}.part", meta.etag));
+            let unfinished = self.folder.join(format!("ref.{}.part", meta.etag));
             make_parent(&reference)?;
             fs::write(&unfinished, &meta.commit).map_err(Cause::folder(&unfinished))?;
             fs::rename(&unfinished, &reference).map_err(Cause::folder(reference))?;
@@ -153,7 +158,7 @@ const FIRST_USE: &str = "humerus.first-use";
 impl Store {
     /// Keeps the checksum of the first use, or compares with it. The inner error is that it cannot be kept.
     pub(super) fn remember(&self, sha256: &str, commit: &str) -> Result<io::Result<()>, Cause> {
-        let record = self.cache.join(&self.folder).join(FIRST_USE);
+        let record = self.folder.join(FIRST_USE);
         match fs::read_to_string(&record) {
             Ok(kept) => match kept.split_whitespace().next() {
                 Some(expected) if expected == sha256 => Ok(Ok(())),
@@ -163,7 +168,7 @@ impl Store {
                 }
             },
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let kept = files::unfinished(&self.cache.join(&self.folder)).and_then(|mut file| {
+                let kept = files::unfinished(&self.folder).and_then(|mut file| {
                     io::Write::write_all(&mut file, format!("{sha256} {commit}\n").as_bytes())?;
                     file.persist(&record).map(drop).map_err(|refused| refused.error)
                 });
@@ -195,26 +200,4 @@ fn symlink(_: &Path, _: &Path) -> io::Result<()> {
 fn make_parent(path: &Path) -> Result<(), Cause> {
     let parent = path.parent().unwrap_or(path);
     fs::create_dir_all(parent).map_err(Cause::folder(parent))
-}
-
-/// Removes a file or link, if it is there.
-pub(super) fn remove(path: &Path) -> Result<(), Cause> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(Cause::folder(path)(error)),
-        _ => Ok(()),
-    }
-}
-
-/// Whether an ETag is a checksum of the content.
-pub(super) fn is_sha256(etag: &str) -> bool {
-    etag.len() == 64 && etag.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-/// Whether the file's content is what its ETag says, where that says it.
-pub(super) fn verify(path: &Path, etag: &str) -> Result<(), Cause> {
-    if !is_sha256(etag) {
-        return Ok(());
-    }
-    let got = sha256(path).map_err(Cause::folder(path))?;
-    if got == etag { Ok(()) } else { Err(Cause::Damaged { expected: etag.to_owned(), got }) }
 }

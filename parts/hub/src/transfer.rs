@@ -12,7 +12,7 @@ use ureq::http::header::{
 use ureq::http::{Response, Uri};
 use ureq::{Agent, Body, Error};
 
-use super::store::{is_sha256, remove, verify};
+use super::content::{Meta, remove, verify};
 use super::{Cause, Fetching, Hub, HubFile, Listener, is_plain};
 
 /// Redirects that are followed for one request; the hub needs two.
@@ -23,19 +23,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 const PROGRESS: u64 = 1 << 20;
 /// How often progress is told.
 const TELL: Duration = Duration::from_millis(500);
-
-/// What the hub says of a file.
-pub(super) struct Meta {
-    pub(super) commit: String,
-    pub(super) etag: String,
-    pub(super) size: Option<u64>,
-}
-
-impl Meta {
-    pub(super) fn sha256(&self) -> Option<&str> {
-        Some(self.etag.as_str()).filter(|etag| is_sha256(etag))
-    }
-}
 
 /// Makes requests of one hub.
 pub(super) struct Client<'a> {
