@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use humerus::dataset::{self, Feeding, Index, Preparing};
-use humerus::{Error, Preprocess, Result, disk};
+use humerus::{Error, Preprocess, Result, Tally, disk};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -64,7 +64,7 @@ impl Bar {
     }
 
     /// So many steps of so many are done.
-    pub fn at(&mut self, done: usize, of: usize) {
+    pub fn at(&mut self, Tally { done, of }: Tally) {
         if self.bar.length() != Some(of as u64) {
             self.bar = ProgressBar::new(of as u64);
             let line = "{msg} {bar:40} {pos}/{len}  {per_sec}  {eta} left";
@@ -91,7 +91,7 @@ pub fn prepare(index: &Index, preprocess: &Preprocess, feeding: &Feeding) -> Res
     let mut bar = Bar::new("decoding films");
     let studies: Vec<_> = index.studies.iter().collect();
     dataset::prepare(&studies, preprocess, feeding, &mut |event| match event {
-        Preparing::Decoded { done, of } => bar.at(done, of),
+        Preparing::Decoded { done, of } => bar.at(Tally { done, of }),
         other => bar.aside(|| aside(other)),
     })
 }

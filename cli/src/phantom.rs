@@ -1,7 +1,6 @@
 //! `humerus phantom`
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 
 use humerus::phantom::{self, Difficulty, Format, PhantomConfig};
 use humerus::{Result, counted};
@@ -64,11 +63,9 @@ impl Args {
             ("hardware_fraction", "--hardware"),
             ("hardware_correlation", "--hardware-correlation"),
         ];
-        let bar = Mutex::new(Bar::new("drawing studies"));
-        let set = phantom::write(&config, &self.out, &|done| {
-            bar.lock().unwrap_or_else(PoisonError::into_inner).at(done, config.studies);
-        })
-        .map_err(|error| flags::named(error, &flags))?;
+        let mut bar = Bar::new("drawing studies");
+        let set = phantom::write(&config, &self.out, &mut |tally| bar.at(tally))
+            .map_err(|error| flags::named(error, &flags))?;
         drop(bar);
         if self.json {
             return output::json(&set);

@@ -30,7 +30,7 @@ impl Args {
     pub fn run(self) -> Result<()> {
         let model = Model::open(&self.model, self.device)?;
         let mut bar = Bar::new("scoring films");
-        let report = model.score_with(&self.paths, |done, of| bar.at(done, of))?;
+        let report = model.score_with(&self.paths, &mut |tally| bar.at(tally))?;
         drop(bar);
         if self.json {
             output::json(&report)?;

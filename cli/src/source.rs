@@ -1,12 +1,12 @@
 //! How a folder of films is named on the command line.
 
-use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use humerus::dataset::{self, AuditOptions, Index, IndexOptions, Layout};
 use humerus::{Result, dataset::labels};
 
 use crate::flags;
+use crate::output::Bar;
 
 #[derive(Debug, clap::Args)]
 pub struct Source {
@@ -38,17 +38,7 @@ impl Source {
 
     /// Reads the folder, decodes every film and compares it with the others; shows how far it is on a terminal.
     pub fn audited(self) -> Result<Index> {
-        let index = self.index()?;
-        if !std::io::stderr().is_terminal() {
-            return Ok(index.audit()?);
-        }
-        let audited = index.audit_with(&AuditOptions::default(), |done, of| {
-            if done == of || done % 64 == 0 {
-                // A terminal that goes away is no reason to stop.
-                let _ = write!(std::io::stderr(), "\rlooking at film {done} of {of}");
-            }
-        });
-        let _ = writeln!(std::io::stderr());
-        Ok(audited?)
+        let mut bar = Bar::new("looking at films");
+        Ok(self.index()?.audit_with(&AuditOptions::default(), &mut |tally| bar.at(tally))?)
     }
 }

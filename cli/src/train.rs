@@ -9,7 +9,7 @@ use humerus::dataset::{CacheFolder, Feeding, Index, Leak, Preparing, split};
 use humerus::device::{DeviceChoice, Precision};
 use humerus::train::{self, Event, Recipe, Resume, Sweep, TrainOptions};
 use humerus::weights::Weights;
-use humerus::{Error, Result, counted, files};
+use humerus::{Error, Result, Tally, counted, files};
 
 use crate::flags;
 use crate::output::{self, Bar};
@@ -164,7 +164,7 @@ impl Args {
             output::aside(format_args!("sweeping the learning rate over {} ...", counted(sweep.steps, "step")));
             let mut bar = Bar::new("steps of the sweep");
             let sweep = train::find_learning_rate(&index, &recipe, &options, &sweep, &mut |event| match event {
-                Event::Swept { step, steps } if terminal => bar.at(*step, *steps),
+                Event::Swept { step, steps } if terminal => bar.at(Tally { done: step, of: steps }),
                 Event::Notice(_) | Event::Fetching(_) => bar.aside(|| output::aside(event)),
                 _ => {}
             })?;
@@ -173,8 +173,8 @@ impl Args {
         }
         let mut bar = Bar::new("steps of the epoch");
         let report = train::run(&index, &recipe, &options, &mut |event| match event {
-            Event::Step { step, steps, .. } if terminal => bar.at(*step, *steps),
-            Event::Preparing(Preparing::Decoded { done, of }) if terminal => bar.at(*done, *of),
+            Event::Step { step, steps, .. } if terminal => bar.at(Tally { done: step, of: steps }),
+            Event::Preparing(Preparing::Decoded { done, of }) if terminal => bar.at(Tally { done, of }),
             // A reader that goes away does not stop a night's work.
             event if !self.json && broken.is_ok() => broken = bar.aside(|| output::text(event)),
             _ => {}

@@ -14,7 +14,7 @@ use testing::TestSet;
 
 fn audited(root: &Path) -> Index {
     let nowhere = AuditOptions { folder: None };
-    dataset::index(root).unwrap().audit_with(&nowhere, |_, _| ()).unwrap()
+    dataset::index(root).unwrap().audit_with(&nowhere, &mut |_| ()).unwrap()
 }
 
 #[test]

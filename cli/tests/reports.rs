@@ -101,7 +101,7 @@ fn twelve_bits_in_a_picture_of_sixteen_are_doubted_by_the_greys_that_the_film_us
     assert_eq!(examine(folder.join("reference_stretched.png")).unwrap().1, []);
     let index = dataset::index(folder.join("set")).unwrap();
     let films: usize = index.studies.iter().map(|study| study.views.len()).sum();
-    let index = index.audit_with(&AuditOptions { folder: None }, |_, _| ()).unwrap();
+    let index = index.audit_with(&AuditOptions { folder: None }, &mut |_| ()).unwrap();
     let warned: Vec<usize> =
         index.warnings.iter().filter(|it| it.kind == WarningKind::NearlyBlack).map(|it| it.paths.len()).collect();
     assert_eq!(warned, [films], "{:?}", index.warnings);

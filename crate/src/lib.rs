@@ -25,7 +25,7 @@ mod slices;
 pub mod train;
 pub mod weights;
 
-pub use ::files::{counted, disk};
+pub use ::files::{Tally, counted, disk};
 pub use error::{Error, Result};
 pub use image;
 #[cfg(feature = "notebook")]

@@ -111,6 +111,6 @@ fn films_that_cannot_be_decoded_are_skipped_and_not_taken_out() {
     set.file("normal/c.png", broken);
     let index = dataset::index(set.root()).unwrap();
     assert_eq!(index.held.views, 9);
-    let audited = index.audit_with(&dataset::AuditOptions { folder: None }, |_, _| ()).unwrap();
+    let audited = index.audit_with(&dataset::AuditOptions { folder: None }, &mut |_| ()).unwrap();
     assert_eq!((audited.held.views, audited.skipped.len()), (8, 1));
 }

@@ -69,7 +69,7 @@ fn thirty_steps_follow_torchvisions_loss_curve() {
 
     initial_weights(&recipe, &weights);
     let index = split::hold_out_tune(&index, recipe.tune_fraction, recipe.seed).unwrap();
-    let films = Films::load(&index.split(Split::Train), &recipe.preprocess, &|_| ()).unwrap();
+    let films = Films::load(&index.split(Split::Train), &recipe.preprocess).unwrap();
     let mut given = Vec::new();
     for epoch in 1..=recipe.epochs {
         for batch in epoch_order(films.len(), recipe.seed, epoch as u64).chunks(recipe.batch_size) {
@@ -111,7 +111,7 @@ fn bf16_follows_the_loss_curve_of_fp32() {
         let mut said = String::new();
         let report = train::run(&index, &recipe, &options, &mut |event| {
             if let Event::Started { device, .. } = event {
-                said.clone_from(device);
+                said = device;
             }
         });
         assert!(said.ends_with(&format!(", {precision}")), "{said}");
@@ -145,7 +145,7 @@ fn sixteen_films_are_learnt_by_heart() {
     let mut films = 0;
     let report = train::run(&index, &recipe, &support::options(folder.path(), "run"), &mut |event| {
         if let Event::Started { train, .. } = event {
-            films = *train;
+            films = train;
         }
     })
     .unwrap();
@@ -173,7 +173,7 @@ fn stages_unfreeze_from_the_head_down_and_frozen_statistics_keep_every_bit() {
         let mut told = Vec::new();
         let report = train::run(&index, &recipe, &options, &mut |event| {
             if let Event::Stage { unfreeze, learning_rate, .. } = event {
-                told.push((*unfreeze, *learning_rate));
+                told.push((unfreeze, learning_rate));
             }
         })
         .unwrap();
@@ -327,9 +327,9 @@ fn a_sweep_averages_as_many_batches_as_a_step_of_training() {
         let recipe = Recipe { optimizer, accumulate, batch_size: 8, tune_fraction: 0.5, ..support::small(1) };
         let options = TrainOptions { step_every: Duration::ZERO, ..options.clone() };
         let mut told = Vec::new();
-        let mut listen = |event: &Event| {
+        let mut listen = |event: Event| {
             if let Event::Swept { step, steps } = event {
-                told.push((*step, *steps))
+                told.push((step, steps))
             }
         };
         let found = train::find_learning_rate(&index, &recipe, &options, sweep, &mut listen).unwrap();
@@ -359,7 +359,7 @@ fn a_run_on_its_own_thread_is_watched_stopped_and_continued_to_the_same_end() {
     let options = || train::TrainOptions { resume: train::Resume::OrRefuse, ..support::options(folder.path(), "run") };
     let mut training = train::spawn(&index, &recipe, &options());
     let mut lines = Vec::new();
-    while training.watch(0.2, &mut |event| lines.push(event.clone())).epochs.is_empty() {
+    while training.watch(0.2, &mut |event| lines.push(event)).epochs.is_empty() {
         assert!(training.progress().running, "{lines:?}");
     }
     assert!(matches!(lines[0], Event::Started { .. }), "{lines:?}");

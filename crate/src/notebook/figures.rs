@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn the_augmented_sheet_has_a_row_for_each_film_and_changes_with_the_recipe() {
         let folder = tempfile::tempdir().unwrap();
-        phantom::write(&PhantomConfig { studies: 12, ..PhantomConfig::default() }, folder.path(), &|_| ()).unwrap();
+        phantom::write(&PhantomConfig { studies: 12, ..PhantomConfig::default() }, folder.path(), &mut |_| ()).unwrap();
         let index = dataset::index(folder.path()).unwrap();
         let preprocess = Preprocess { size: 64, ..Preprocess::default() };
         let recipe = Recipe { preprocess, tune_fraction: 0.3, ..Recipe::default() };

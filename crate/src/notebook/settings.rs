@@ -92,7 +92,7 @@ impl Settings {
         let beside = self.run.parent().map(PathBuf::from).unwrap_or_default();
         let (studies, seed, drawing) = (config.studies, config.seed, phantom::DRAWING_VERSION);
         let folder = beside.join(format!("phantoms-{studies}-seed-{seed}-v{drawing}"));
-        let set = phantom::write(&config, &folder, &|_| ())?;
+        let set = phantom::write(&config, &folder, &mut |_| ())?;
         Ok(dataset::index(&set.root)?.audit()?)
     }
 

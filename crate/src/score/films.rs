@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, sync_channel};
 
 use image::GrayImage;
 use rayon::prelude::*;
@@ -11,7 +10,8 @@ use tch::{Kind, Tensor};
 use super::named::Named;
 use super::scorable::Scorable;
 use super::{BATCH, Probability, Report, one_split, probabilities, report};
-use crate::dataset::films::LOOK_AHEAD;
+use crate::Tally;
+use crate::dataset::films::{Ahead, LOOK_AHEAD};
 use crate::dataset::{Batch, SkipReason, Skipped};
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -28,26 +28,21 @@ impl Model {
     /// scored: [`Error::Io`] for a path that is not there, [`Error::NoFilms`] for a folder without images, else [`Error::Io`] or
     /// [`Error::Decode`] naming the first film.
     pub fn score(&self, what: impl Scorable) -> Result<Report> {
-        self.score_with(what, |_, _| ())
+        self.score_with(what, &mut |_| ())
     }
 
     /// [`Model::score`] that tells `progress`, batch by batch, how many films of how many are done.
     ///
     /// # Errors
     /// As [`Model::score`].
-    pub fn score_with(&self, what: impl Scorable, mut progress: impl FnMut(usize, usize)) -> Result<Report> {
+    pub fn score_with(&self, what: impl Scorable, progress: &mut dyn FnMut(Tally)) -> Result<Report> {
         let (mut paths, mut studies) = (Vec::new(), Vec::new());
         what.add_to(&mut paths, &mut studies)?;
-        score_all(self, &paths, studies, &mut progress)
+        score_all(self, &paths, studies, progress)
     }
 }
 
-fn score_all(
-    model: &Model,
-    paths: &[&Path],
-    given: Vec<&Study>,
-    progress: &mut dyn FnMut(usize, usize),
-) -> Result<Report> {
+fn score_all(model: &Model, paths: &[&Path], given: Vec<&Study>, progress: &mut dyn FnMut(Tally)) -> Result<Report> {
     if paths.is_empty() && given.is_empty() {
         return Err(Error::setting("what to score", "a path, a study or an index", "an empty list"));
     }
@@ -61,11 +56,11 @@ fn score_all(
     let parts = [(given.into_iter().chain(&labelled).collect(), true), (Vec::from_iter(&loose), false)];
     let of = parts.iter().flat_map(|(studies, _)| studies).map(|study: &&Study| study.views.len()).sum();
     let mut done = 0;
-    progress(done, of);
+    progress(Tally { done, of });
     for (studies, is_labelled) in parts {
         let failed = score(model, &studies, is_labelled, &mut all, &mut |films| {
             done += films;
-            progress(done, of);
+            progress(Tally { done, of });
         })?;
         unread = unread.or(failed);
     }
@@ -91,7 +86,7 @@ fn score(
     studies: &[&Study],
     labelled: bool,
     all: &mut Report,
-    tell: &mut dyn FnMut(usize),
+    scored: &mut dyn FnMut(usize),
 ) -> Result<Option<Error>> {
     if studies.is_empty() {
         return Ok(None);
@@ -104,41 +99,34 @@ fn score(
     let mut doubts: Vec<Vec<Doubt>> = Vec::new();
     let mut first = None;
     // Decoded a batch at a time, ahead of the network, so that a folder larger than memory can be scored.
-    std::thread::scope(|scope| -> Result<()> {
-        let (sender, ready) = sync_channel(LOOK_AHEAD - 1);
-        let views = &views;
-        scope.spawn(move || {
-            for views in views.chunks(BATCH) {
-                if sender.send(views.par_iter().map(|view| film(view, preprocess)).collect::<Vec<_>>()).is_err() {
-                    break;
+    let (paths, how): (Vec<PathBuf>, _) = (views.iter().map(|view| view.path.clone()).collect(), preprocess.clone());
+    let starts = (0..paths.len()).step_by(BATCH);
+    let decoded = starts.map(move |start| {
+        let paths = &paths[start..(start + BATCH).min(paths.len())];
+        paths.par_iter().map(|path| film(path, &how)).collect::<Vec<_>>()
+    });
+    for films in Ahead::new(LOOK_AHEAD, decoded) {
+        let mut read = Vec::with_capacity(films.len());
+        let start = found.len();
+        found.resize(start + films.len(), None);
+        for (at, film) in (start..).zip(films) {
+            match film {
+                Ok((film, doubtful)) => {
+                    read.push((at, film));
+                    doubts.push(doubtful);
+                }
+                Err(error) => {
+                    all.skipped.push(Skipped::new(views[at].path.clone(), unreadable(&views[at].path, &error)));
+                    first.get_or_insert(error);
                 }
             }
-        });
-        let ready: Receiver<Vec<Result<Examined>>> = ready;
-        for films in ready {
-            let mut read = Vec::with_capacity(films.len());
-            let start = found.len();
-            found.resize(start + films.len(), None);
-            for (at, film) in (start..).zip(films) {
-                match film {
-                    Ok((film, doubtful)) => {
-                        read.push((at, film));
-                        doubts.push(doubtful);
-                    }
-                    Err(error) => {
-                        all.skipped.push(Skipped::new(views[at].path.clone(), unreadable(&views[at].path, &error)));
-                        first.get_or_insert(error);
-                    }
-                }
-            }
-            if !read.is_empty() {
-                let probabilities = probabilities(model, &batch(model, &read))?;
-                read.iter().zip(probabilities).for_each(|((at, _), probability)| found[*at] = Some(probability));
-            }
-            tell(found.len() - start);
         }
-        Ok(())
-    })?;
+        if !read.is_empty() {
+            let probabilities = probabilities(model, &batch(model, &read))?;
+            read.iter().zip(probabilities).for_each(|((at, _), probability)| found[*at] = Some(probability));
+        }
+        scored(found.len() - start);
+    }
     let mut part = report(model, studies, &found, labelled);
     part.views.iter_mut().zip(doubts).for_each(|(view, doubts)| view.doubts = doubts);
     all.views.extend(part.views);
@@ -149,8 +137,8 @@ fn score(
 /// A film as the network sees it before standardisation, and what is doubtful about its greys.
 type Examined = (GrayImage, Vec<Doubt>);
 
-fn film(view: &View, preprocess: &Preprocess) -> Result<Examined> {
-    let (film, doubts) = examine(&view.path)?;
+fn film(path: &Path, preprocess: &Preprocess) -> Result<Examined> {
+    let (film, doubts) = examine(path)?;
     Ok((preprocess.film(&film), doubts))
 }
 

@@ -23,7 +23,7 @@ pub fn spawn(index: &Index, recipe: &Recipe, options: &TrainOptions) -> Training
         // Said even if training panics, so that nobody watches for ever.
         let over = Over(Arc::clone(&tell));
         let report = run(&index, &recipe, &options, &mut |event| {
-            tell.told().events.push(event.clone());
+            tell.told().events.push(event);
             tell.news.notify_all();
         });
         drop(over);
@@ -91,18 +91,18 @@ impl fmt::Display for Progress {
 
 impl TrainingRun {
     /// Hands `progress` what the run tells, from where the last `watch` ended, for so many seconds or until the run is over.
-    pub fn watch(&mut self, seconds: f64, progress: &mut dyn FnMut(&Event)) -> Progress {
+    pub fn watch(&mut self, seconds: f64, progress: &mut dyn FnMut(Event)) -> Progress {
         let patience = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
         let began = Instant::now();
         loop {
             let told = self.shared.told();
             let news = told.events.get(self.seen..).unwrap_or_default().to_vec();
-            let over = told.over;
+            let is_over = told.over && news.is_empty();
             drop(told);
             self.seen += news.len();
-            news.iter().for_each(&mut *progress);
+            news.into_iter().for_each(&mut *progress);
             let left = patience.saturating_sub(began.elapsed());
-            if over && news.is_empty() || left.is_zero() {
+            if is_over || left.is_zero() {
                 return self.progress();
             }
             let told = self.shared.told();

@@ -24,7 +24,7 @@ type Scale = ([f32; 3], [f32; 3]);
 pub(super) fn scaled(
     recipe: &Recipe,
     found: Option<&Found>,
-    progress: &mut dyn FnMut(&Event),
+    progress: &mut dyn FnMut(Event),
 ) -> Result<(Recipe, Option<Scale>)> {
     let (usual, given) = (Preprocess::default(), &recipe.preprocess);
     let scale = match found {
@@ -32,7 +32,7 @@ pub(super) fn scaled(
         _ => None,
     };
     if let Some((mean, std)) = scale {
-        progress(&Event::Scale { mean: mean[0], std: std[0] });
+        progress(Event::Scale { mean: mean[0], std: std[0] });
     }
     Ok((with_scale(recipe, scale), scale))
 }
@@ -52,7 +52,7 @@ pub(super) fn training(
     recipe: &Recipe,
     options: &TrainOptions,
     device: Device,
-    progress: &mut dyn FnMut(&Event),
+    progress: &mut dyn FnMut(Event),
 ) -> Result<(Films, Recipe)> {
     let mut recipe = recipe.clone();
     let mut films = open(studies, &recipe.preprocess, options, progress)?;
@@ -68,10 +68,10 @@ pub(super) fn decode(
     index: &Index,
     recipe: &Recipe,
     options: &TrainOptions,
-    progress: &mut dyn FnMut(&Event),
+    progress: &mut dyn FnMut(Event),
 ) -> Result<()> {
     let all: Vec<&Study> = index.studies.iter().collect();
-    rarely(progress, |tell| dataset::prepare(&all, &recipe.preprocess, &options.feeding, tell))
+    rarely(progress, |progress| dataset::prepare(&all, &recipe.preprocess, &options.feeding, progress))
 }
 
 /// Opens the films of some studies.
@@ -79,19 +79,19 @@ pub(super) fn open(
     studies: &[&Study],
     preprocess: &Preprocess,
     options: &TrainOptions,
-    progress: &mut dyn FnMut(&Event),
+    progress: &mut dyn FnMut(Event),
 ) -> Result<Films> {
-    rarely(progress, |tell| Films::open(studies, preprocess, &options.feeding, tell))
+    rarely(progress, |progress| Films::open(studies, preprocess, &options.feeding, progress))
 }
 
 /// Does `work`, which tells of every few films, and passes on what a person wants to read of it.
-fn rarely<T>(progress: &mut dyn FnMut(&Event), work: impl FnOnce(&mut dyn FnMut(Preparing)) -> Result<T>) -> Result<T> {
+fn rarely<T>(progress: &mut dyn FnMut(Event), work: impl FnOnce(&mut dyn FnMut(Preparing)) -> Result<T>) -> Result<T> {
     let mut said = Instant::now();
     work(&mut |preparing| {
         let is_step = matches!(preparing, Preparing::Decoded { .. });
         if !is_step || said.elapsed().as_secs() >= SIGN_OF_LIFE {
             said = Instant::now();
-            progress(&Event::Preparing(preparing));
+            progress(Event::Preparing(preparing));
         }
     })
 }

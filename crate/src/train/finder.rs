@@ -77,7 +77,7 @@ pub fn find_learning_rate(
     recipe: &Recipe,
     options: &TrainOptions,
     sweep: &Sweep,
-    progress: &mut dyn FnMut(&Event),
+    progress: &mut dyn FnMut(Event),
 ) -> Result<LrFinder> {
     recipe.validate()?;
     let index = chosen(index, recipe, options)?;
@@ -98,7 +98,7 @@ pub fn find_learning_rate(
     self::sweep(sweep, &mut |rate| {
         if said.elapsed() >= options.step_every {
             said = Instant::now();
-            progress(&Event::Swept { step, steps: sweep.steps });
+            progress(Event::Swept { step, steps: sweep.steps });
         }
         step += 1;
         if options.stop.is_stopped() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::report::Event;
 use super::stop::StopHandle;
@@ -29,35 +29,30 @@ pub(super) struct RunFolder {
 
 impl RunFolder {
     /// Makes the folder if it is not there, takes it, and removes files that a killed process was in the middle of writing.
-    pub fn open(path: &Path, stop: &StopHandle, progress: &mut dyn FnMut(&Event)) -> Result<RunFolder> {
+    pub fn open(path: &Path, stop: &StopHandle, progress: &mut dyn FnMut(Event)) -> Result<RunFolder> {
         std::fs::create_dir_all(path).map_err(Error::io(path))?;
         let lock = path.join(LOCK_FILE);
         let held = File::options().create(true).write(true).truncate(false).open(&lock).map_err(Error::io(&lock))?;
-        let began = Instant::now();
         let mut said = false;
         let mut notes = Vec::new();
-        loop {
-            match disk::try_lock(&held).map_err(Error::io(&lock))? {
-                Lock::Held => break,
-                Lock::Unknown => {
-                    let what = "its file system knows no locks; nothing keeps a second run out of this folder";
-                    notes.push(format!("{}: {what}", path.display()));
-                    break;
-                }
-                Lock::Busy if began.elapsed() > PATIENCE || stop.is_stopped() => {
-                    return Err(Error::Training(format!("another run is at work in {}", path.display())));
-                }
-                Lock::Busy => {
-                    if !std::mem::replace(&mut said, true) {
-                        progress(&Event::Waiting { run: path.to_owned() });
-                    }
-                    std::thread::sleep(Duration::from_millis(100));
-                }
+        let found = disk::lock(&held, |waited| {
+            let waits = waited <= PATIENCE && !stop.is_stopped();
+            if waits && !std::mem::replace(&mut said, true) {
+                progress(Event::Waiting { run: path.to_owned() });
             }
+            waits
+        });
+        match found.map_err(Error::io(&lock))? {
+            Lock::Held => {}
+            Lock::Unknown => {
+                let what = "its file system knows no locks; nothing keeps a second run out of this folder";
+                notes.push(format!("{}: {what}", path.display()));
+            }
+            Lock::Busy => return Err(Error::Training(format!("another run is at work in {}", path.display()))),
         }
         notes.extend(disk::shortcomings(path));
         if !notes.is_empty() {
-            progress(&Event::Notice(notes.join("; ")));
+            progress(Event::Notice(notes.join("; ")));
         }
         for name in names(path)?.iter().filter(|name| files::is_unfinished(name)) {
             // What cannot be removed is only in the way.

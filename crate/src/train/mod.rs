@@ -138,7 +138,7 @@ pub fn run(
     index: &Index,
     recipe: &Recipe,
     options: &TrainOptions,
-    progress: &mut dyn FnMut(&Event),
+    progress: &mut dyn FnMut(Event),
 ) -> Result<TrainReport> {
     recipe.validate()?;
     let index = chosen(index, recipe, options)?;
@@ -150,7 +150,7 @@ pub fn run(
     let mut place = Place::open(&index, recipe, options, found, progress)?;
     let saved = match place.earlier(options, progress)? {
         Some(Past::Finished(standing)) => {
-            progress(&Event::AlreadyFinished { run: options.run.clone() });
+            progress(Event::AlreadyFinished { run: options.run.clone() });
             return shortage::told(|| session::result(&place, &index, options, *standing, progress));
         }
         Some(Past::Unfinished(saved)) => Some(saved),
@@ -167,7 +167,7 @@ fn initial(
     index: &Index,
     recipe: &Recipe,
     options: &TrainOptions,
-    progress: &mut dyn FnMut(&Event),
+    progress: &mut dyn FnMut(Event),
 ) -> Result<Option<Found>> {
     let simulated = phantom::is_set(&index.root);
     let mut weights = options.weights.clone();
@@ -179,10 +179,10 @@ fn initial(
         && let Some(aside) = folder::set_aside(&options.run, path)
     {
         // A run that was fine-tuned in place and interrupted, by the command that began it.
-        progress(&Event::Notice(format!("{} was set aside; its weights are in {}", path.display(), aside.display())));
+        progress(Event::Notice(format!("{} was set aside; its weights are in {}", path.display(), aside.display())));
         *path = aside;
     }
-    weights.find(recipe.architecture, simulated, &mut |fetching| progress(&Event::Fetching(fetching)))
+    weights.find(recipe.architecture, simulated, &mut |fetching| progress(Event::Fetching(fetching)))
 }
 
 /// The index with its tune split, once it is sure that nothing leaks but what is allowed.

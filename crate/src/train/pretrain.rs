@@ -71,7 +71,7 @@ pub fn pretrain(
     tasks: &[Task],
     recipe: &Recipe,
     options: &PretrainOptions,
-    progress: &mut dyn FnMut(&Pretraining),
+    progress: &mut dyn FnMut(Pretraining),
 ) -> Result<PretrainReport> {
     recipe.validate()?;
     phantoms.validate()?;
@@ -90,7 +90,7 @@ pub fn pretrain(
     let recipe = &Recipe { head: Head::Linear { classes }, ..recipe.clone() };
     let network = learner::network(recipe, device, options.precision)?;
     let films = train.len();
-    progress(&Pretraining::Started { films, device: computing(device, network.kind()) });
+    progress(Pretraining::Started { films, device: computing(device, network.kind()) });
     let mut learner = Learner::new(&network, recipe);
     let ranges = batches(films, recipe.batch_size);
     let pace = Pace::new(recipe.schedule, recipe.optimizer.learning_rate(), ranges.len() * recipe.epochs);
@@ -111,7 +111,7 @@ pub fn pretrain(
             return Err(Error::Training(format!("the loss of epoch {epoch} is {loss}; nothing was written")));
         }
         let images_per_second = films as f64 / started.elapsed().as_secs_f64();
-        progress(&Pretraining::Epoch { epoch, epochs: recipe.epochs, loss, images_per_second });
+        progress(Pretraining::Epoch { epoch, epochs: recipe.epochs, loss, images_per_second });
     }
     let report = PretrainReport {
         model: options.out.clone(),
@@ -145,7 +145,7 @@ fn drawing(
     options: &PretrainOptions,
     studies: std::ops::Range<usize>,
     device: Device,
-    progress: &mut dyn FnMut(&Pretraining),
+    progress: &mut dyn FnMut(Pretraining),
 ) -> Result<Set> {
     /// Studies between two signs of life.
     const AT_ONCE: usize = 200;
@@ -166,7 +166,7 @@ fn drawing(
             pixels.extend(films.into_iter().flatten());
         }
         let studies = some.last().map_or(0, |last| last + 1);
-        progress(&Pretraining::Drawn { studies, of: phantoms.studies });
+        progress(Pretraining::Drawn { studies, of: phantoms.studies });
     }
     let (side, count) = (i64::from(recipe.preprocess.size), tasks.len() as i64);
     let films = answers.len() as i64 / count;

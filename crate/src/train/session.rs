@@ -69,7 +69,7 @@ impl<'a> Session<'a> {
         options: &'a TrainOptions,
         place: Place,
         saved: Option<&Saved>,
-        progress: &mut dyn FnMut(&Event),
+        progress: &mut dyn FnMut(Event),
     ) -> Result<Self> {
         let [train_studies, tune_studies, _] = Split::ALL.map(|split| index.split(split));
         let started = Instant::now();
@@ -88,7 +88,7 @@ impl<'a> Session<'a> {
         let mut classifier = learner::network(&recipe, device, place.fingerprint.precision)?;
         if let (Some(found), None) = (&place.found, saved) {
             let loaded = found.load(&classifier)?;
-            progress(&Event::Weights { origin: found.origin.clone(), loaded });
+            progress(Event::Weights { origin: found.origin.clone(), loaded });
         }
         let span = *stages.get(standing.stage).ok_or_else(|| Error::Checkpoint {
             path: place.folder.file(RESUME_FILE),
@@ -130,7 +130,7 @@ impl<'a> Session<'a> {
         }
         session.model.card.parameters = session.model.classifier.parameters();
         write_metrics(&session.place.folder, &session.at.history)?;
-        progress(&Event::Started {
+        progress(Event::Started {
             train: session.train.len(),
             tune: session.tune.len(),
             device: computing(device, session.model.classifier.kind()),
@@ -138,7 +138,7 @@ impl<'a> Session<'a> {
             seconds: started.elapsed().as_secs_f64(),
         });
         if saved.is_some() {
-            progress(&session.resumed());
+            progress(session.resumed());
             // What an interruption after the last checkpoint left undone.
             session.publish()?;
         }
@@ -148,19 +148,19 @@ impl<'a> Session<'a> {
     }
 
     /// Every epoch that is still to come.
-    pub fn epochs(&mut self, progress: &mut dyn FnMut(&Event)) -> Result<()> {
+    pub fn epochs(&mut self, progress: &mut dyn FnMut(Event)) -> Result<()> {
         if self.stages.len() > 1 && self.at.epoch <= self.recipe.epochs {
-            progress(&self.stage_event());
+            progress(self.stage_event());
         }
         while !self.is_over() {
             if self.at.epoch > self.stages[self.at.stage].last {
                 self.begin_stage(self.at.stage + 1)?;
-                progress(&self.stage_event());
+                progress(self.stage_event());
             }
             let report = shortage::told(|| self.epoch(progress)).map_err(|error| self.with_advice(error))?;
-            progress(&Event::Epoch(report.clone()));
+            progress(Event::Epoch(report.clone()));
             if self.at.stopped_early {
-                progress(&Event::StoppedEarly { epoch: report.epoch, patience: self.at.waited });
+                progress(Event::StoppedEarly { epoch: report.epoch, patience: self.at.waited });
             }
             self.stop_if_asked()?;
         }
@@ -168,7 +168,7 @@ impl<'a> Session<'a> {
     }
 
     /// Goes back to the best epoch and reports.
-    pub fn finish(mut self, index: &Index, progress: &mut dyn FnMut(&Event)) -> Result<TrainReport> {
+    pub fn finish(mut self, index: &Index, progress: &mut dyn FnMut(Event)) -> Result<TrainReport> {
         self.at.seconds = self.seconds();
         let Session { place, options, at, .. } = self;
         result(&place, index, options, at, progress)
@@ -186,7 +186,7 @@ pub(super) fn result(
     index: &Index,
     options: &TrainOptions,
     at: Standing,
-    progress: &mut dyn FnMut(&Event),
+    progress: &mut dyn FnMut(Event),
 ) -> Result<TrainReport> {
     let path = place.folder.file(MODEL_FILE);
     let mut model = Model::open(&path, place.fingerprint.device)?;
@@ -205,7 +205,7 @@ pub(super) fn result(
     model.save(&path)?;
     // Only now is there nothing left to continue.
     checkpoint::finish(&place.folder, &place.fingerprint, &at)?;
-    progress(&Event::Finished { seconds: at.seconds, model: path.clone() });
+    progress(Event::Finished { seconds: at.seconds, model: path.clone() });
     Ok(TrainReport {
         best_epoch: model.card.epoch,
         epochs: at.history.into(),

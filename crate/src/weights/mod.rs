@@ -19,7 +19,7 @@ pub use transfer::{Adapted, Fate, Loaded, Other, load};
 
 use crate::error::{Error, Result};
 use crate::network::{Architecture, Classifier};
-use ::hub::{Hub, HubFile, Listener};
+use ::hub::{Fetching, Hub, HubFile};
 use files::sha256;
 
 /// Which weights a network starts from.
@@ -151,11 +151,16 @@ impl Found {
 
 impl Weights {
     /// The file of these weights for a network, fetched if it is not there; none for random ones. `simulated` says whether the films are
-    /// phantoms, for [`Auto`](Self::Auto). `tell` hears of the fetching.
+    /// phantoms, for [`Auto`](Self::Auto). `progress` hears of the fetching.
     ///
     /// # Errors
     /// [`Error::Hub`], whose message says how to get the file by hand; [`Error::Io`] for a file that cannot be read.
-    pub fn find(&self, architecture: Architecture, simulated: bool, tell: Listener<'_>) -> Result<Option<Found>> {
+    pub fn find(
+        &self,
+        architecture: Architecture,
+        simulated: bool,
+        progress: &mut dyn FnMut(Fetching),
+    ) -> Result<Option<Found>> {
         let file = match self {
             Weights::Random => return Ok(None),
             Weights::Auto if simulated => return Ok(None),
@@ -167,7 +172,7 @@ impl Weights {
                 return Ok(Some(Found { path: path.clone(), network: None, origin }));
             }
             Weights::Network { of, name } => {
-                let found = of.find(architecture, simulated, tell)?;
+                let found = of.find(architecture, simulated, progress)?;
                 return Ok(found.map(|found| {
                     let Origin { source, sha256 } = found.origin;
                     let origin = Origin { source: format!("{source}#{name}"), sha256 };
@@ -175,7 +180,7 @@ impl Weights {
                 }));
             }
         };
-        let fetched = Hub::from_env()?.fetch(&file, tell)?;
+        let fetched = Hub::from_env()?.fetch(&file, progress)?;
         let sha256 = match fetched.sha256 {
             Some(sha256) => sha256,
             None => sha256(&fetched.path).map_err(Error::io(&fetched.path))?,

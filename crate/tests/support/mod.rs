@@ -7,7 +7,7 @@ use std::path::Path;
 pub fn phantoms(folder: &Path, studies: usize) -> humerus::dataset::Index {
     use humerus::phantom::{PhantomConfig, write};
     let config = PhantomConfig { studies, seed: 5, longest_side: 96, ..PhantomConfig::default() };
-    let set = write(&config, &folder.join("films"), &|_| ()).expect("phantoms are written");
+    let set = write(&config, &folder.join("films"), &mut |_| ()).expect("phantoms are written");
     let mut index = humerus::dataset::index(&set.root).expect("phantoms are found");
     for study in &mut index.studies {
         study.views.truncate(1);

@@ -7,6 +7,7 @@
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::{Error, Result};
 
@@ -31,6 +32,20 @@ pub fn try_lock(file: &File) -> io::Result<Lock> {
         Err(TryLockError::WouldBlock) => Ok(Lock::Busy),
         Err(TryLockError::Error(error)) if is_unknown(&error) => Ok(Lock::Unknown),
         Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Locks a file. As long as another process has it, `keep_waiting` is asked, ten times a second, with the time waited so far.
+///
+/// # Errors
+/// Whatever is wrong with the file itself.
+pub fn lock(file: &File, mut keep_waiting: impl FnMut(Duration) -> bool) -> io::Result<Lock> {
+    let began = Instant::now();
+    loop {
+        match try_lock(file)? {
+            Lock::Busy if keep_waiting(began.elapsed()) => std::thread::sleep(Duration::from_millis(100)),
+            found => return Ok(found),
+        }
     }
 }
 
@@ -96,8 +111,18 @@ mod tests {
         let (first, second) = (open(), open());
         assert_eq!(try_lock(&first).unwrap(), Lock::Held);
         assert_eq!(try_lock(&second).unwrap(), Lock::Busy);
-        drop(first);
-        assert_eq!(try_lock(&second).unwrap(), Lock::Held);
+        let mut asked = 0;
+        let waited = lock(&second, |_| {
+            asked += 1;
+            asked < 3
+        });
+        assert_eq!((waited.unwrap(), asked), (Lock::Busy, 3));
+        let mut first = Some(first);
+        let waited = lock(&second, |_| {
+            first = None;
+            true
+        });
+        assert_eq!(waited.unwrap(), Lock::Held);
         assert_eq!(shortcomings(folder.path()), None);
         assert!(sync_folder(&folder.path().join("absent")).unwrap_err().to_string().contains("absent"));
     }

@@ -12,7 +12,7 @@ mod write;
 
 pub use sum::sha256;
 pub use text::{in_line, lossy, lossy_all, lossy_if_any};
-pub use words::{Took, counted};
+pub use words::{Tally, Took, counted};
 pub use write::{Identity, folder_of, identity, is_unfinished, persist, temporary, unfinished, write_atomically};
 
 use std::path::{Path, PathBuf};

@@ -23,6 +23,21 @@ pub fn counted(n: usize, what: &str) -> String {
     }
 }
 
+/// How much of some work is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// So many.
+    pub done: usize,
+    /// Of so many.
+    pub of: usize,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.done, self.of)
+    }
+}
+
 /// Seconds as a person says them.
 pub struct Took(pub f64);
 

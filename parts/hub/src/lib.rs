@@ -206,9 +206,6 @@ impl fmt::Display for Fetching {
     }
 }
 
-/// Hears of [`Fetching`], on the thread that called.
-pub type Listener<'a> = &'a mut dyn FnMut(Fetching);
-
 impl Hub {
     /// The hub at `endpoint` with its files in `cache`, and the default for all else.
     pub fn new(endpoint: impl Into<String>, cache: impl AsRef<Path>) -> Hub {
@@ -231,14 +228,14 @@ impl Hub {
     ///
     /// # Errors
     /// [`HubError::Name`] if a name cannot be one, else [`HubError::Fetch`], whose message says how to get the file by hand.
-    pub fn fetch(&self, file: &HubFile, tell: Listener<'_>) -> Result<Fetched, HubError> {
+    pub fn fetch(&self, file: &HubFile, progress: &mut dyn FnMut(Fetching)) -> Result<Fetched, HubError> {
         file.check()?;
         let failed = |cause, store: Option<&Store>| HubError::new(self, file, cause, store.map(Store::pointer));
         let store = Store::new(&self.cache, file).map_err(|cause| failed(cause, None))?;
-        self.fetch_into(&store, file, tell).map_err(|cause| failed(cause, Some(&store)))
+        self.fetch_into(&store, file, progress).map_err(|cause| failed(cause, Some(&store)))
     }
 
-    fn fetch_into(&self, store: &Store, file: &HubFile, tell: Listener<'_>) -> Result<Fetched, Cause> {
+    fn fetch_into(&self, store: &Store, file: &HubFile, progress: &mut dyn FnMut(Fetching)) -> Result<Fetched, Cause> {
         let pin = Pin::of(file);
         let mut held = store.find()?;
         if let (Held::Nothing, Some(_)) = (&held, pin) {
@@ -246,20 +243,20 @@ impl Hub {
             held = Store::new(&self.cache, &HubFile { revision: "main".to_owned(), ..file.clone() })?.find()?;
         }
         match held {
-            Held::Whole(fetched) => return settled(store, pin, fetched, tell),
+            Held::Whole(fetched) => return settled(store, pin, fetched, progress),
             Held::Damaged { path, cause } if self.offline => {
-                tell(Fetching::Notice(format!("{} is damaged", path.display())));
+                progress(Fetching::Notice(format!("{} is damaged", path.display())));
                 return Err(cause);
             }
             Held::Damaged { path, cause } => {
-                tell(Fetching::Notice(format!("{} is damaged ({cause}), fetching it again", path.display())));
+                progress(Fetching::Notice(format!("{} is damaged ({cause}), fetching it again", path.display())));
                 store.discard(&path)?;
             }
             Held::Nothing if self.offline => return Err(Cause::Offline),
             Held::Nothing => {}
         }
         let client = Client::new(self)?;
-        let meta = client.meta(file, tell)?;
+        let meta = client.meta(file, progress)?;
         if let Some(pin) = pin {
             let told = pin.commit.is_none_or(|commit| commit == meta.commit);
             if let Some((expected, got)) = pin.sha256.zip(meta.sha256()).filter(|(expected, got)| expected != got) {
@@ -270,23 +267,28 @@ impl Hub {
                 return Err(Cause::Commit { expected, got: meta.commit });
             }
         }
-        let _lock = store.lock(&meta.etag, self.wait, &mut || tell(Fetching::Waiting { file: file.clone() }))?;
+        let _lock = store.lock(&meta.etag, self.wait, &mut || progress(Fetching::Waiting { file: file.clone() }))?;
         // Another process may have brought it, or an earlier commit may have it too.
         let was_cached = store.holds(&meta)?;
         if !was_cached {
             let part = store.part(&meta.etag);
-            client.download(file, &meta, &part, tell)?;
+            client.download(file, &meta, &part, progress)?;
             store.keep(&part, &meta)?;
         }
         let path = store.link(&meta)?;
         let fetched =
             Fetched { path, commit: meta.commit.clone(), sha256: meta.sha256().map(str::to_owned), was_cached };
-        settled(store, pin, fetched, tell)
+        settled(store, pin, fetched, progress)
     }
 }
 
 /// The file, if it is the one that the source or the first use says.
-fn settled(store: &Store, pin: Option<&'static Pin>, fetched: Fetched, tell: Listener<'_>) -> Result<Fetched, Cause> {
+fn settled(
+    store: &Store,
+    pin: Option<&'static Pin>,
+    fetched: Fetched,
+    progress: &mut dyn FnMut(Fetching),
+) -> Result<Fetched, Cause> {
     let Some(pin) = pin else { return Ok(fetched) };
     let got = match &fetched.sha256 {
         Some(sha256) => sha256.clone(),
@@ -299,7 +301,7 @@ fn settled(store: &Store, pin: Option<&'static Pin>, fetched: Fetched, tell: Lis
         Some(_) => Ok(fetched),
         None => {
             if let Err(error) = store.remember(&got, &fetched.commit)? {
-                tell(Fetching::Notice(format!("the checksum of {} cannot be kept: {error}", pin.name)));
+                progress(Fetching::Notice(format!("the checksum of {} cannot be kept: {error}", pin.name)));
             }
             Ok(fetched)
         }

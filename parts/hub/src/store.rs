@@ -1,15 +1,13 @@
 //! The cache folder: finding a file in it, verifying it, and adding one.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::content::{Meta, is_sha256, remove, verify};
 use super::{Cause, Fetched, HubFile, is_plain};
-
-/// How often a lock is tried that another process holds.
-const POLL: Duration = Duration::from_millis(100);
+use files::disk::{self, Lock};
 
 /// One file's place in the cache.
 pub(super) struct Store {
@@ -87,18 +85,17 @@ impl Store {
         let path = self.locks.join(format!("{etag}.lock"));
         make_parent(&path)?;
         let file = File::options().create(true).append(true).open(&path).map_err(Cause::folder(&path))?;
-        let start = Instant::now();
         let mut told = false;
-        while let Err(TryLockError::WouldBlock) = file.try_lock() {
+        let lock = disk::lock(&file, |waited| {
             if !std::mem::replace(&mut told, true) {
                 waiting();
             }
-            if start.elapsed() >= wait {
-                return Err(Cause::Busy { lock: path, waited: wait });
-            }
-            std::thread::sleep(POLL);
+            waited < wait
+        });
+        match lock.map_err(Cause::folder(&path))? {
+            Lock::Busy => Err(Cause::Busy { lock: path, waited: wait }),
+            Lock::Held | Lock::Unknown => Ok(file),
         }
-        Ok(file)
     }
 
     /// What has arrived so far.

@@ -13,7 +13,7 @@ use ureq::http::{Response, Uri};
 use ureq::{Agent, Body, Error};
 
 use super::content::{Meta, remove, verify};
-use super::{Cause, Fetching, Hub, HubFile, Listener, is_plain};
+use super::{Cause, Fetching, Hub, HubFile, is_plain};
 
 /// Redirects that are followed for one request; the hub needs two.
 const REDIRECTS: usize = 10;
@@ -43,11 +43,11 @@ impl Tries {
     }
 
     /// Waits for the next try, if another may help and is left.
-    fn again(&mut self, cause: Cause, tell: Listener<'_>) -> Result<(), Cause> {
+    fn again(&mut self, cause: Cause, progress: &mut dyn FnMut(Fetching)) -> Result<(), Cause> {
         if !cause.passes() || self.left == 0 {
             return Err(cause);
         }
-        tell(Fetching::Notice(format!("{cause}; trying again")));
+        progress(Fetching::Notice(format!("{cause}; trying again")));
         std::thread::sleep(self.pause);
         self.left -= 1;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
@@ -89,12 +89,12 @@ impl<'a> Client<'a> {
     }
 
     /// Asks what the file is.
-    pub(super) fn meta(&self, file: &HubFile, tell: Listener<'_>) -> Result<Meta, Cause> {
+    pub(super) fn meta(&self, file: &HubFile, progress: &mut dyn FnMut(Fetching)) -> Result<Meta, Cause> {
         let mut tries = Tries::new(self.hub);
         loop {
             match self.meta_once(file) {
                 Ok(meta) => return Ok(meta),
-                Err(cause) => tries.again(cause, tell)?,
+                Err(cause) => tries.again(cause, progress)?,
             }
         }
     }
@@ -116,15 +116,21 @@ impl<'a> Client<'a> {
     }
 
     /// Brings `part` to the whole file and verifies it, going on from what is there.
-    pub(super) fn download(&self, file: &HubFile, meta: &Meta, part: &Path, tell: Listener<'_>) -> Result<(), Cause> {
+    pub(super) fn download(
+        &self,
+        file: &HubFile,
+        meta: &Meta,
+        part: &Path,
+        progress: &mut dyn FnMut(Fetching),
+    ) -> Result<(), Cause> {
         let mut tries = Tries::new(self.hub);
         loop {
             let had = length(part);
-            if let Err(cause) = self.download_once(file, meta, part, tell) {
+            if let Err(cause) = self.download_once(file, meta, part, progress) {
                 if length(part) >= had + PROGRESS {
                     tries = Tries::new(self.hub);
                 }
-                tries.again(cause, tell)?;
+                tries.again(cause, progress)?;
                 continue;
             }
             match verify(part, &meta.etag) {
@@ -133,14 +139,20 @@ impl<'a> Client<'a> {
                     if had == 0 {
                         return Err(cause);
                     }
-                    tell(Fetching::Notice(format!("what was kept of {file} is damaged, fetching all of it")));
+                    progress(Fetching::Notice(format!("what was kept of {file} is damaged, fetching all of it")));
                 }
                 verified => return verified,
             }
         }
     }
 
-    fn download_once(&self, file: &HubFile, meta: &Meta, part: &Path, tell: Listener<'_>) -> Result<(), Cause> {
+    fn download_once(
+        &self,
+        file: &HubFile,
+        meta: &Meta,
+        part: &Path,
+        progress: &mut dyn FnMut(Fetching),
+    ) -> Result<(), Cause> {
         let mut have = length(part);
         if have > 0 && meta.size == Some(have) {
             return Ok(());
@@ -150,7 +162,7 @@ impl<'a> Client<'a> {
             // What is there does not fit the file; next time nothing is there.
             Err(Cause::Status { status: 416, .. }) if have > 0 => {
                 remove(part)?;
-                return self.download_once(file, meta, part, tell);
+                return self.download_once(file, meta, part, progress);
             }
             Err(cause) => return Err(cause),
         };
@@ -162,8 +174,8 @@ impl<'a> Client<'a> {
         }
         let mut sink = File::options().create(true).append(true).open(part).map_err(Cause::folder(part))?;
         sink.set_len(have).map_err(Cause::folder(part))?;
-        let mut tell = |bytes| tell(Fetching::Received { file: file.clone(), bytes, of: meta.size });
-        tell(have);
+        let mut received = |bytes| progress(Fetching::Received { file: file.clone(), bytes, of: meta.size });
+        received(have);
         let mut told = Instant::now();
         let mut body = response.into_body().into_reader();
         let mut buffer = vec![0; 64 << 10];
@@ -185,7 +197,7 @@ impl<'a> Client<'a> {
                 return Err(self.not_a_hub(&url, format!("more than the file's {size} bytes")));
             }
             if told.elapsed() >= TELL {
-                tell(have);
+                received(have);
                 told = Instant::now();
             }
         };
@@ -194,7 +206,7 @@ impl<'a> Client<'a> {
             (_, Some(of)) if have < of => Err(Cause::Cut { got: have, of }),
             (Some(cause), None) => Err(cause),
             _ => {
-                tell(have);
+                received(have);
                 Ok(())
             }
         }

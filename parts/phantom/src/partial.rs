@@ -7,6 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::{Error, Result};
+use files::disk::{self, Lock};
 
 /// Held, in each unfinished folder, by whoever fills it; the system lets go of it however that process ends.
 const LOCK: &str = ".filling";
@@ -32,7 +33,7 @@ impl Partial {
         let path = folder.path().join(LOCK);
         let file = File::create(&path).map_err(Error::io(&path))?;
         // Where the file system knows no locks, the folder is told apart by its age.
-        let lock = file.try_lock().is_ok().then_some(file);
+        let lock = is_ours(&file).then_some(file);
         if lock.is_none() {
             fs::remove_file(&path).map_err(Error::io(&path))?;
         }
@@ -71,12 +72,16 @@ fn sweep(parent: &Path, prefix: &str) {
 
 fn abandoned(folder: &Path) -> bool {
     match File::open(folder.join(LOCK)) {
-        Ok(file) => file.try_lock().is_ok(),
+        Ok(file) => is_ours(&file),
         Err(_) => {
             let age = fs::metadata(folder).and_then(|data| data.modified()).ok().and_then(|time| time.elapsed().ok());
             age.is_some_and(|age| age > GRACE)
         }
     }
+}
+
+fn is_ours(file: &File) -> bool {
+    matches!(disk::try_lock(file), Ok(Lock::Held))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use std::fs;
 use std::path::Path;
 
 use super::geometry::{Ray, Vec3};
-use super::write::{splits, write_with};
+use super::write::splits;
 use super::*;
 use studies::Split;
 
@@ -218,7 +218,7 @@ fn a_set_is_laid_out_as_mura_with_the_truth_beside() {
     let place = tempfile::tempdir().unwrap();
     let root = place.path().join("made-up");
     let config = small(24, 0);
-    let set = write(&config, &root, &|_| {}).unwrap();
+    let set = write(&config, &root, &mut |_| ()).unwrap();
     assert_eq!((set.studies, set.abnormal, set.reused), (24, 12, false));
     let files = files(&root);
     let text = |name: &str| String::from_utf8(files[name].clone()).unwrap();
@@ -264,13 +264,13 @@ fn the_number_of_threads_does_not_change_a_byte() {
     let place = tempfile::tempdir().unwrap();
     let config = small(9, 2);
     let (one, three) = (place.path().join("1/set"), place.path().join("3/set"));
-    write_with(&config, &one, &|_| {}, 1).unwrap();
-    let calls = std::sync::Mutex::new(Vec::new());
-    write_with(&config, &three, &|done| calls.lock().unwrap().push(done), 3).unwrap();
+    let mut told = Vec::new();
+    for (threads, out) in [(1, &one), (3, &three)] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| write(&config, out, &mut |tally| told.push((tally.done, tally.of)))).unwrap();
+    }
     assert_eq!(files(&one), files(&three));
-    let mut calls = calls.into_inner().unwrap();
-    calls.sort_unstable();
-    assert_eq!(calls, (1..=9).collect::<Vec<_>>());
+    assert_eq!(told, [(8, 9), (9, 9), (9, 9)]);
 }
 
 #[test]
@@ -278,29 +278,29 @@ fn a_set_that_is_there_is_used_again_and_nothing_foreign_is_touched() {
     let place = tempfile::tempdir().unwrap();
     let root = place.path().join("set");
     fs::create_dir(&root).unwrap();
-    let first = write(&small(3, 0), &root, &|_| {}).unwrap();
+    let first = write(&small(3, 0), &root, &mut |_| ()).unwrap();
     let before = files(place.path());
-    let again = write(&small(3, 0), &root, &|_| panic!("drawn again")).unwrap();
+    let again = write(&small(3, 0), &root, &mut |_| panic!("drawn again")).unwrap();
     assert_eq!(again, PhantomSet { reused: true, ..first });
     let card = fs::read_to_string(root.join("phantom.json")).unwrap();
     let drawing = format!("\"drawing\": {DRAWING_VERSION}");
     assert!(card.contains(&drawing), "{card}");
     for older in [card.replace(&drawing, "\"drawing\": 1"), card.replace(&format!("{drawing},"), "")] {
         fs::write(root.join("phantom.json"), older).unwrap();
-        let refused = write(&small(3, 0), &root, &|_| {}).unwrap_err().to_string();
+        let refused = write(&small(3, 0), &root, &mut |_| ()).unwrap_err().to_string();
         assert!(refused.contains("another version"), "{refused}");
     }
     fs::write(root.join("phantom.json"), card).unwrap();
-    let other = write(&small(3, 1), &root, &|_| {}).unwrap_err().to_string();
+    let other = write(&small(3, 1), &root, &mut |_| ()).unwrap_err().to_string();
     assert!(other.contains("other settings") && !other.contains('\n'), "{other}");
 
     let foreign = place.path().join("films");
     fs::create_dir(&foreign).unwrap();
     fs::write(foreign.join("thesis.txt"), "years of work").unwrap();
-    let refused = write(&small(3, 0), &foreign, &|_| {}).unwrap_err().to_string();
+    let refused = write(&small(3, 0), &foreign, &mut |_| ()).unwrap_err().to_string();
     assert!(refused.contains("holds other files"), "{refused}");
     let file = foreign.join("thesis.txt");
-    let refused = write(&small(3, 0), &file, &|_| {}).unwrap_err().to_string();
+    let refused = write(&small(3, 0), &file, &mut |_| ()).unwrap_err().to_string();
     assert!(refused.contains("is a file"), "{refused}");
     fs::remove_file(&file).unwrap();
     fs::remove_dir(&foreign).unwrap();
@@ -314,7 +314,7 @@ fn a_set_that_has_lost_files_gets_the_same_ones_back_and_a_changed_one_stays_as_
     let place = tempfile::tempdir().unwrap();
     let root = place.path().join("set");
     let config = PhantomConfig { hardware_fraction: Some(1.0), ..small(4, 0) };
-    let first = write(&config, &root, &|_| {}).unwrap();
+    let first = write(&config, &root, &mut |_| ()).unwrap();
     assert_eq!(first.completed, 0);
     let whole = files(&root);
     let (films, masks): (Vec<&String>, Vec<&String>) =
@@ -324,26 +324,26 @@ fn a_set_that_has_lost_files_gets_the_same_ones_back_and_a_changed_one_stays_as_
     let kinds = [vec![films[1]], vec![masks[0]], vec![&annotations], films.clone(), masks.clone()];
     for lost in kinds.into_iter().chain([vec![whole.keys().find(|path| path.ends_with("_paths.csv")).unwrap()]]) {
         lost.iter().for_each(|path| fs::remove_file(root.join(path)).unwrap());
-        let again = write(&config, &root, &|_| {}).unwrap();
+        let again = write(&config, &root, &mut |_| ()).unwrap();
         assert_eq!(again, PhantomSet { completed: lost.len(), ..first.clone() });
         assert_eq!(files(&root), whole);
-        assert!(write(&config, &root, &|_| panic!("drawn again")).unwrap().reused);
+        assert!(write(&config, &root, &mut |_| panic!("drawn again")).unwrap().reused);
     }
     // A film cut short is not replaced behind the reader's back; what is missing comes back all the same.
     fs::write(root.join(films[0]), &whole[films[0]][..50]).unwrap();
     fs::remove_file(root.join(films[1])).unwrap();
-    let refused = write(&config, &root, &|_| {}).unwrap_err().to_string();
+    let refused = write(&config, &root, &mut |_| ()).unwrap_err().to_string();
     assert!(refused.contains(films[0]) && refused.contains("remove it to have it drawn again"), "{refused}");
     assert_eq!(fs::read(root.join(films[1])).unwrap(), whole[films[1]]);
     fs::remove_file(root.join(films[0])).unwrap();
-    assert_eq!(write(&config, &root, &|_| {}).unwrap().completed, 1);
+    assert_eq!(write(&config, &root, &mut |_| ()).unwrap().completed, 1);
     // The reader's own files stay, and a set that was renamed is still known: its tables begin with the old name.
     let renamed = place.path().join("renamed");
     fs::rename(&root, &renamed).unwrap();
     fs::write(renamed.join("thesis.txt"), "years of work").unwrap();
     fs::remove_file(renamed.join(films[0])).unwrap();
-    assert_eq!(write(&config, &renamed, &|_| {}).unwrap().completed, 1);
-    assert!(write(&config, &renamed, &|_| panic!("drawn again")).unwrap().reused);
+    assert_eq!(write(&config, &renamed, &mut |_| ()).unwrap().completed, 1);
+    assert!(write(&config, &renamed, &mut |_| panic!("drawn again")).unwrap().reused);
     assert_eq!(fs::read_to_string(renamed.join("thesis.txt")).unwrap(), "years of work");
     // No unfinished folder stays behind.
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
@@ -366,7 +366,7 @@ fn settings_out_of_range_are_refused_by_name() {
     ];
     let place = tempfile::tempdir().unwrap();
     for (config, name) in cases {
-        let error = write(&config, &place.path().join("set"), &|_| {}).unwrap_err();
+        let error = write(&config, &place.path().join("set"), &mut |_| ()).unwrap_err();
         assert!(matches!(error, Error::Setting { what, .. } if what == name), "{error}");
     }
     default().validate().unwrap();

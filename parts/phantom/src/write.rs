@@ -16,11 +16,10 @@
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, GrayImage, ImageEncoder};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::coco::{self, Film, Finding, Of};
@@ -30,7 +29,7 @@ use super::partial::Partial;
 use super::whole::{self, CARD_FILE};
 use super::{DRAWING_VERSION, Format, PhantomConfig, PhantomStudy, label, patient, study};
 use crate::{Error, Result};
-use files::lossy;
+use files::{Tally, lossy};
 use studies::{Label, Split};
 
 /// What [`write()`] left on disk.
@@ -92,22 +91,12 @@ struct Rows {
 ///
 /// Drawn beside `out` and moved into place when whole, so an interrupted call leaves nothing that looks like a set. Of a set
 /// that has lost files the missing ones come back.
-/// `progress` is called from several threads, with the number of studies done so far.
+/// `progress` hears of the studies drawn.
 ///
 /// # Errors
 /// [`Error::Setting`] for settings out of range, or if `out` holds anything but this set or changed files of it: nothing
 /// foreign is overwritten. [`Error::Io`] if the disk refuses.
-pub fn write(config: &PhantomConfig, out: &Path, progress: &(dyn Fn(usize) + Sync)) -> Result<PhantomSet> {
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-    write_with(config, out, progress, threads)
-}
-
-pub(super) fn write_with(
-    config: &PhantomConfig,
-    out: &Path,
-    progress: &(dyn Fn(usize) + Sync),
-    threads: usize,
-) -> Result<PhantomSet> {
+pub fn write(config: &PhantomConfig, out: &Path, progress: &mut dyn FnMut(Tally)) -> Result<PhantomSet> {
     config.validate()?;
     let torn = match existing(config, out)? {
         Some(set) if whole::is_whole(out) => return Ok(set),
@@ -122,7 +111,7 @@ pub(super) fn write_with(
     let root = partial.path();
 
     let splits = splits(config);
-    let rows = draw_all(config, root, &splits, progress, threads)?;
+    let rows = draw_all(config, root, &splits, progress)?;
     let summary = tables(root, &name, rows)?;
     whole::list(root)?;
     if let Some(set) = torn {
@@ -230,36 +219,24 @@ pub(super) fn splits(config: &PhantomConfig) -> Vec<Split> {
     splits
 }
 
-/// Draws and writes all studies, `threads` at a time.
+/// Draws and writes all studies on all cores.
 fn draw_all(
     config: &PhantomConfig,
     root: &Path,
     splits: &[Split],
-    progress: &(dyn Fn(usize) + Sync),
-    threads: usize,
+    progress: &mut dyn FnMut(Tally),
 ) -> Result<Vec<Rows>> {
-    let (next, done, stop) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
-    let results: Mutex<Vec<(usize, Result<Rows>)>> = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..threads.clamp(1, config.studies) {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= config.studies {
-                        break;
-                    }
-                    let result = write_study(config, &study(config, number), root, splits[number]);
-                    stop.fetch_or(result.is_err(), Ordering::Relaxed);
-                    results.lock().expect("no thread panics with the lock").push((number, result));
-                    progress(done.fetch_add(1, Ordering::Relaxed) + 1);
-                }
-            });
-        }
-    });
-    let mut results = results.into_inner().expect("no thread panics with the lock");
-    results.sort_by_key(|(number, _)| *number);
-    let mut rows = results.into_iter().map(|(_, rows)| rows).collect::<Result<Vec<_>>>()?;
-    rows.sort_by(|a, b| a.folder.cmp(&b.folder));
+    /// Studies for each core between two signs of life.
+    const AT_ONCE: usize = 8;
+    let mut rows = Vec::with_capacity(config.studies);
+    let numbers: Vec<usize> = (0..config.studies).collect();
+    for numbers in numbers.chunks(AT_ONCE * rayon::current_num_threads()) {
+        let draw = |number: &usize| write_study(config, &study(config, *number), root, splits[*number]);
+        let drawn = numbers.par_iter().map(draw).collect::<Vec<_>>();
+        rows.extend(drawn.into_iter().collect::<Result<Vec<_>>>()?);
+        progress(Tally { done: rows.len(), of: config.studies });
+    }
+    rows.sort_by(|a: &Rows, b| a.folder.cmp(&b.folder));
     Ok(rows)
 }
 

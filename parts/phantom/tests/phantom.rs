@@ -46,7 +46,7 @@ fn annotations_are_consistent_coco_and_equal_the_masks_at_each_difficulty() {
     for difficulty in [Difficulty::EASY, Difficulty::MEDIUM, Difficulty::HARD] {
         let root = place.path().join(difficulty.to_string());
         let config = PhantomConfig { hardware_fraction: Some(0.5), ..config(difficulty) };
-        phantom::write(&config, &root, &|_| ()).unwrap();
+        phantom::write(&config, &root, &mut |_| ()).unwrap();
         let truth: Value = serde_json::from_slice(&fs::read(root.join("truth/annotations.json")).unwrap()).unwrap();
         assert!(truth["info"]["description"].as_str().unwrap().contains("imulated"));
         let categories: BTreeMap<u64, &str> = truth["categories"]
@@ -231,9 +231,9 @@ fn files(root: &Path, ending: &str) -> Vec<PathBuf> {
 fn dicom_files_hold_the_same_films_and_say_that_they_are_synthetic() {
     let place = tempfile::tempdir().unwrap();
     let root = |name: &str| place.path().join(name);
-    phantom::write(&dicom(None), &root("dicom"), &|_| ()).unwrap();
-    phantom::write(&dicom(None), &root("again"), &|_| ()).unwrap();
-    phantom::write(&PhantomConfig { format: Format::Png, ..dicom(None) }, &root("png"), &|_| ()).unwrap();
+    phantom::write(&dicom(None), &root("dicom"), &mut |_| ()).unwrap();
+    phantom::write(&dicom(None), &root("again"), &mut |_| ()).unwrap();
+    phantom::write(&PhantomConfig { format: Format::Png, ..dicom(None) }, &root("png"), &mut |_| ()).unwrap();
     let (films, again, pictures) =
         (files(&root("dicom"), "dcm"), files(&root("again"), "dcm"), files(&root("png"), "png"));
     assert_eq!(films.len(), pictures.len());
@@ -266,8 +266,8 @@ fn pydicom_reads_the_dicom_films_as_the_png_ones() {
         [("mixed", None), ("one", Some(Photometric::Monochrome1)), ("two", Some(Photometric::Monochrome2))]
     {
         let (films, pictures) = (place.path().join(name), place.path().join(format!("{name}-png")));
-        phantom::write(&dicom(photometric), &films, &|_| ()).unwrap();
-        phantom::write(&PhantomConfig { format: Format::Png, ..dicom(photometric) }, &pictures, &|_| ()).unwrap();
+        phantom::write(&dicom(photometric), &films, &mut |_| ()).unwrap();
+        phantom::write(&PhantomConfig { format: Format::Png, ..dicom(photometric) }, &pictures, &mut |_| ()).unwrap();
         let printed = testing::script(
             &python,
             "parts/phantom/tests/golden/phantom.py",
@@ -290,8 +290,8 @@ fn pydicom_reads_the_dicom_films_as_the_png_ones() {
 fn this_crate_decodes_the_dicom_films_to_the_png_ones() {
     let place = tempfile::tempdir().unwrap();
     let (root, plain) = (place.path().join("dicom"), place.path().join("png"));
-    phantom::write(&dicom(None), &root, &|_| ()).unwrap();
-    phantom::write(&PhantomConfig { format: Format::Png, ..dicom(None) }, &plain, &|_| ()).unwrap();
+    phantom::write(&dicom(None), &root, &mut |_| ()).unwrap();
+    phantom::write(&PhantomConfig { format: Format::Png, ..dicom(None) }, &plain, &mut |_| ()).unwrap();
     let (films, pictures) = (files(&root, "dcm"), files(&plain, "png"));
     assert!(films.len() > 8);
     for (film, picture) in films.iter().zip(&pictures) {

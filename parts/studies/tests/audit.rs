@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use film::decode;
 use humerus_studies::{self as dataset, AuditOptions, Index, Leak, SkipReason, WarningKind, split};
@@ -18,7 +17,7 @@ use testing::TestSet;
 
 fn audited(root: &Path) -> Index {
     let nowhere = AuditOptions { folder: None };
-    dataset::index(root).unwrap().audit_with(&nowhere, |_, _| ()).unwrap()
+    dataset::index(root).unwrap().audit_with(&nowhere, &mut |_| ()).unwrap()
 }
 
 fn names(paths: &[PathBuf]) -> Vec<String> {
@@ -210,7 +209,7 @@ fn an_audit_after_folds_or_a_tune_split_deals_no_study_again() {
         split::k_folds(&index, 3, 0).unwrap().into_iter().chain([split::hold_out_tune(&index, 0.3, 5).unwrap()]);
     for (at, dealt) in dealt.enumerate() {
         let before: Vec<Split> = dealt.studies.iter().map(|study| study.split).collect();
-        let audited = dealt.audit_with(&nowhere, |_, _| ()).unwrap();
+        let audited = dealt.audit_with(&nowhere, &mut |_| ()).unwrap();
         assert!(audited.audited);
         assert_eq!(audited.studies.iter().map(|study| study.split).collect::<Vec<_>>(), before, "dealt {at}");
     }
@@ -247,13 +246,9 @@ fn films_of_opposite_labels_that_are_one_inverted_and_undecodable_ones_are_found
 
     let quick = dataset::index(set.root()).unwrap();
     assert_eq!((quick.skipped.len(), quick.studies.len(), quick.audited), (0, 9, false));
-    let seen = AtomicUsize::new(0);
-    let index = quick.audit_with(&AuditOptions { folder: None }, |_, of| {
-        assert_eq!(of, 9);
-        seen.fetch_add(1, Ordering::Relaxed);
-    });
-    let index = index.unwrap();
-    assert_eq!(seen.into_inner(), 9);
+    let mut told = Vec::new();
+    let index = quick.audit_with(&AuditOptions { folder: None }, &mut |tally| told.push(tally.to_string())).unwrap();
+    assert_eq!(told, ["9 of 9"]);
     assert_eq!(warned(&index, WarningKind::ConflictingDuplicate), [["again", "a0"]]);
     assert_eq!(warned(&index, WarningKind::Inverted), [["negative"]]);
     assert_eq!((index.skipped.len(), index.studies.len()), (1, 8));
@@ -274,7 +269,7 @@ fn films_of_hardly_any_grey_are_warned_of_also_by_kept_fingerprints() {
     let folder = tempfile::tempdir().unwrap();
     let options = AuditOptions { folder: Some(folder.path().to_owned()) };
     for _ in 0..2 {
-        let index = dataset::index(set.root()).unwrap().audit_with(&options, |_, _| ()).unwrap();
+        let index = dataset::index(set.root()).unwrap().audit_with(&options, &mut |_| ()).unwrap();
         assert_eq!(warned(&index, WarningKind::NearlyBlack), [["image2"]]);
         assert_eq!(warned(&index, WarningKind::NearlyWhite), [["image3"]]);
         assert_eq!(warned(&index, WarningKind::FewGreys), [["image4"]]);
@@ -289,7 +284,7 @@ fn fingerprints_are_kept_and_found_again() {
     let set = clean();
     let folder = tempfile::tempdir().unwrap();
     let options = AuditOptions { folder: Some(folder.path().join("prints")) };
-    let audit = || dataset::index(set.root()).unwrap().audit_with(&options, |_, _| ()).unwrap();
+    let audit = || dataset::index(set.root()).unwrap().audit_with(&options, &mut |_| ()).unwrap();
     let first = audit();
     let file = fs::read_dir(folder.path().join("prints")).unwrap().next().unwrap().unwrap().path();
     let written = fs::metadata(&file).unwrap();

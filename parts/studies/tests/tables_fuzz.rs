@@ -85,7 +85,7 @@ fn kinds() -> Vec<Kind> {
     let dicom = TestSet::new();
     let config = PhantomConfig { studies: 4, longest_side: 64, format: Format::Dicom, ..PhantomConfig::default() };
     let source = tempfile::tempdir().unwrap();
-    phantom::write(&config, &source.path().join("set"), &|_| ()).unwrap();
+    phantom::write(&config, &source.path().join("set"), &mut |_| ()).unwrap();
     let index = dataset::index(source.path().join("set")).unwrap();
     let (mut files, mut patients) = ("filename,label,split\n".to_owned(), "PatientID;label\n".to_owned());
     for (n, study) in index.studies.iter().enumerate() {

@@ -21,7 +21,7 @@ mod pack;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -32,7 +32,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::counted;
 use crate::preprocess::{Preprocess, decode, read};
-use crate::{Error, Result};
+use crate::{Error, Result, disk};
 use pack::{EXTENSION, Pack, Recipe, UNFINISHED, Writer};
 use studies::View;
 
@@ -105,9 +105,6 @@ impl fmt::Display for Preparing {
     }
 }
 
-/// Hears of [`Preparing`], on the thread that called.
-pub type Listener<'a> = &'a mut dyn FnMut(Preparing);
-
 /// Why films could not be cached.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -157,7 +154,7 @@ fn recipe(preprocess: &Preprocess) -> Recipe {
 
 /// Films decoded and fitted at a time: enough to keep all cores busy, at most 32 MiB of them.
 pub(super) fn chunk(preprocess: &Preprocess) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = rayon::current_num_threads();
     ((32 << 20) / film_bytes(preprocess)).clamp(2 * cores, 256)
 }
 
@@ -167,7 +164,7 @@ pub(super) fn open(
     limit: u64,
     paths: &[&Path],
     preprocess: &Preprocess,
-    tell: Listener<'_>,
+    progress: &mut dyn FnMut(Preparing),
 ) -> Result<(Store, Vec<Cached>), Failure> {
     std::fs::create_dir_all(root)?;
     let contents = identity::contents(root, paths).map_err(Failure::Film)?;
@@ -178,7 +175,7 @@ pub(super) fn open(
     let mut slots = slots(&packs);
     let mut added = false;
     if contents.iter().any(|content| !slots.contains_key(content)) {
-        let _held = lock(&folder.join(".lock"), &mut || tell(Preparing::Waiting))?;
+        let _held = lock(&folder.join(".lock"), &mut || progress(Preparing::Waiting))?;
         remove_unfinished(&folder);
         packs = open_packs(&folder, recipe, packs)?;
         slots = self::slots(&packs);
@@ -191,7 +188,7 @@ pub(super) fn open(
             .collect();
         if !missing.is_empty() {
             let mut made = Vec::new();
-            let built = build(&folder, recipe, &missing, preprocess, &mut made, tell);
+            let built = build(&folder, recipe, &missing, preprocess, &mut made, progress);
             if matches!(built, Err(Failure::Folder(_))) {
                 // A full disk is given back what we took of it.
                 made.iter().for_each(|path| drop(std::fs::remove_file(path)));
@@ -252,10 +249,10 @@ fn build(
     missing: &[(u128, &Path)],
     preprocess: &Preprocess,
     made: &mut Vec<PathBuf>,
-    tell: Listener<'_>,
+    progress: &mut dyn FnMut(Preparing),
 ) -> Result<(), Failure> {
     let (mut done, of) = (0, missing.len());
-    tell(Preparing::Decoded { done, of });
+    progress(Preparing::Decoded { done, of });
     let mut writer = Writer::new(folder, recipe)?;
     for films in missing.chunks(chunk(preprocess)) {
         let decoded = films.par_iter().map(|(content, path)| film(path, *content, preprocess)).collect::<Vec<_>>();
@@ -270,7 +267,7 @@ fn build(
             }
         }
         done += films.len();
-        tell(Preparing::Decoded { done, of });
+        progress(Preparing::Decoded { done, of });
         if writer.bytes() >= FILE && done < of {
             made.push(std::mem::replace(&mut writer, Writer::new(folder, recipe)?).finish()?);
         }
@@ -316,13 +313,13 @@ impl Store {
 /// without: then two processes may do the same work, and nothing worse.
 fn lock(path: &Path, waiting: &mut dyn FnMut()) -> std::io::Result<File> {
     let file = File::options().create(true).append(true).open(path)?;
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => {
+    let mut told = false;
+    disk::lock(&file, |_| {
+        if !std::mem::replace(&mut told, true) {
             waiting();
-            file.lock()?;
         }
-        Ok(()) | Err(TryLockError::Error(_)) => {}
-    }
+        true
+    })?;
     Ok(file)
 }
 

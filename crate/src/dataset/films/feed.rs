@@ -1,16 +1,15 @@
 //! Batches made ahead by a thread, so that the network never waits for films.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread::JoinHandle;
 
 use tch::{Device, Kind, Tensor};
 
+use super::ahead::Ahead;
 use super::pixels::Pixels;
 use super::{rows, standardise};
+use crate::Result;
 use crate::preprocess::{Preprocess, grey};
 use crate::slices;
-use crate::{Error, Result};
 
 /// Films for one step.
 #[derive(Debug)]
@@ -45,20 +44,20 @@ pub struct Feed {
     batches: std::vec::IntoIter<Vec<usize>>,
     labels: Tensor,
     device: Device,
-    source: Ahead,
+    source: Source,
 }
 
 #[derive(Debug)]
-enum Ahead {
+enum Source {
     /// All films are on the device already.
     Resident(Tensor),
-    /// A thread gathers, and waits when enough lies ready.
-    Thread { ready: Option<Receiver<Result<Tensor>>>, worker: Option<JoinHandle<()>> },
+    /// A thread gathers.
+    Made(Ahead<Result<Tensor>>),
 }
 
 impl Feed {
     pub(super) fn resident(all: Tensor, labels: Tensor, batches: Vec<Vec<usize>>, device: Device) -> Feed {
-        Feed { batches: batches.into_iter(), labels, device, source: Ahead::Resident(all) }
+        Feed { batches: batches.into_iter(), labels, device, source: Source::Resident(all) }
     }
 
     pub(super) fn threaded(
@@ -68,34 +67,18 @@ impl Feed {
         device: Device,
         ahead: usize,
     ) -> Feed {
-        // One batch waits in the thread's hands besides those in the queue.
-        let (sender, ready) = sync_channel(ahead.saturating_sub(1));
-        let order = batches.clone();
-        let worker = std::thread::spawn(move || {
-            for indices in order {
-                let made = bytes(&pixels, &indices).map(|bytes| pinned(bytes, device));
-                let failed = made.is_err();
-                if sender.send(made).is_err() || failed {
-                    break;
-                }
-            }
-        });
-        let source = Ahead::Thread { ready: Some(ready), worker: Some(worker) };
-        Feed { batches: batches.into_iter(), labels, device, source }
+        let order = batches.clone().into_iter();
+        let made = order.map(move |indices| bytes(&pixels, &indices).map(|bytes| pinned(bytes, device)));
+        Feed { batches: batches.into_iter(), labels, device, source: Source::Made(Ahead::new(ahead, made)) }
     }
 
     fn pixels(&mut self, indices: &[usize]) -> Result<Tensor> {
         match &mut self.source {
-            Ahead::Resident(all) => Ok(all.index_select(0, &rows(indices).to_device(self.device))),
-            Ahead::Thread { ready, worker } => match ready.as_ref().and_then(|ready| ready.recv().ok()) {
-                Some(bytes) => Ok(bytes?.to_device_(self.device, Kind::Uint8, true, false)),
-                None => {
-                    if let Some(Err(panic)) = worker.take().map(JoinHandle::join) {
-                        std::panic::resume_unwind(panic);
-                    }
-                    Err(Error::Training("the thread that prepares films stopped".to_owned()))
-                }
-            },
+            Source::Resident(all) => Ok(all.index_select(0, &rows(indices).to_device(self.device))),
+            Source::Made(made) => {
+                let bytes = made.next().unwrap_or_else(|| unreachable!("as many are made as there are batches"))?;
+                Ok(bytes.to_device_(self.device, Kind::Uint8, true, false))
+            }
         }
     }
 }
@@ -112,18 +95,6 @@ impl Iterator for Feed {
         }
         let labels = self.labels.index_select(0, &rows(&indices)).to_device(self.device);
         Some(pixels.map(|pixels| Batch { indices, pixels, labels }))
-    }
-}
-
-impl Drop for Feed {
-    fn drop(&mut self) {
-        if let Ahead::Thread { ready, worker } = &mut self.source {
-            // Without a receiver the thread ends at its next batch.
-            drop(ready.take());
-            if let Some(worker) = worker.take() {
-                let _ = worker.join();
-            }
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Decoded films, wherever they are kept, and the batches drawn from them.
 
+mod ahead;
 mod feed;
 mod pixels;
 mod standardise;
@@ -12,12 +13,13 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use tch::{Device, Kind, Tensor};
 
+pub(crate) use ahead::Ahead;
 pub use feed::{Batch, Feed};
 
-use super::cache::{self, CacheFolder, Failure, Listener, Preparing};
+use super::cache::{self, CacheFolder, Failure, Preparing};
 use crate::device;
 use crate::preprocess::{Preprocess, grey, training_statistics};
-use crate::{Error, Result};
+use crate::{Error, Result, Tally};
 use pixels::{Pixels, Source, decoded};
 use studies::{Study, View};
 
@@ -85,33 +87,35 @@ pub struct Films {
 }
 
 impl Films {
-    /// Decodes every view of `studies` into memory on all cores: for a few films. `progress` hears now and then of
-    /// the number of films done.
+    /// Decodes every view of `studies` into memory on all cores: for a few films.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Decode`] that names the first film that cannot be used; [`Error::Setting`] if
     /// `preprocess` is not valid or memory is too small; [`Error::Split`] if there is no view.
-    pub fn load(studies: &[&Study], preprocess: &Preprocess, progress: &(dyn Fn(usize) + Sync)) -> Result<Films> {
-        Films::new(studies, preprocess, |paths| {
-            Ok(Source::Memory(decoded(paths, preprocess, &mut |done| progress(done))?))
-        })
+    pub fn load(studies: &[&Study], preprocess: &Preprocess) -> Result<Films> {
+        Films::new(studies, preprocess, |paths| Ok(Source::Memory(decoded(paths, preprocess, &mut |_| ())?)))
     }
 
     /// Opens every view of `studies` through the [cache], decoding on all cores those that it lacks. Takes
     /// memory only for the list of films.
     ///
-    /// Where the cache cannot be used, the films are decoded into memory, or in each epoch if they do not fit; `tell` hears of
+    /// Where the cache cannot be used, the films are decoded into memory, or in each epoch if they do not fit; `progress` hears of
     /// it once, as [`Preparing::Notice`].
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Decode`] that names a film that cannot be used; [`Error::Setting`] if `preprocess` or
     /// `feeding` is not valid; [`Error::Split`] if there is no view.
-    pub fn open(studies: &[&Study], preprocess: &Preprocess, feeding: &Feeding, tell: Listener<'_>) -> Result<Films> {
+    pub fn open(
+        studies: &[&Study],
+        preprocess: &Preprocess,
+        feeding: &Feeding,
+        progress: &mut dyn FnMut(Preparing),
+    ) -> Result<Films> {
         feeding.validate()?;
         Films::new(studies, preprocess, |paths| {
             let mut reason = None;
             if let Some(folder) = feeding.cache.path() {
-                match cache::open(&folder, feeding.cache_limit, paths, preprocess, tell) {
+                match cache::open(&folder, feeding.cache_limit, paths, preprocess, progress) {
                     Ok((store, films)) => return Ok(Source::Cache(store, films)),
                     Err(Failure::Film(error)) => return Err(error),
                     Err(Failure::Folder(error)) => reason = Some(format!("{}: {error}", folder.display())),
@@ -119,7 +123,7 @@ impl Films {
             } else if feeding.cache == CacheFolder::PerUser {
                 reason = Some("the user has no home folder".to_owned());
             }
-            uncached(paths, preprocess, feeding, reason, tell)
+            uncached(paths, preprocess, feeding, reason, progress)
         })
     }
 
@@ -247,12 +251,17 @@ impl Films {
 ///
 /// # Errors
 /// As [`Films::open`].
-pub fn prepare(studies: &[&Study], preprocess: &Preprocess, feeding: &Feeding, tell: Listener<'_>) -> Result<()> {
+pub fn prepare(
+    studies: &[&Study],
+    preprocess: &Preprocess,
+    feeding: &Feeding,
+    progress: &mut dyn FnMut(Preparing),
+) -> Result<()> {
     preprocess.validate()?;
     feeding.validate()?;
     let Some(folder) = feeding.cache.path() else { return Ok(()) };
     let paths: Vec<&Path> = studies.iter().flat_map(|study| &study.views).map(|view| view.path.as_path()).collect();
-    match cache::open(&folder, feeding.cache_limit, &paths, preprocess, tell) {
+    match cache::open(&folder, feeding.cache_limit, &paths, preprocess, progress) {
         Err(Failure::Film(error)) => Err(error),
         // Opening meets the same trouble, and tells of it.
         Ok(_) | Err(Failure::Folder(_)) => Ok(()),
@@ -265,7 +274,7 @@ fn uncached(
     preprocess: &Preprocess,
     feeding: &Feeding,
     reason: Option<String>,
-    tell: Listener<'_>,
+    progress: &mut dyn FnMut(Preparing),
 ) -> Result<Source> {
     let wanted = paths.len() as u64 * u64::from(preprocess.size).pow(2);
     let available = device::available_memory().unwrap_or(UNKNOWN_MEMORY);
@@ -273,13 +282,14 @@ fn uncached(
     if let Some(reason) = reason {
         let instead = if fits { "kept in memory for this run" } else { "decoded in each epoch, which is slow" };
         let size = wanted as f64 / f64::from(1 << 20);
-        tell(Preparing::Notice(format!("no cache of decoded films ({reason}); {size:.0} MiB of films are {instead}")));
+        progress(Preparing::Notice(format!(
+            "no cache of decoded films ({reason}); {size:.0} MiB of films are {instead}"
+        )));
     }
     if !fits {
         return Ok(Source::Files);
     }
-    let of = paths.len();
-    let pixels = decoded(paths, preprocess, &mut |done| tell(Preparing::Decoded { done, of }))?;
+    let pixels = decoded(paths, preprocess, &mut |Tally { done, of }| progress(Preparing::Decoded { done, of }))?;
     Ok(Source::Memory(pixels))
 }
 

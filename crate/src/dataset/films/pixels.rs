@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::cache::{Cached, Store, chunk};
 use crate::preprocess::{Preprocess, decode};
-use crate::{Error, Result};
+use crate::{Error, Result, Tally};
 use rayon::prelude::*;
 use studies::View;
 
@@ -66,14 +66,14 @@ impl Pixels {
     }
 }
 
-/// Decodes and fits films on all cores, one after the other in the order of `paths`; `done` hears of the number of films
+/// Decodes and fits films on all cores, one after the other in the order of `paths`; `progress` hears of the films
 /// done.
 ///
 /// # Errors
 /// [`Error::Io`] or [`Error::Decode`] that names the first film that cannot be used; [`Error::Setting`] if memory is too
 /// small.
-pub(super) fn decoded(paths: &[&Path], preprocess: &Preprocess, done: &mut dyn FnMut(usize)) -> Result<Vec<u8>> {
-    let film = preprocess.size as usize * preprocess.size as usize;
+pub(super) fn decoded(paths: &[&Path], preprocess: &Preprocess, progress: &mut dyn FnMut(Tally)) -> Result<Vec<u8>> {
+    let (film, of) = (preprocess.size as usize * preprocess.size as usize, paths.len());
     let mut pixels = Vec::new();
     let room = pixels.try_reserve_exact(paths.len() * film);
     room.map_err(|_| Error::setting("films", "fewer or smaller ones, that fit into memory", paths.len()))?;
@@ -83,7 +83,7 @@ pub(super) fn decoded(paths: &[&Path], preprocess: &Preprocess, done: &mut dyn F
         {
             pixels.extend_from_slice(decoded?.as_raw());
         }
-        done(pixels.len() / film);
+        progress(Tally { done: pixels.len() / film, of });
     }
     Ok(pixels)
 }

@@ -1,8 +1,7 @@
 //! Standardised films on a CPU, several times faster than by libtorch's operations one after the other: in one pass.
 
-use std::thread;
-
 use multiversion::multiversion;
+use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
 use crate::preprocess::Preprocess;
@@ -17,19 +16,10 @@ pub(super) fn in_one_pass(pixels: &Tensor, preprocess: &Preprocess) -> Option<Te
     }
     let scales: [[f32; 2]; 3] = std::array::from_fn(|channel| [preprocess.mean[channel], preprocess.std[channel]]);
     let film = ((height * width) as usize).max(1);
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let share = film * (n as usize).div_ceil(threads).max(1);
     let films = slices::read([&pixels.contiguous()], |[from]: [&[u8]; 1]| {
         slices::filled([n, 3, height, width], |to: &mut [f32]| {
-            thread::scope(|scope| {
-                for (from, to) in from.chunks(share).zip(to.chunks_mut(3 * share)) {
-                    scope.spawn(move || {
-                        for (from, to) in from.chunks_exact(film).zip(to.chunks_exact_mut(3 * film)) {
-                            spread(&scales, from, to);
-                        }
-                    });
-                }
-            });
+            let films = from.par_chunks_exact(film).zip(to.par_chunks_exact_mut(3 * film));
+            films.for_each(|(from, to)| spread(&scales, from, to));
         })
     });
     Some(films)

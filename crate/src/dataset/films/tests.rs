@@ -1,5 +1,3 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use super::*;
 use image::{GrayImage, Luma};
 use studies::{Label, Split};
@@ -33,10 +31,8 @@ fn preprocess() -> Preprocess {
 fn films_keep_their_order_labels_and_studies() {
     let folder = tempfile::tempdir().unwrap();
     let studies = studies(folder.path());
-    let last = AtomicUsize::new(0);
-    let keep = |done| last.store(done, Ordering::Relaxed);
-    let films = Films::load(&studies.iter().collect::<Vec<_>>(), &preprocess(), &keep).unwrap();
-    assert_eq!((films.len(), last.into_inner()), (305, 305));
+    let films = Films::load(&studies.iter().collect::<Vec<_>>(), &preprocess()).unwrap();
+    assert_eq!(films.len(), 305);
     for (at, level) in [(0, 0), (149, 149), (150, 0), (299, 149), (300, 195), (304, 199)] {
         let mut film = vec![0; 64 * 64];
         films.pixels.gather(&[at as usize], &mut film).unwrap();
@@ -54,7 +50,7 @@ fn films_keep_their_order_labels_and_studies() {
 fn a_film_is_the_same_in_every_batch_and_in_preprocess() {
     let folder = tempfile::tempdir().unwrap();
     let studies = studies(folder.path());
-    let films = Films::load(&[&studies[0]], &preprocess(), &|_| {}).unwrap();
+    let films = Films::load(&[&studies[0]], &preprocess()).unwrap();
     let (one, label) = films.batch(&[7], Device::Cpu).unwrap();
     let (many, _) = films.batch(&[120, 3, 7], Device::Cpu).unwrap();
     assert_eq!(many.size(), [3, 3, 64, 64]);
@@ -72,7 +68,7 @@ fn films_are_the_same_from_memory_from_the_cache_and_from_their_files_fed_ahead_
     let folder = tempfile::tempdir().unwrap();
     let studies = studies(folder.path());
     let studies: Vec<&Study> = studies.iter().collect();
-    let memory = Films::load(&studies, &preprocess(), &|_| {}).unwrap();
+    let memory = Films::load(&studies, &preprocess()).unwrap();
     let cache = Films::open(&studies, &preprocess(), &cached(folder.path()), &mut |_| ()).unwrap();
     let files = Films::undecoded(&studies, &preprocess()).unwrap();
     let order = epoch_order(memory.len(), 1, 2);
@@ -100,7 +96,7 @@ fn films_are_the_same_from_memory_from_the_cache_and_from_their_files_fed_ahead_
 fn an_empty_batch_is_a_batch_without_films() {
     let folder = tempfile::tempdir().unwrap();
     let studies = studies(folder.path());
-    let films = Films::load(&[&studies[1]], &preprocess(), &|_| {}).unwrap();
+    let films = Films::load(&[&studies[1]], &preprocess()).unwrap();
     let (batch, labels) = films.batch(&[], Device::Cpu).unwrap();
     assert_eq!((batch.size(), labels.size()), (vec![0, 3, 64, 64], vec![0]));
     let fed: Vec<Batch> = films.feed(vec![vec![], vec![4], vec![]], Device::Cpu, 2).map(Result::unwrap).collect();
@@ -119,7 +115,7 @@ fn an_empty_batch_is_a_batch_without_films() {
 fn a_feed_that_is_left_early_ends_its_thread() {
     let folder = tempfile::tempdir().unwrap();
     let studies = studies(folder.path());
-    let films = Films::load(&[&studies[0]], &preprocess(), &|_| {}).unwrap();
+    let films = Films::load(&[&studies[0]], &preprocess()).unwrap();
     let batches = vec![vec![1, 2]; 500];
     let mut feed = films.feed(batches, Device::Cpu, 2);
     assert!(feed.next().unwrap().is_ok());
@@ -145,7 +141,7 @@ fn without_a_usable_cache_films_stay_in_memory_or_in_their_files_after_one_notic
     let folder = tempfile::tempdir().unwrap();
     let studies = studies(folder.path());
     std::fs::write(folder.path().join("cache"), b"a file").unwrap();
-    let direct = Films::load(&[&studies[0]], &preprocess(), &|_| {}).unwrap();
+    let direct = Films::load(&[&studies[0]], &preprocess()).unwrap();
     for (memory_share, instead) in [(0.5, "kept in memory"), (0.0, "decoded in each epoch")] {
         let mut notices = Vec::new();
         let feeding = Feeding { memory_share, ..cached(folder.path()) };
@@ -166,7 +162,7 @@ fn without_a_usable_cache_films_stay_in_memory_or_in_their_files_after_one_notic
 fn on_a_cpu_films_stay_where_they_are() {
     let folder = tempfile::tempdir().unwrap();
     let studies = studies(folder.path());
-    let mut films = Films::load(&[&studies[1]], &preprocess(), &|_| {}).unwrap();
+    let mut films = Films::load(&[&studies[1]], &preprocess()).unwrap();
     assert!(!films.move_to(Device::Cpu, 1.0).unwrap());
     assert!(films.batch(&[4], Device::Cpu).is_ok());
 }
@@ -187,9 +183,9 @@ fn a_damaged_film_stops_the_loading_and_is_named() {
     let path = folder.path().join("17.png");
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
-    let error = Films::load(&[&studies[0]], &preprocess(), &|_| {}).unwrap_err().to_string();
+    let error = Films::load(&[&studies[0]], &preprocess()).unwrap_err().to_string();
     assert!(error.contains("17.png"), "{error}");
-    assert!(matches!(Films::load(&[], &preprocess(), &|_| {}), Err(Error::Split(_))));
+    assert!(matches!(Films::load(&[], &preprocess()), Err(Error::Split(_))));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Work on the very threads that libtorch computes with.
 //!
 //! Threads of our own beside them would have to be woken for each pass, while libtorch's still spin on the same cores in wait for their
-//! next layer. libtorch's threads are OpenMP's, which are started through one function with a stable C interface.
+//! next layer; rayon's take over where libtorch's cannot be had. libtorch's threads are OpenMP's, which are started through one function with a stable C interface.
 
 use std::any::Any;
 use std::ffi::c_uint;
@@ -34,7 +34,7 @@ pub(super) fn each(count: usize, work: &(dyn Fn(usize) + Sync)) {
                 resume_unwind(panic);
             }
         }
-        None => pool(threads).install(|| (0..count).into_par_iter().for_each(work)),
+        None => (0..count).into_par_iter().for_each(work),
     }
 }
 
@@ -91,12 +91,6 @@ fn openmp() -> Option<Parallel> {
         #[cfg(not(target_os = "linux"))]
         None
     })
-}
-
-/// Threads of our own, where libtorch's cannot be had.
-fn pool(threads: usize) -> &'static rayon::ThreadPool {
-    static POOL: OnceLock<rayon::ThreadPool> = OnceLock::new();
-    POOL.get_or_init(|| rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads can be started"))
 }
 
 #[cfg(test)]

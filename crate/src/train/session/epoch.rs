@@ -23,7 +23,7 @@ const LOOK_AT_LOSS: f64 = 5.0;
 
 impl Session<'_> {
     /// What is left of a pass over the training films, one look at the tune films, everything saved.
-    pub(super) fn epoch(&mut self, progress: &mut dyn FnMut(&Event)) -> Result<EpochReport> {
+    pub(super) fn epoch(&mut self, progress: &mut dyn FnMut(Event)) -> Result<EpochReport> {
         let began = Instant::now();
         let epoch = self.at.epoch;
         let order = epoch_order(self.train.len(), self.recipe.seed, epoch as u64);
@@ -89,10 +89,10 @@ impl Session<'_> {
     }
 
     /// A sign of life, a look at the loss, a checkpoint, a stop: whatever is due.
-    fn between_steps(&mut self, of: usize, progress: &mut dyn FnMut(&Event)) -> Result<()> {
+    fn between_steps(&mut self, of: usize, progress: &mut dyn FnMut(Event)) -> Result<()> {
         if self.clock.said.elapsed() >= self.options.step_every {
             self.clock.said = Instant::now();
-            progress(&Event::Step { epoch: self.at.epoch, step: self.at.batches, steps: of });
+            progress(Event::Step { epoch: self.at.epoch, step: self.at.batches, steps: of });
         }
         if self.clock.looked.elapsed().as_secs_f64() >= LOOK_AT_LOSS {
             self.clock.looked = Instant::now();

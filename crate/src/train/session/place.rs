@@ -32,7 +32,7 @@ impl Place {
         recipe: &Recipe,
         options: &TrainOptions,
         found: Option<Found>,
-        progress: &mut dyn FnMut(&Event),
+        progress: &mut dyn FnMut(Event),
     ) -> Result<Place> {
         let folder = RunFolder::open(&options.run, &options.stop, progress)?;
         let fingerprint = Fingerprint::new(index, recipe, options, found.as_ref())?;
@@ -44,7 +44,7 @@ impl Place {
     ///
     /// # Errors
     /// [`Error::Resume`] if it cannot be continued, and a new one is not wanted.
-    pub fn earlier(&mut self, options: &TrainOptions, progress: &mut dyn FnMut(&Event)) -> Result<Option<Past>> {
+    pub fn earlier(&mut self, options: &TrainOptions, progress: &mut dyn FnMut(Event)) -> Result<Option<Past>> {
         if options.resume == Resume::No {
             return Ok(None);
         }
@@ -53,7 +53,7 @@ impl Place {
             Earlier::Nothing => Ok(None),
             Earlier::Begun => {
                 let reason = "the run here ended before its first checkpoint".to_owned();
-                progress(&Event::Anew { reason });
+                progress(Event::Anew { reason });
                 Ok(None)
             }
             Earlier::Finished(header) => {
@@ -61,7 +61,7 @@ impl Place {
                 if fingerprint.recipe.epochs < epochs {
                     let over = standing.history.len();
                     let why = "the tune loss fell no longer, and more epochs change nothing in that";
-                    progress(&Event::Notice(format!("the run stopped after epoch {over}: {why}")));
+                    progress(Event::Notice(format!("the run stopped after epoch {over}: {why}")));
                 }
                 self.fingerprint = fingerprint;
                 Ok(Some(Past::Finished(Box::new(standing))))
@@ -70,12 +70,12 @@ impl Place {
                 let before = saved.fingerprint.recipe.epochs;
                 if before < epochs {
                     let exact = continues_exactly(&self.fingerprint.recipe, saved.fingerprint.weights.is_some());
-                    progress(&Event::Notice(longer(before, epochs, exact)));
+                    progress(Event::Notice(longer(before, epochs, exact)));
                     saved.standing.continued_after.push(before);
                 }
                 let (threads, now) = (saved.fingerprint.threads, self.fingerprint.threads);
                 if threads != now && saved.fingerprint.device == DeviceChoice::Cpu {
-                    progress(&Event::Notice(format!(
+                    progress(Event::Notice(format!(
                         "the run was begun with {}, now there {}: its last bits will differ from those of a run that was \
                          never interrupted",
                         counted(threads, "thread"),
@@ -91,7 +91,7 @@ impl Place {
                 Err(Error::Resume { run: options.run.clone(), reason, changed })
             }
             Earlier::Unusable(unlike) => {
-                progress(&Event::Anew { reason: unlike.to_string() });
+                progress(Event::Anew { reason: unlike.to_string() });
                 Ok(None)
             }
         }

@@ -8,7 +8,6 @@ mod prints;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use self::alignment::Verdict;
 use self::fingerprint::{Hasher, Thumbnail, WHOLE, Window, windows};
@@ -21,6 +20,7 @@ use crate::warning::{Warning, WarningKind};
 use crate::words::files;
 use crate::{Error, Result};
 use crate::{duplicates, groups, split};
+use ::files::Tally;
 use film::Doubt;
 use rayon::prelude::*;
 
@@ -52,7 +52,7 @@ impl Index {
     /// # Errors
     /// As [`audit_with`](Index::audit_with).
     pub fn audit(self) -> Result<Index> {
-        self.audit_with(&AuditOptions::default(), |_, _| ())
+        self.audit_with(&AuditOptions::default(), &mut |_| ())
     }
 
     /// The index after every film has been decoded once and compared with all others.
@@ -63,17 +63,17 @@ impl Index {
     /// - Groups that share a copy are joined. A split that is ours is dealt again, so that no copy is in two splits; an
     ///   official split stays, and so do folds and a tune split that were dealt before.
     ///
-    /// Each film is compared with the 24 that look most like it. Holds about 9 kB a film. `progress` hears how many films of how
-    /// many are decoded, from any thread. What was audited before is returned as it is.
+    /// Each film is compared with the 24 that look most like it. Holds about 9 kB a film. `progress` hears of the films
+    /// decoded. What was audited before is returned as it is.
     ///
     /// # Errors
     /// [`Error::NoFilms`] if no film can be decoded; [`Error::Io`] if one has become unreadable since it was indexed. The
     /// folder of fingerprints is a convenience: if it cannot be used, films are decoded again.
-    pub fn audit_with(self, options: &AuditOptions, progress: impl Fn(usize, usize) + Sync) -> Result<Index> {
-        if self.audited { Ok(self) } else { self.compare_all(options, &progress) }
+    pub fn audit_with(self, options: &AuditOptions, progress: &mut dyn FnMut(Tally)) -> Result<Index> {
+        if self.audited { Ok(self) } else { self.compare_all(options, progress) }
     }
 
-    fn compare_all(mut self, options: &AuditOptions, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Index> {
+    fn compare_all(mut self, options: &AuditOptions, progress: &mut dyn FnMut(Tally)) -> Result<Index> {
         let prints = prints(&self, options, progress)?;
         self.skip_undecodable(&prints)?;
         let views: Vec<&View> = self.studies.iter().flat_map(|study| &study.views).collect();
@@ -148,31 +148,31 @@ impl Index {
     }
 }
 
+/// Films for each core between two signs of life.
+const AT_ONCE: usize = 32;
+
 /// The fingerprint of every view in order, or why it cannot be decoded.
 fn prints(
     index: &Index,
     options: &AuditOptions,
-    progress: &(dyn Fn(usize, usize) + Sync),
+    progress: &mut dyn FnMut(Tally),
 ) -> Result<Vec<Result<Print, String>>> {
     let views: Vec<&View> = index.studies.iter().flat_map(|study| &study.views).collect();
     let kept = Prints::open(options.folder.as_deref(), &index.root);
-    let done = AtomicUsize::new(0);
-    let found = views
-        .par_iter()
-        .map(|view| {
-            let print = match view.content.and_then(|content| kept.get(content)) {
-                Some(print) => Ok(Ok(print)),
-                None => match film::examine(&view.path) {
-                    Ok((film, doubts)) => Ok(Ok(Print::of(&film, doubts))),
-                    Err(film::Error::Decode { source, .. }) => Ok(Err(source.to_string())),
-                    Err(error) => Err(error),
-                },
-            };
-            progress(done.fetch_add(1, Ordering::Relaxed) + 1, views.len());
-            print
-        })
-        .collect::<Vec<_>>();
-    let found = found.into_iter().collect::<film::Result<Vec<_>>>()?;
+    let print = |view: &&View| match view.content.and_then(|content| kept.get(content)) {
+        Some(print) => Ok(Ok(print)),
+        None => match film::examine(&view.path) {
+            Ok((film, doubts)) => Ok(Ok(Print::of(&film, doubts))),
+            Err(film::Error::Decode { source, .. }) => Ok(Err(source.to_string())),
+            Err(error) => Err(error),
+        },
+    };
+    let mut found = Vec::with_capacity(views.len());
+    for some in views.chunks(AT_ONCE * rayon::current_num_threads()) {
+        let prints = some.par_iter().map(print).collect::<Vec<_>>();
+        found.extend(prints.into_iter().collect::<film::Result<Vec<_>>>()?);
+        progress(Tally { done: found.len(), of: views.len() });
+    }
     let fresh = views.iter().zip(&found).filter_map(|(view, print)| Some((view.content?, print.as_ref().ok()?)));
     kept.save(&fresh.collect());
     Ok(found)

@@ -31,7 +31,7 @@ pub fn one_line(error: Error) -> String {
 pub fn dicom_set(set: &TestSet) -> Vec<(PathBuf, Label)> {
     let config = PhantomConfig { studies: 8, longest_side: 96, format: Format::Dicom, ..PhantomConfig::default() };
     let source = tempfile::tempdir().unwrap();
-    phantom::write(&config, &source.path().join("set"), &|_| ()).unwrap();
+    phantom::write(&config, &source.path().join("set"), &mut |_| ()).unwrap();
     let index = dataset::index(source.path().join("set")).unwrap();
     let views = index.studies.iter().flat_map(|study| study.views.iter().map(move |view| (study.label, view)));
     let copy = |(n, (label, view)): (usize, (Label, &humerus_studies::View))| {
