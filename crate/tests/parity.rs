@@ -1,9 +1,8 @@
-//! Our network, optimisers and schedule against PyTorch and torchvision, run by the interpreter that `HUMERUS_PYTHON` names.
+//! Our network against torchvision, run by the interpreter that `HUMERUS_PYTHON` names.
 
 use std::collections::HashMap;
 
 use humerus::network::{Architecture, Classifier, Head, Mode, VariableKind};
-use humerus::train::{Ema, Optimizer, Pace, Schedule, Update};
 use tch::{Device, Kind, Reduction, Tensor};
 
 /// Films `[4, 3, 80, 96]` that no layer finds boring.
@@ -181,75 +180,4 @@ fn densenet201_equals_torchvisions() {
 #[test]
 fn densenet161_equals_torchvisions() {
     compare("densenet161", Architecture::DenseNet161, Head::Linear { classes: 2 });
-}
-
-#[test]
-fn optimisers_clipping_averaging_and_schedules_equal_pytorchs_over_20_steps() {
-    let Some(python) = testing::python() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let [input, output] = ["input", "output"].map(|n| folder.path().join(format!("{n}.safetensors")));
-    let wave = |n: i64, phase: f64| (Tensor::arange(n, (Kind::Float, Device::Cpu)) * 1.7 + phase).sin();
-    let start = || [wave(12, 0.3).view([4, 3]), wave(4, 0.9)];
-    let gradients = |step: i64| [wave(12, step as f64).view([4, 3]), wave(4, 2.0 * step as f64) * 3.0];
-    let [weight, bias] = start();
-    let mut given = vec![("weight".to_owned(), weight), ("bias".to_owned(), bias)];
-    for step in 0..40 {
-        let [weight, bias] = gradients(step);
-        given.push((format!("gradients.{step}.weight"), weight));
-        given.push((format!("gradients.{step}.bias"), bias));
-    }
-    Tensor::write_safetensors(&given, &input).unwrap();
-    testing::script(&python, "crate/tests/golden/optimizer.py", &[input.as_ref(), output.as_ref()]);
-    let expected = read(&output);
-    for (name, rule) in [
-        ("sgd", Optimizer::Sgd { learning_rate: 0.1, momentum: 0.0, nesterov: true }),
-        ("momentum", Optimizer::Sgd { learning_rate: 0.1, momentum: 0.9, nesterov: false }),
-        ("nesterov", Optimizer::Sgd { learning_rate: 0.1, momentum: 0.9, nesterov: true }),
-        ("adamw", Optimizer::AdamW { learning_rate: 0.01, weight_decay: 0.05 }),
-    ] {
-        let mut update = Update::new(rule, start().map(|t| t.set_requires_grad(true)).into());
-        for step in 0..20 {
-            update.step(&gradients(step), rule.learning_rate()).unwrap();
-        }
-        for (key, weight) in ["weight", "bias"].iter().zip(update.weights()) {
-            let off = difference(weight, &expected[&format!("{name}.{key}")]);
-            assert!(off <= 1e-6, "{name}.{key}: {off:.2e}");
-        }
-    }
-    for (name, accumulate, most) in [("clip", 1, Some(1.0)), ("accumulate", 2, None), ("both", 2, Some(0.5))] {
-        let rule = Optimizer::AdamW { learning_rate: 0.01, weight_decay: 0.05 };
-        let mut update = Update::new(rule, start().map(|t| t.set_requires_grad(true)).into());
-        let mut ema = Ema::new(update.weights().iter().map(Tensor::detach).collect());
-        let mut norms = Vec::new();
-        for step in 0..20 {
-            let mut gathered = update.gather(&gradients(step * accumulate)).unwrap();
-            for part in 1..accumulate {
-                gathered.add(&update.gather(&gradients(step * accumulate + part)).unwrap());
-            }
-            gathered.scale(1.0 / accumulate as f64);
-            if let Some(most) = most {
-                norms.push(gathered.clip(most));
-            }
-            update.apply(gathered, rule.learning_rate());
-            ema.update(0.9);
-        }
-        for (at, key) in ["weight", "bias"].iter().enumerate() {
-            let off = difference(&update.weights()[at], &expected[&format!("{name}.{key}")]);
-            assert!(off <= 1e-6, "{name}.{key}: {off:.2e}");
-            let off = difference(&ema.averages()[at], &expected[&format!("{name}.average.{key}")]);
-            assert!(off <= 1e-6, "{name}.average.{key}: {off:.2e}");
-        }
-        if most.is_some() {
-            let norms = Tensor::stack(&norms, 0);
-            assert!(norms.min().double_value(&[]) > 0.5, "something was clipped in every step");
-            assert!(difference(&norms, &expected[&format!("{name}.norms")]) <= 1e-6);
-        }
-    }
-    for (name, schedule) in
-        [("one_cycle", Schedule::OneCycle { warm_up: 0.25 }), ("cosine", Schedule::Cosine { warm_up: 0.25 })]
-    {
-        let pace = Pace::new(schedule, 0.3, 50);
-        let found: Vec<f64> = (0..50).map(|step| pace.learning_rate(step)).collect();
-        assert!(difference(&Tensor::from_slice(&found), &expected[name]) < 1e-12, "{name}");
-    }
 }

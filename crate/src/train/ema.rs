@@ -10,7 +10,7 @@ use crate::network::{Classifier, VariableKind};
 
 /// A moving average of some vectors that change in place.
 #[derive(Debug)]
-pub struct Ema {
+pub(super) struct Ema {
     live: Vec<Tensor>,
     average: Vec<Tensor>,
 }

@@ -28,16 +28,13 @@ use tch::Device;
 pub use crate::files::{CSV_FILE, FINISHED_FILE, LAST_FILE, METRICS_FILE, MODEL_FILE, RESUME_FILE};
 pub use crate::recipe::{Optimizer, Recipe, Schedule, SelectBy, Stage, Standardise};
 pub use background::{Progress, TrainingRun, spawn};
-pub use ema::Ema;
 pub use finder::{BatchSizes, LrFinder, Sweep, find_batch_size, find_learning_rate};
 pub use folder::{FILES, is_unfinished, refuse_films_in};
 pub use meter::{Memory, memory};
-pub use optimizer::{Gradients, Update};
+pub use optimizer::Update;
 pub use pretrain::{Answered, PretrainOptions, PretrainReport, Pretraining, Task, pretrain};
 pub use report::{EpochReport, Epochs, Event, TrainReport};
-pub use schedule::Pace;
 pub use stop::StopHandle;
-pub use tensorboard::EventWriter;
 
 use crate::dataset::{self, Feeding, Index, Leak, split};
 use crate::device::{DeviceChoice, Precision};
@@ -203,3 +200,6 @@ pub fn network(recipe: &Recipe) -> Result<Classifier> {
     network.unfreeze(recipe.unfreeze)?;
     Ok(network)
 }
+
+#[cfg(test)]
+mod tests;

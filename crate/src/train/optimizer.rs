@@ -72,7 +72,7 @@ impl Update {
     /// Moves every weight along its gradient, at this step size.
     ///
     /// # Errors
-    /// As [`gather`](Self::gather); no weight has then moved.
+    /// [`Error::Gradient`] if they are not as many as the weights, or one is missing or not of its weight's shape; none has then moved.
     pub fn step(&mut self, gradients: &[Tensor], learning_rate: f64) -> Result<()> {
         let gradients = self.gather(gradients)?;
         self.apply(gradients, learning_rate);
@@ -83,7 +83,7 @@ impl Update {
     ///
     /// # Errors
     /// [`Error::Gradient`] if they are not as many as the weights, or one is missing or not of its weight's shape.
-    pub fn gather(&self, gradients: &[Tensor]) -> Result<Gradients> {
+    pub(super) fn gather(&self, gradients: &[Tensor]) -> Result<Gradients> {
         let _guard = tch::no_grad_guard();
         let wrong = |of: String, reason: String| Error::Gradient { of, reason };
         if gradients.len() != self.weights.len() {
@@ -103,7 +103,7 @@ impl Update {
     }
 
     /// Moves every weight along its gradient, at this step size.
-    pub fn apply(&mut self, gradients: Gradients, learning_rate: f64) {
+    pub(super) fn apply(&mut self, gradients: Gradients, learning_rate: f64) {
         let _guard = tch::no_grad_guard();
         self.steps += 1;
         for (group, gradient) in self.groups.iter_mut().zip(gradients.0) {
@@ -188,7 +188,7 @@ impl Update {
 
 /// Gradients of all weights as an [`Update`] takes them: one or two long vectors on the weights' device.
 #[derive(Debug)]
-pub struct Gradients(Vec<Tensor>);
+pub(super) struct Gradients(Vec<Tensor>);
 
 impl Gradients {
     /// Adds the gradients of another batch.

@@ -8,7 +8,7 @@ use crate::recipe::Schedule;
 
 /// Where a schedule stands.
 #[derive(Debug)]
-pub struct Pace {
+pub(super) struct Pace {
     schedule: Schedule,
     peak: f64,
     total_steps: usize,

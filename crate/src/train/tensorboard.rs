@@ -27,7 +27,7 @@ const MARK: &str = ".humerus.";
 
 /// Writes one event file.
 #[derive(Debug)]
-pub struct EventWriter {
+pub(super) struct EventWriter {
     path: PathBuf,
     file: BufWriter<File>,
 }
@@ -54,11 +54,6 @@ impl EventWriter {
         })?;
         writer.flush()?;
         Ok(writer)
-    }
-
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// A number at `step`, under a tag such as `train/loss`.
@@ -306,6 +301,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = EventWriter::create(folder.path()).unwrap();
         let second = EventWriter::create(folder.path()).unwrap();
-        assert_ne!(first.path(), second.path());
+        assert_ne!(first.path, second.path);
     }
 }

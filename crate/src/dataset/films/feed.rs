@@ -44,11 +44,11 @@ pub struct Feed {
     batches: std::vec::IntoIter<Vec<usize>>,
     labels: Tensor,
     device: Device,
-    source: Source,
+    source: Supply,
 }
 
 #[derive(Debug)]
-enum Source {
+enum Supply {
     /// All films are on the device already.
     Resident(Tensor),
     /// A thread gathers.
@@ -57,7 +57,7 @@ enum Source {
 
 impl Feed {
     pub(super) fn resident(all: Tensor, labels: Tensor, batches: Vec<Vec<usize>>, device: Device) -> Feed {
-        Feed { batches: batches.into_iter(), labels, device, source: Source::Resident(all) }
+        Feed { batches: batches.into_iter(), labels, device, source: Supply::Resident(all) }
     }
 
     pub(super) fn threaded(
@@ -69,13 +69,13 @@ impl Feed {
     ) -> Feed {
         let order = batches.clone().into_iter();
         let made = order.map(move |indices| bytes(&pixels, &indices).map(|bytes| pinned(bytes, device)));
-        Feed { batches: batches.into_iter(), labels, device, source: Source::Made(Ahead::new(ahead, made)) }
+        Feed { batches: batches.into_iter(), labels, device, source: Supply::Made(Ahead::new(ahead, made)) }
     }
 
     fn pixels(&mut self, indices: &[usize]) -> Result<Tensor> {
         match &mut self.source {
-            Source::Resident(all) => Ok(all.index_select(0, &rows(indices).to_device(self.device))),
-            Source::Made(made) => {
+            Supply::Resident(all) => Ok(all.index_select(0, &rows(indices).to_device(self.device))),
+            Supply::Made(made) => {
                 let bytes = made.next().unwrap_or_else(|| unreachable!("as many are made as there are batches"))?;
                 Ok(bytes.to_device_(self.device, Kind::Uint8, true, false))
             }

@@ -128,16 +128,13 @@ fields! {
     Colours;
     CurvePoint;
     DataCard;
-    Ema;
     Drawn;
-    EventWriter;
     Fate;
     Feed;
     Feeding;
     FilterOptions;
     Fit;
     Found;
-    Gradients;
     Head;
     Interval;
     Localisation;
@@ -147,7 +144,6 @@ fields! {
     Optimizer;
     Other;
     OverlayOptions;
-    Pace;
     ParameterCount;
     Placement;
     Preprocess;

@@ -88,19 +88,19 @@ mod tests {
             second.scalar("loss", step, -1.0).unwrap();
         }
         second.flush().unwrap();
-        let (one, two) = (std::fs::read(first.path()).unwrap(), std::fs::read(second.path()).unwrap());
-        assert!(first.path() < second.path());
+        let (one, two) = (std::fs::read(&first.path).unwrap(), std::fs::read(&second.path).unwrap());
+        assert!(first.path < second.path);
         std::fs::write(folder.path().join("notes.txt"), "mine").unwrap();
         let points = |steps: &[i64]| steps.iter().map(|step| ("loss".to_owned(), *step)).collect::<HashSet<_>>();
 
         assert_eq!(mend(folder.path(), &|_, step| step <= 4).unwrap(), points(&[1, 2, 3, 4]));
-        assert_eq!(std::fs::read(first.path()).unwrap(), one);
-        assert!(std::fs::read(second.path()).unwrap().len() < two.len());
+        assert_eq!(std::fs::read(&first.path).unwrap(), one);
+        assert!(std::fs::read(&second.path).unwrap().len() < two.len());
         for cut in 1..one.len() {
-            std::fs::write(first.path(), &one[..cut]).unwrap();
+            std::fs::write(&first.path, &one[..cut]).unwrap();
             let seen = mend(folder.path(), &|_, step| step != 4).unwrap();
             assert!(seen.len() <= 3 && seen.is_subset(&points(&[1, 2, 3])), "{cut} bytes: {seen:?}");
-            let left = std::fs::read(first.path()).unwrap();
+            let left = std::fs::read(&first.path).unwrap();
             assert!(one.starts_with(&left) && left.len() <= cut);
         }
         assert_eq!(std::fs::read(folder.path().join("notes.txt")).unwrap(), b"mine");
