@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use files::in_line;
+use serde::Deserialize;
+use serde::de::{IntoDeserializer, value::StrDeserializer};
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -204,6 +206,12 @@ impl Error {
     /// An [`Error::Setting`].
     pub fn setting(what: &'static str, expected: impl Into<String>, got: impl ToString) -> Error {
         Error::Setting { what, expected: expected.into(), got: got.to_string() }
+    }
+
+    /// The variant that serde writes as `text`, for an enum without fields; an [`Error::Setting`] for another text.
+    pub(crate) fn named<'a, T: Deserialize<'a>>(what: &'static str, expected: &str, text: &'a str) -> Result<T> {
+        let text_only: StrDeserializer<'a, serde::de::value::Error> = text.into_deserializer();
+        T::deserialize(text_only).map_err(|_| Error::setting(what, expected, text))
     }
 }
 

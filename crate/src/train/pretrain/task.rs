@@ -53,20 +53,11 @@ impl Task {
             }
         }
     }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Task::Fracture => "fracture",
-            Task::Kind => "kind",
-            Task::Segment => "segment",
-            Task::Displacement => "displacement",
-        }
-    }
 }
 
 impl fmt::Display for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        self.serialize(f)
     }
 }
 
@@ -74,8 +65,7 @@ impl FromStr for Task {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let found = Task::ALL.into_iter().find(|task| task.name() == text);
-        found.ok_or_else(|| Error::setting("task", "fracture, kind, segment or displacement", text))
+        Error::named("task", "fracture, kind, segment or displacement", text)
     }
 }
 
