@@ -241,6 +241,31 @@ fn no_module_is_long() {
 }
 
 #[test]
+fn parts_and_crate_print_nothing_and_start_no_threads_beside_rayons() {
+    // A run beside a notebook's cells, and the one thread that looks ahead.
+    const THREADS: [&str; 2] = ["crate/src/train/background.rs", "crate/src/dataset/films/ahead.rs"];
+    let quiet = |folder: &PathBuf| !["cli/src", "lab/src", "parts/testing/src"].iter().any(|it| folder.ends_with(it));
+    let mut wrong = Vec::new();
+    for folder in crates().into_iter().filter(quiet) {
+        let mut files = Vec::new();
+        sources(&folder, &mut files);
+        for file in files.iter().filter(|file| !file.ends_with("tests.rs")) {
+            let name = file.strip_prefix(root()).unwrap().display().to_string();
+            for line in code(&std::fs::read_to_string(file).unwrap()).lines() {
+                let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
+                // The text of a program that is written, as an example, is in quotation marks.
+                let prints = has(&["print!(", "println!(", "dbg!("]) && !has(&["println!(\\\""]);
+                let starts = has(&["thread::spawn", "thread::scope", "ThreadPoolBuilder"]);
+                if prints || starts && !THREADS.contains(&name.as_str()) {
+                    wrong.push(format!("{name}: {}", line.trim()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
 fn the_reader_of_imports_reads_lists_and_leaves_tests_out() {
     let source = "use crate::a::{self, b::c};\nuse super::{d, e};\n#[cfg(test)]\nmod tests {\n    use crate::z;\n}\nfn f() { super::super::g::h() }\n";
     let place = ["x", "y", "w"].map(str::to_owned);
