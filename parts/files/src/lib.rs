@@ -1,5 +1,12 @@
 //! What every part of the project asks of a file system: files are written whole or not at all, only regular ones are read, and each is
 //! named in one line.
+//!
+//! ```no_run
+//! humerus_files::write_atomically("card.json".as_ref(), b"{}")?; // whole, or not there
+//! let text = humerus_files::regular::read("card.json".as_ref()).map_err(humerus_files::Error::io("card.json"))?; // never waits for a pipe
+//! println!("{} in {}", humerus_files::counted(text.len(), "byte"), humerus_files::in_line("a name\nof two lines"));
+//! # Ok::<(), humerus_files::Error>(())
+//! ```
 
 #![forbid(unsafe_code)]
 

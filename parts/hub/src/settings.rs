@@ -21,10 +21,7 @@ impl Hub {
     }
 
     /// [`Hub::from_env`] with another environment.
-    ///
-    /// # Errors
-    /// As [`Hub::from_env`].
-    pub fn from_lookup(lookup: &dyn Fn(&str) -> Option<OsString>) -> Result<Hub, HubError> {
+    fn from_lookup(lookup: &dyn Fn(&str) -> Option<OsString>) -> Result<Hub, HubError> {
         let text = |name: &str| {
             let value = lookup(name)?.to_string_lossy().trim().to_owned();
             (!value.is_empty()).then_some(value)

@@ -265,7 +265,7 @@ pub struct PhantomView {
 ///
 /// # Example
 /// ```
-/// use humerus::phantom::{self, PhantomConfig};
+/// use humerus_phantom::{self as phantom, PhantomConfig};
 ///
 /// let config = PhantomConfig { longest_side: 96, ..PhantomConfig::default() };
 /// let study = phantom::study(&config, 3);

@@ -36,7 +36,7 @@ mod words;
 
 use std::path::Path;
 
-pub use audit::{AuditOptions, fingerprint};
+pub use audit::AuditOptions;
 pub use error::{Error, Result};
 pub use index::{Fold, Held, Index};
 pub use layout::{IndexOptions, Layout, check, labels, loose_films};

@@ -6,6 +6,16 @@
 //!
 //! Of a file its names, shapes and places are read, values only when asked for, by reading and not by mapping. What a file merely declares
 //! allocates nothing: every size is checked against what is there first.
+//!
+//! ```no_run
+//! let file = humerus_torchfile::read("densenet121.pth".as_ref())?;
+//! println!("{}: {} tensors", file.format(), file.entries().len());
+//! for entry in file.entries() {
+//!     println!("{} {:?}", entry.name, entry.shape);
+//! }
+//! let first = file.values(&file.entries()[0])?; // bytes, little-endian, row by row
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![forbid(unsafe_code)]
 

@@ -3,7 +3,6 @@
 use super::{Show, draw, say, show, tensor};
 use crate::augment::{Augment, Border};
 use crate::dataset::cache::CacheFolder;
-use crate::dataset::fingerprint::{Hasher, Thumbnail};
 use crate::dataset::*;
 use crate::decision::*;
 use crate::device::{DeviceChoice, Precision};
@@ -202,13 +201,11 @@ says! {
     HubFile: |it| it;
     Difficulty: |it| it;
     Fold: |it| it;
-    Hasher: |_it| "random projections";
     Label: |it| it;
     Layout: |it| it;
     Leak: |it| it;
     SkipReason: |it| it;
     Split: |it| it;
-    Thumbnail: |_it| "a film's fingerprint";
     WarningKind: |it| it;
     file::Format: |it| it;
     file::Problem: |it| it;

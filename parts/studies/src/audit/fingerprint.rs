@@ -18,10 +18,10 @@ const CELLS: usize = 16;
 
 /// A film at 64 × 64, stretched to its square and to all grey levels: 4 kB.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Thumbnail(pub(super) Box<[u8]>);
+pub(super) struct Thumbnail(pub(super) Box<[u8]>);
 
 /// 256 bits; [`distance`] compares two.
-pub type Hash = [u64; 4];
+pub(super) type Hash = [u64; 4];
 
 /// A rectangle of a thumbnail: left, top, right, bottom in cells.
 pub(super) type Window = [f32; 4];
@@ -78,7 +78,7 @@ pub(super) fn windows([left, top, right, bottom]: Window) -> Vec<Window> {
 
 /// The random projections.
 #[derive(Debug)]
-pub struct Hasher(Vec<f32>);
+pub(super) struct Hasher(Vec<f32>);
 
 impl Default for Hasher {
     /// Always the same ones.
@@ -89,11 +89,6 @@ impl Default for Hasher {
 }
 
 impl Hasher {
-    /// The hash of a whole film.
-    pub fn hash(&self, film: &Thumbnail) -> Hash {
-        self.window(film, WHOLE)
-    }
-
     /// The hash of a part of a film.
     pub(super) fn window(&self, film: &Thumbnail, window: Window) -> Hash {
         let relief = film.relief(window, CELLS);
@@ -111,7 +106,7 @@ impl Hasher {
 }
 
 /// How many of 256 bits differ; 128 are to be expected of films that have nothing in common.
-pub fn distance(a: &Hash, b: &Hash) -> u32 {
+pub(super) fn distance(a: &Hash, b: &Hash) -> u32 {
     a.iter().zip(b).map(|(a, b)| (a ^ b).count_ones()).sum()
 }
 
@@ -192,7 +187,7 @@ mod tests {
     }
 
     fn hash(film: &GrayImage) -> Hash {
-        Hasher::default().hash(&Thumbnail::of(film).unwrap())
+        Hasher::default().window(&Thumbnail::of(film).unwrap(), WHOLE)
     }
 
     #[test]

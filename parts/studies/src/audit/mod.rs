@@ -2,7 +2,7 @@
 //! that do not decode.
 
 mod alignment;
-pub mod fingerprint;
+mod fingerprint;
 mod neighbours;
 mod prints;
 
