@@ -1,8 +1,9 @@
 """Scores films with a model of humerus by torchvision alone: python load_in_python.py MODEL FILM...
 
-MODEL is `model.safetensors`, or the ONNX or TorchScript that `humerus export` makes of it (each carries the card). Films are decoded and prepared as
-humerus does it; what would come out differently here, such as DICOM, is refused by name. Needs numpy, Pillow, and torch, torchvision and
-safetensors, or for ONNX onnxruntime. For research and teaching; not for clinical use.
+MODEL is `model.safetensors`, or the ONNX or TorchScript that `humerus export` makes of it (each carries the card).
+Films are decoded and prepared as humerus does it; what would come out differently here, such as DICOM, is refused by
+name. Needs numpy, Pillow, and torch, torchvision and safetensors, or for ONNX onnxruntime. For research and teaching;
+not for clinical use.
 """
 
 import json

@@ -1,7 +1,7 @@
 //! The `humerus` command: the crate's functions for scripts. One file a subcommand.
 //!
-//! Results go to standard output, as text or with `--json` as one JSON object; an error is one line on standard error and
-//! exit code 1; wrong usage is exit code 2.
+//! Results go to standard output, as text or with `--json` as one JSON object; an error is one line on standard error
+//! and exit code 1; wrong usage is exit code 2.
 
 mod explain;
 mod export;

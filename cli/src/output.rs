@@ -1,5 +1,5 @@
-//! Standard output that survives a closed pipe, since `println!` would panic; and bars, which are drawn on standard error and
-//! only where that is a terminal.
+//! Standard output that survives a closed pipe, since `println!` would panic; and bars, which are drawn on standard
+//! error and only where that is a terminal.
 
 use std::fmt::Display;
 use std::io::Write;

@@ -16,7 +16,8 @@ pub struct Args {
     /// Decides everything: the same seed gives the same bytes
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
-    /// easy, medium, hard, or a number from 0 to 1: displaced fractures on clear films, or hairlines among ribs and plaster
+    /// easy, medium, hard, or a number from 0 to 1: displaced fractures on clear films, or hairlines among ribs and
+    /// plaster
     #[arg(long, value_name = "D", default_value_t, value_parser = flags::value::<Difficulty>)]
     difficulty: Difficulty,
     /// How to store films: 8-bit PNG, or 12-bit DICOM with either photometric interpretation
@@ -25,7 +26,8 @@ pub struct Args {
     /// Share of studies with plate or nail, 0 to 1, whatever the label [default: by the difficulty]
     #[arg(long, value_name = "SHARE")]
     hardware: Option<f64>,
-    /// What hardware says of the label, -1 to 1: 0 nothing, 1 as much as the two shares allow, below 0 that the film is normal
+    /// What hardware says of the label, -1 to 1: 0 nothing, 1 as much as the two shares allow, below 0 that the film is
+    /// normal
     #[arg(long, value_name = "PHI", default_value_t = 0.0, allow_negative_numbers = true)]
     hardware_correlation: f64,
     /// Folder to write, in MURA's layout; new, empty, or holding the same set already

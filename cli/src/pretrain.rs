@@ -21,7 +21,8 @@ pub struct Args {
     #[arg(long, value_name = "D", default_value_t = Difficulty::MEDIUM, value_parser = flags::value::<Difficulty>)]
     difficulty: Difficulty,
     /// What to learn of each film: fracture, kind, segment, displacement; several with commas
-    #[arg(long, value_name = "TASKS", value_delimiter = ',', default_values_t = [Task::Fracture], value_parser = flags::value::<Task>)]
+    #[arg(long, value_name = "TASKS", value_delimiter = ',', default_values_t = [Task::Fracture])]
+    #[arg(value_parser = flags::value::<Task>)]
     tasks: Vec<Task>,
     /// Passes over the films
     #[arg(long, default_value_t = 8)]

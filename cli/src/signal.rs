@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use humerus::train::StopHandle;
 use humerus::{Error, Result};
 
-/// From now on a file that grows beyond the process's limit (`ulimit -f`) is an error of the write, as a full disk is, and no death.
+/// From now on a file that grows beyond the process's limit (`ulimit -f`) is an error of the write, as a full disk is,
+/// and no death.
 pub fn survive_file_limit() {
     #[cfg(unix)]
     {
@@ -54,7 +55,8 @@ impl Signal {
     }
 }
 
-/// An argument as a shell takes it: as it is, in quotes, or for bytes that are no text as `$'…'` (POSIX 2024; bash, zsh, ksh, busybox).
+/// An argument as a shell takes it: as it is, in quotes, or for bytes that are no text as `$'…'` (POSIX 2024; bash,
+/// zsh, ksh, busybox).
 fn quoted(argument: &OsStr) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
     match argument.to_str() {

@@ -18,9 +18,11 @@ pub struct Source {
     /// Body part to read of MURA's layout, for example XR_HUMERUS; may be repeated [default: all]
     #[arg(long, value_name = "PART")]
     part: Vec<String>,
-    #[arg(long, value_name = "NAME", help = format!("Further word that means abnormal, beside {}", labels::ABNORMAL.join(", ")))]
+    #[arg(long, value_name = "NAME")]
+    #[arg(help = format!("Further word that means abnormal, beside {}", labels::ABNORMAL.join(", ")))]
     positive: Vec<String>,
-    #[arg(long, value_name = "NAME", help = format!("Further word that means normal, beside {}", labels::NORMAL.join(", ")))]
+    #[arg(long, value_name = "NAME")]
+    #[arg(help = format!("Further word that means normal, beside {}", labels::NORMAL.join(", ")))]
     negative: Vec<String>,
     /// Table of labels of a manifest or of DICOM files, if it is not the only one in the folder
     #[arg(long, value_name = "FILE.csv")]

@@ -20,7 +20,8 @@ use crate::source::Source;
 pub struct Args {
     #[command(flatten)]
     source: Source,
-    /// Folder that receives model.safetensors (best epoch), last.safetensors, metrics, event files and what `--resume` needs
+    /// Folder that receives model.safetensors (best epoch), last.safetensors, metrics, event files and what `--resume`
+    /// needs
     #[arg(long)]
     out: PathBuf,
     /// `default`, `reference` (the original project's), or a JSON file with a recipe
@@ -28,19 +29,23 @@ pub struct Args {
     recipe: String,
     #[arg(long, help = with_default("Most passes over the training films", |recipe| recipe.epochs.to_string()))]
     epochs: Option<usize>,
-    #[arg(long, value_name = "PX", help = with_default("Side of the network's input in pixels", |recipe| recipe.preprocess.size.to_string()))]
+    #[arg(long, value_name = "PX")]
+    #[arg(help = with_default("Side of the network's input in pixels", |recipe| recipe.preprocess.size.to_string()))]
     size: Option<u32>,
     #[arg(long, value_name = "N", help = with_default("Films per step", |recipe| recipe.batch_size.to_string()))]
     batch: Option<usize>,
-    #[arg(long, help = with_default("Seed of weights, split, order and augmentation", |recipe| recipe.seed.to_string()))]
+    #[arg(long)]
+    #[arg(help = with_default("Seed of weights, split, order and augmentation", |recipe| recipe.seed.to_string()))]
     seed: Option<u64>,
-    /// Weights to start from: auto (ImageNet for real films, random for phantoms), random, imagenet, hub:OWNER/NAME/FILE, or a file, with #NAME behind it for one of several networks in it
+    /// Weights to start from: auto (ImageNet for real films, random for phantoms), random, imagenet,
+    /// hub:OWNER/NAME/FILE, or a file, with #NAME behind it for one of several networks in it
     #[arg(long, value_name = "WEIGHTS", default_value_t, value_parser = flags::value::<Weights>)]
     weights: Weights,
     /// Folder for decoded films, or `none` [default: humerus/films in the user's cache folder]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
-    /// Train although the data leak: duplicates-across-splits, patient-in-two-splits or study-with-two-labels; may be repeated
+    /// Train although the data leak: duplicates-across-splits, patient-in-two-splits or study-with-two-labels; may be
+    /// repeated
     #[arg(long, value_name = "LEAK", value_parser = flags::value::<Leak>)]
     allow: Vec<Leak>,
     /// Cross-validate: divide the studies into K folds
@@ -55,7 +60,8 @@ pub struct Args {
     /// fp32, bf16, or auto: bf16 where the device has instructions for it
     #[arg(long, default_value_t, value_parser = flags::value::<Precision>)]
     precision: Precision,
-    /// Continue the run in the folder, unfinished or with more --epochs; refused if it is of another recipe, other data, weights or precision
+    /// Continue the run in the folder, unfinished or with more --epochs; refused if it is of another recipe, other
+    /// data, weights or precision
     #[arg(long)]
     resume: bool,
     /// Minutes between two checkpoints within an epoch, fractions allowed; there is one after each epoch anyway

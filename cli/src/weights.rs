@@ -13,7 +13,8 @@ use crate::{flags, output};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// imagenet, hub:OWNER/NAME/FILE, hub:OWNER/NAME@REVISION/FILE, or a file: safetensors, .pth, .pt, .ot; with #NAME behind it one of several networks
+    /// imagenet, hub:OWNER/NAME/FILE, hub:OWNER/NAME@REVISION/FILE, or a file: safetensors, .pth, .pt, .ot; with #NAME
+    /// behind it one of several networks
     #[arg(value_parser = flags::value::<Weights>)]
     weights: Weights,
     /// densenet121, densenet161, densenet169 or densenet201

@@ -1,4 +1,5 @@
-//! What the `humerus` command does with files that are there: it writes over none that it reads, obeys the mask, and leaves nothing half done.
+//! What the `humerus` command does with files that are there: it writes over none that it reads, obeys the mask, and
+//! leaves nothing half done.
 #![cfg(unix)]
 
 use std::collections::BTreeMap;

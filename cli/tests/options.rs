@@ -1,5 +1,5 @@
-//! Every option of the command that takes a number, with numbers that make no sense: one line that names the option, never a panic, an
-//! abort or a hang.
+//! Every option of the command that takes a number, with numbers that make no sense: one line that names the option,
+//! never a panic, an abort or a hang.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -44,7 +44,8 @@ fn numeric(command: &str) -> Vec<String> {
     help.lines().filter_map(option).collect()
 }
 
-/// Runs `arguments` with each odd value of `option` in turn. They fail by themselves with the line `own` where the value is taken.
+/// Runs `arguments` with each odd value of `option` in turn. They fail by themselves with the line `own` where the
+/// value is taken.
 fn try_odd_values(folder: &Path, arguments: &[&str], option: &str, own: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     for value in ODD {

@@ -195,8 +195,8 @@ fn board(run: &Path) -> PathBuf {
     run.join("tensorboard")
 }
 
-/// Kills runs at random moments, `kills` times, and lets each that was killed go on until it is done: how many runs there were, and how
-/// often one was continued.
+/// Kills runs at random moments, `kills` times, and lets each that was killed go on until it is done: how many runs
+/// there were, and how often one was continued.
 fn killed(bench: &Bench, (reference, whole): (&Path, Duration), worker: u64, kills: usize) -> (usize, usize) {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(worker);
     let (mut killed, mut continued, mut runs) = (0, 0, 0);

@@ -66,8 +66,8 @@ fn feeding(cache: &str) -> Feeding {
     Feeding { cache: CacheFolder::At(PathBuf::from(cache)), ..Feeding::default() }
 }
 
-/// All films once, in an epoch's order, as standardised batches `[16, 3, size, size]`. Returns a number made of them, so that
-/// nothing is left out.
+/// All films once, in an epoch's order, as standardised batches `[16, 3, size, size]`. Returns a number made of them,
+/// so that nothing is left out.
 fn epoch(films: &Films) -> Result<f64> {
     let order = epoch_order(films.len(), 0, 1);
     let batches = order.chunks(BATCH).map(<[usize]>::to_vec).collect();
@@ -121,8 +121,8 @@ fn memory(paths: &[PathBuf], size: u32, cache: &str) -> Result<()> {
     let seconds = started.elapsed().as_secs_f64();
     println!(
         "{}",
-        json!({"case": "memory", "views": paths.len(), "opened_in": opened, "seconds": seconds, "cache_bytes": bytes(cache),
-               "peak_bytes": peak(), "peak_before_bytes": before})
+        json!({"case": "memory", "views": paths.len(), "opened_in": opened, "seconds": seconds,
+               "cache_bytes": bytes(cache), "peak_bytes": peak(), "peak_before_bytes": before})
     );
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Measures training steps and inference for `cargo lab bench train`: one JSON object a line, cases named as in the rival's script.
+//! Measures training steps and inference for `cargo lab bench train`: one JSON object a line, cases named as in the
+//! rival's script.
 //!
 //! ```text
 //! step BATCH STEPS cpu|cuda     the reference network on films of 224 pixels: medians over STEPS steps

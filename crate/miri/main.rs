@@ -1,6 +1,6 @@
-//! The crate's slices, threads, kernels and pack file where an interpreter watches every access to memory: in this folder,
-//! `MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri run`, and `… miri test -- --skip films_come_back` for the tests beside the
-//! code that need no tensors, but for one that reads ahead, which Miri cannot.
+//! The crate's slices, threads, kernels and pack file where an interpreter watches every access to memory: in this
+//! folder, `MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri run`, and `… miri test -- --skip films_come_back`
+//! for the tests beside the code that need no tensors, but for one that reads ahead, which Miri cannot.
 //!
 //! libtorch cannot be interpreted: `tch` and `libloading` here stand in for it, with memory and threads of Rust's own.
 

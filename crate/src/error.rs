@@ -118,8 +118,8 @@ pub enum Error {
     /// Memory that ran out; what was saved before stays.
     #[error("out of memory: {0}")]
     Memory(String),
-    /// A run that was to be continued and cannot be; nothing was trained or moved. With [`Resume::No`](crate::train::Resume::No) it is set aside
-    /// and a new one begins.
+    /// A run that was to be continued and cannot be; nothing was trained or moved. With
+    /// [`Resume::No`](crate::train::Resume::No) it is set aside and a new one begins.
     #[error("the run in {} cannot be continued: {}", in_line(.run.display()), in_line(with_changed(.reason, .changed)))]
     Resume {
         /// The run's folder.

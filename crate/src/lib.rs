@@ -36,7 +36,8 @@ pub use preprocess::Preprocess;
 pub use studies::{Finding, Label, Split, Study, View};
 pub use tch;
 
-/// What a notebook's first cell brings along: the modules, the usual types, and how tensors and pictures show themselves.
+/// What a notebook's first cell brings along: the modules, the usual types, and how tensors and pictures show
+/// themselves.
 pub mod prelude {
     #[cfg(feature = "notebook")]
     pub use crate::Show;

@@ -17,16 +17,17 @@ use files::regular;
 pub enum Optimizer {
     /// Stochastic gradient descent, PyTorch's formula.
     Sgd {
-        /// Step size.
+        /// Learning rate.
         learning_rate: f64,
         /// Momentum; 0 is none, and then `nesterov` changes nothing.
         momentum: f64,
         /// Nesterov's form of momentum.
         nesterov: bool,
     },
-    /// Decoupled weight decay (Loshchilov & Hutter, arXiv:1711.05101), β = (0.9, 0.999), ε = 1e-8; biases and norms do not decay.
+    /// Decoupled weight decay (Loshchilov & Hutter, arXiv:1711.05101), β = (0.9, 0.999), ε = 1e-8; biases and norms do
+    /// not decay.
     AdamW {
-        /// Step size; the peak where the schedule moves it.
+        /// Learning rate; the peak where the schedule moves it.
         learning_rate: f64,
         /// Weight decay.
         weight_decay: f64,
@@ -34,7 +35,7 @@ pub enum Optimizer {
 }
 
 impl Optimizer {
-    /// The step size before any schedule.
+    /// The learning rate before any schedule.
     pub fn learning_rate(self) -> f64 {
         match self {
             Optimizer::Sgd { learning_rate, .. } | Optimizer::AdamW { learning_rate, .. } => learning_rate,
@@ -42,25 +43,27 @@ impl Optimizer {
     }
 }
 
-/// How the step size moves.
+/// How the learning rate moves.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind", deny_unknown_fields)]
 pub enum Schedule {
     /// Not at all.
     Constant,
-    /// Cosine from peak/25 up to the peak during the first `warm_up` of all steps, then cosine down to peak/10,000: one cycle
-    /// (Smith & Topin, arXiv:1708.07120), PyTorch's `OneCycleLR` without momentum cycling.
+    /// Cosine from peak/25 up to the peak during the first `warm_up` of all steps, then cosine down to peak/10,000: one
+    /// cycle (Smith & Topin, arXiv:1708.07120), PyTorch's `OneCycleLR` without momentum cycling.
     OneCycle {
         /// Fraction of all steps, 0 to 1, that the rise takes.
         warm_up: f64,
     },
-    /// A straight line from 0 up to the peak during the first `warm_up` of all steps, then a half cosine down to 0 (Loshchilov &
-    /// Hutter, arXiv:1608.03983, one period; the formula that Transformers gives to PyTorch's `LambdaLR`).
+    /// A straight line from 0 up to the peak during the first `warm_up` of all steps, then a half cosine down to 0
+    /// (Loshchilov & Hutter, arXiv:1608.03983, one period; the formula that Transformers gives to PyTorch's
+    /// `LambdaLR`).
     Cosine {
         /// Fraction of all steps, 0 to 1, that the rise takes.
         warm_up: f64,
     },
-    /// Multiplied by `factor` after `patience` epochs without a lower tune loss (Keras' `ReduceLROnPlateau`, `min_delta` 1e-4).
+    /// Multiplied by `factor` after `patience` epochs without a lower tune loss (Keras' `ReduceLROnPlateau`,
+    /// `min_delta` 1e-4).
     ReduceOnPlateau {
         /// Factor, 0 to 1.
         factor: f64,
@@ -89,16 +92,16 @@ pub enum Standardise {
     TrainingSet,
 }
 
-/// A part of training in which some weights learn at one step size.
+/// A part of training in which some weights learn at one learning rate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stage {
-    /// Passes over the training films. All stages are stretched or cut in proportion where they do not add up to the recipe's
-    /// `epochs`.
+    /// Passes over the training films. All stages are stretched or cut in proportion where they do not add up to the
+    /// recipe's `epochs`.
     pub epochs: usize,
     /// How much of the network may learn.
     pub unfreeze: Unfreeze,
-    /// Step size, instead of the optimiser's.
+    /// Learning rate, instead of the optimiser's.
     pub learning_rate: f64,
 }
 
@@ -126,7 +129,7 @@ pub struct Recipe {
     pub augment: Augment,
     /// Update rule.
     pub optimizer: Optimizer,
-    /// How the step size moves.
+    /// How the learning rate moves.
     pub schedule: Schedule,
     /// Most passes over the training films.
     pub epochs: usize,
@@ -138,16 +141,18 @@ pub struct Recipe {
     /// Largest norm of the gradients over all weights together; `None` does not clip.
     #[serde(default)]
     pub clip_norm: Option<f64>,
-    /// Largest decay of an exponential moving average of weights and BatchNorm statistics, 0 to 1, which is then what is judged and
-    /// saved; `None` keeps none. timm's `ModelEmaV3` with its warm-up: the average moves by 1 - decay after each step, by more in
-    /// the first ones.
+    /// Largest decay of an exponential moving average of weights and BatchNorm statistics, 0 to 1, which is then what
+    /// is judged and saved; `None` keeps none. timm's `ModelEmaV3` with its warm-up: the average moves by 1 - decay
+    /// after each step, by more in the first ones.
     #[serde(default)]
     pub ema: Option<f64>,
-    /// What learns when, for runs that start from given weights. The schedule starts anew in each. From random weights there is
-    /// nothing to preserve: `unfreeze` and the optimiser's step size then hold throughout, as they do without stages.
+    /// What learns when, for runs that start from given weights. The schedule starts anew in each. From random weights
+    /// there is nothing to preserve: `unfreeze` and the optimiser's learning rate then hold throughout, as they do
+    /// without stages.
     #[serde(default)]
     pub stages: Vec<Stage>,
-    /// How many of the best epochs keep a file of their own, `epoch-N.safetensors`, besides the best model; 1 writes none. Default 1.
+    /// How many of the best epochs keep a file of their own, `epoch-N.safetensors`, besides the best model; 1 writes
+    /// none. Default 1.
     #[serde(default = "one")]
     pub keep_best: usize,
     /// Label smoothing of the cross-entropy, 0 to 1.
@@ -198,12 +203,12 @@ impl Default for Recipe {
 }
 
 impl Recipe {
-    /// The original project's recipe: DenseNet-121 with three dense layers, all but the last 60 Keras layers frozen, plain SGD at
-    /// 1e-3, batches of 16, 40 epochs, early stopping and reduce-on-plateau, best epoch by accuracy. Its binary cross-entropy over
-    /// two softmax outputs equals the cross-entropy that we use.
+    /// The original project's recipe: DenseNet-121 with three dense layers, all but the last 60 Keras layers frozen,
+    /// plain SGD at 1e-3, batches of 16, 40 epochs, early stopping and reduce-on-plateau, best epoch by accuracy. Its
+    /// binary cross-entropy over two softmax outputs equals the cross-entropy that we use.
     ///
-    /// Two departures, both to be able to trust the numbers: patients are never torn apart, and the epoch is chosen on patients set
-    /// aside for it instead of on the held-out ones.
+    /// Two departures, both to be able to trust the numbers: patients are never torn apart, and the epoch is chosen on
+    /// patients set aside for it instead of on the held-out ones.
     pub fn reference() -> Self {
         Recipe {
             name: "reference".to_owned(),

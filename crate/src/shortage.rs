@@ -32,8 +32,9 @@ pub fn told<T>(act: impl FnOnce() -> Result<T>) -> Result<T> {
     }
 }
 
-/// Refuses a training step on the CPU that cannot fit: one whose films and first feature maps, a small part of what it needs, are more
-/// than this process can be given. Where memory is promised freely, or a container has a limit, such a step would be killed without a word.
+/// Refuses a training step on the CPU that cannot fit: one whose films and first feature maps, a small part of what it
+/// needs, are more than this process can be given. Where memory is promised freely, or a container has a limit, such a
+/// step would be killed without a word.
 pub(crate) fn refuse_hopeless(recipe: &Recipe, device: Device, kind: Kind) -> Result<()> {
     let Some(available) = memory::available().filter(|_| device == Device::Cpu) else { return Ok(()) };
     let (batch, size) = (recipe.batch_size as u64, u64::from(recipe.preprocess.size));
@@ -46,8 +47,8 @@ pub(crate) fn refuse_hopeless(recipe: &Recipe, device: Device, kind: Kind) -> Re
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
     let (least, available) = (gib(least), gib(available));
     Err(Error::Memory(format!(
-        "a step needs {least:.1} GiB and far more, and {available:.1} GiB are left; a smaller batch (--batch, now {batch}) or film size \
-         (--size, now {size}) takes less"
+        "a step needs {least:.1} GiB and far more, and {available:.1} GiB are left; a smaller batch (--batch, now \
+         {batch}) or film size (--size, now {size}) takes less"
     )))
 }
 

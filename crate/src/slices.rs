@@ -1,11 +1,11 @@
 //! The only place where a tensor's memory becomes a slice.
 //!
-//! tch's handles are cheap to clone and all clones share one memory, so that the borrow of a handle keeps nobody from writing through
-//! another. Each function here therefore lends the slices to a closure that cannot reach any handle: a closure that is `Sync` holds no
-//! [`Tensor`], which is not. For a new tensor there is no other handle.
+//! tch's handles are cheap to clone and all clones share one memory, so that the borrow of a handle keeps nobody from
+//! writing through another. Each function here therefore lends the slices to a closure that cannot reach any handle: a
+//! closure that is `Sync` holds no [`Tensor`], which is not. For a new tensor there is no other handle.
 //!
-//! Nothing here looks at another thread's handles. Handles on one memory that are used from two threads, of which one writes, are a data
-//! race in libtorch itself, with or without slices.
+//! Nothing here looks at another thread's handles. Handles on one memory that are used from two threads, of which one
+//! writes, are a data race in libtorch itself, with or without slices.
 
 use std::ops::Range;
 use std::slice;
@@ -66,7 +66,8 @@ pub(crate) fn change<E: Element, R, const N: usize>(
         let apart = other.is_empty() || place.is_empty() || other.end <= place.start || place.end <= other.start;
         assert!(apart, "a tensor is read and changed at once");
     }
-    // SAFETY: no two of these share memory but those that are only read, and they end with `work`, which can reach no handle.
+    // SAFETY: no two of these share memory but those that are only read, and they end with `work`, which can reach no
+    // handle.
     unsafe { work(values_mut(target), tensors.map(|tensor| values(tensor))) }
 }
 
@@ -89,7 +90,8 @@ pub(crate) fn try_filled<E: Element, F>(
     fill: impl FnOnce(&mut [E]) -> Result<(), F>,
 ) -> Result<Result<Tensor, F>, tch::TchError> {
     let mut tensor = Tensor::f_empty(size.as_ref(), (E::KIND, Device::Cpu))?;
-    // SAFETY: nobody else has a handle on a tensor that was just made, and `tensor` is not touched while the slice lives.
+    // SAFETY: nobody else has a handle on a tensor that was just made, and `tensor` is not touched while the slice
+    // lives.
     let filled = fill(unsafe { values_mut(&mut tensor) });
     Ok(filled.map(|()| tensor))
 }
@@ -99,8 +101,8 @@ pub(crate) fn try_filled<E: Element, F>(
 unsafe fn values<E: Element>(tensor: &Tensor) -> &[E] {
     match check::<E>(tensor) {
         0 => &[],
-        // SAFETY: so many values lie there, as was checked; libtorch's allocator has given them some value, whatever it is, and every
-        // pattern of bits is one. The handle is borrowed, so that the memory stays.
+        // SAFETY: so many values lie there, as was checked; libtorch's allocator has given them some value, whatever it
+        // is, and every pattern of bits is one. The handle is borrowed, so that the memory stays.
         count => unsafe { slice::from_raw_parts(tensor.data_ptr() as *const E, count) },
     }
 }

@@ -143,7 +143,7 @@ fn a_finished_run_given_more_epochs_goes_on() {
         let last = |run: &TrainOptions| run.run.join("last.safetensors");
         assert_eq!(same(&last(&grown), &last(&whole)), is_exact, "{name}");
         let rates = |report: &TrainReport| report.epochs.iter().map(|it| it.learning_rate).collect::<Vec<_>>();
-        assert_eq!(rates(&report)[1..], rates(&expected)[1..], "the longer run's own step sizes");
+        assert_eq!(rates(&report)[1..], rates(&expected)[1..], "the longer run's own learning rates");
         assert_eq!(report.epochs.len(), 3);
         let card = Model::open(last(&grown), DeviceChoice::Cpu).unwrap().card;
         assert_eq!(card.trained.unwrap().continued_after, [1]);
@@ -176,7 +176,7 @@ fn what_going_on_means_is_said_when_a_run_is_given_more_epochs() {
     report.unwrap();
     let told: Vec<&String> = said.iter().filter(|line| line.starts_with("note: ")).collect();
     assert_eq!(told.len(), 1, "{said:?}");
-    assert!(told[0].contains("was to have 1 epoch and goes on to 2; its step size"), "{told:?}");
+    assert!(told[0].contains("was to have 1 epoch and goes on to 2; its learning rate"), "{told:?}");
 
     // What stopped early is over, however many epochs there may be.
     let options = support::options(folder.path(), "early");
@@ -204,7 +204,8 @@ fn another_film_precision_or_model_is_refused_before_anything_happens() {
     assert!(matches!(ended, Err(Error::Stopped { .. })), "{ended:?}");
     assert!(said.iter().any(|line| line.contains("films to learn from") && line.ends_with(", fp32")), "{said:?}");
 
-    // A film of the same length and time, with one other byte: a text in it, so that it decodes to other pixels or none.
+    // A film of the same length and time, with one other byte: a text in it, so that it decodes to other pixels or
+    // none.
     let film = &index.studies[0].views[0].path;
     let whole = std::fs::read(film).unwrap();
     let time = std::fs::metadata(film).unwrap().modified().unwrap();

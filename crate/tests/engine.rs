@@ -35,8 +35,8 @@ fn initial_weights(recipe: &Recipe, path: &Path) -> HashMap<String, Tensor> {
     read(path)
 }
 
-/// Films of blotches, all different, with a bright square where they are abnormal: BatchNorm finds variance in every channel, so
-/// that rounding is not magnified, and there is something to learn at once.
+/// Films of blotches, all different, with a bright square where they are abnormal: BatchNorm finds variance in every
+/// channel, so that rounding is not magnified, and there is something to learn at once.
 fn plain_films(folder: &Path) -> Index {
     let write = |split: &str, number: u32| {
         let label = if number % 2 == 1 { "positive" } else { "negative" };
@@ -179,7 +179,8 @@ fn stages_unfreeze_from_the_head_down_and_frozen_statistics_keep_every_bit() {
         .unwrap();
         if recipe.stages.len() > 1 {
             assert_eq!(told, [(Unfreeze::Head, 1e-3), (Unfreeze::LastBlock, 1e-4)]);
-            // Each stage begins its own cycle at a 25th of its own peak, or at the peak where it has no step to rise in.
+            // Each stage begins its own cycle at a 25th of its own peak, or at the peak where it has no step to rise
+            // in.
             let rates: Vec<f64> = report.epochs.iter().map(|epoch| epoch.learning_rate).collect();
             assert!(rates[0] <= 1e-3 && rates[1] <= 1e-4 && rates[0] > rates[1], "{rates:?}");
         }

@@ -72,8 +72,9 @@ fn torchvision_torchscript_and_onnx_give_our_logits() {
     }
 }
 
-/// Makes an untrained network, which says nearly the same of all films, one that tells them apart: its logits' differences get mean 0 and
-/// deviation 1. A level of grey here and there, as resizing is allowed, is then less than a thousandth.
+/// Makes an untrained network, which says nearly the same of all films, one that tells them apart: its logits'
+/// differences get mean 0 and deviation 1. A level of grey here and there, as resizing is allowed, is then less than a
+/// thousandth.
 fn give_opinions(model: &Model, films: &[PathBuf]) {
     let odds =
         |film: &PathBuf| model.score(film).ok().map(|it| it.views[0].probability.get()).map(|p| (p / (1.0 - p)).ln());
@@ -138,7 +139,8 @@ fn the_python_of_the_docs_gives_our_probability_for_films_of_every_kind_or_refus
         // The other two files hold the same network; preparing films is what differs from one model to the next.
         let paths = if window.is_none() { &paths[..] } else { &paths[..1] };
         for path in paths {
-            // Greys of a JPEG may be a level or two from libjpeg's, which a network of random weights may take for more.
+            // Greys of a JPEG may be a level or two from libjpeg's, which a network of random weights may take for
+            // more.
             let allowed = |name: &str| if name.ends_with("jpg") { 5e-3 } else { 1e-3 };
             let mut worst = (0.0, String::new());
             for ((film, ours), theirs) in films.iter().zip(&ours).zip(by_python(&python, &loader, path, &films)) {

@@ -1,5 +1,6 @@
-//! Figures against truth files in `tests/golden/figures`; `REGENERATE=1 cargo test --test figures` rewrites them, and then
-//! a person looks at what changed. `FIGURES=folder` writes every one of them there, as PNG and where it can be as SVG.
+//! Figures against truth files in `tests/golden/figures`; `REGENERATE=1 cargo test --test figures` rewrites them, and
+//! then a person looks at what changed. `FIGURES=folder` writes every one of them there, as PNG and where it can be as
+//! SVG.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;

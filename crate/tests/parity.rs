@@ -10,7 +10,8 @@ fn films() -> Tensor {
     (Tensor::arange(4 * 3 * 80 * 96, (Kind::Float, Device::Cpu)) * 0.731).sin().view([4, 3, 80, 96]) * 1.5
 }
 
-/// Weights as after some training: running statistics are not their initial zeros and ones, nor are BatchNorm's weights.
+/// Weights as after some training: running statistics are not their initial zeros and ones, nor are BatchNorm's
+/// weights.
 fn lived_in(model: &Classifier) {
     let _guard = tch::no_grad_guard();
     for (number, variable) in model.variables().iter().enumerate() {
@@ -41,8 +42,8 @@ struct Theirs {
 }
 
 impl Theirs {
-    /// Ours in f64 must be theirs in f64, to `exact`: what numbers are computed to, or kept to. In f32, the layers must be theirs, since
-    /// both round alike, and `predict` and `gradients`, which round elsewhere, theirs in f64.
+    /// Ours in f64 must be theirs in f64, to `exact`: what numbers are computed to, or kept to. In f32, the layers must
+    /// be theirs, since both round alike, and `predict` and `gradients`, which round elsewhere, theirs in f64.
     fn check(&self, path: Path, kind: Kind, key: &str, found: &Tensor, exact: f64) {
         let (theirs, most) = match (kind, path) {
             (Kind::Double, _) => ("double", exact),
@@ -54,8 +55,9 @@ impl Theirs {
         assert!(off <= most, "{}, {path:?} in {kind:?}, {key}: {off:.2e} of its largest value away", self.name);
     }
 
-    /// All gradients of `gradients` in f32 together. A value within rounding of zero may pass a ReLU in f32 and not in f64, or the other
-    /// way round, which moves some gradients by a tenth, theirs as ours; which ones, depends on the order of summation.
+    /// All gradients of `gradients` in f32 together. A value within rounding of zero may pass a ReLU in f32 and not in
+    /// f64, or the other way round, which moves some gradients by a tenth, theirs as ours; which ones, depends on the
+    /// order of summation.
     fn check_together(&self, gradients: &[(String, Tensor)]) {
         let end_to_end = |of: &dyn Fn(&(String, Tensor)) -> Tensor| {
             Tensor::cat(&gradients.iter().map(|it| of(it).to_kind(Kind::Double).flatten(0, -1)).collect::<Vec<_>>(), 0)

@@ -102,7 +102,8 @@ fn networks_of_other_tools_are_loaded_under_their_own_names() {
     let all = theirs.variables().len();
     assert_eq!((loaded.loaded.len(), loaded.kept.len(), loaded.unexpected.len()), (all, 0, 0));
     let expected = logits(&theirs, &films);
-    // How many tensors of the head stay, how many of the file are not used; how far logits may be off where the head is the same.
+    // How many tensors of the head stay, how many of the file are not used; how far logits may be off where the head is
+    // the same.
     for (name, kept, unexpected, off) in [
         ("torchvision.pth", 0, 0, Some(0.0)),
         ("old.pth", 0, 0, Some(0.0)),
@@ -154,7 +155,9 @@ fn networks_of_other_tools_are_loaded_under_their_own_names() {
     let before = other.variables()[0].tensor.copy();
     let line = weights::load(&other, path("torchvision.pth")).unwrap_err().to_string();
     assert!(line.contains("torchvision.pth") && line.contains("densenet169") && !line.contains('\n'), "{line}");
-    assert!(line.ends_with("it is of a densenet121, which `humerus weights --architecture densenet121` and a recipe with \"architecture\": \"densenet121\" take"), "{line}");
+    let hint =
+        "which `humerus weights --architecture densenet121` and a recipe with \"architecture\": \"densenet121\" take";
+    assert!(line.ends_with(&format!("it is of a densenet121, {hint}")), "{line}");
     assert!(other.variables()[0].tensor.equal(&before));
     // The other way round, where some of it has another shape.
     let folder = tempfile::tempdir().unwrap();

@@ -2,9 +2,9 @@
 
 usage: bench.py CRATE_DIR
 
-Reports {"event": "started", "seconds", "kernel"} (from the start of the process to the first result that needs the crate;
-to the kernel's first answer), {"event": "cell", "line", "seconds"} for each later cell, whose own work is microseconds, so
-that its time is overhead, and last {"event": "end", "failure"}.
+Reports {"event": "started", "seconds", "kernel"} (from the start of the process to the first result that needs the
+crate; to the kernel's first answer), {"event": "cell", "line", "seconds"} for each later cell, whose own work is
+microseconds, so that its time is overhead, and last {"event": "end", "failure"}.
 """
 
 import json

@@ -1,7 +1,9 @@
-"""What a build folder holds of the crates that are read from folders: the project's own, which may be edited at any time.
+"""What a build folder holds of the crates that are read from folders: the project's own, which may be edited at any
+time.
 
-A warmed folder remembers in `warmed.json` from which files they were built, by size and time. Sizes and times, not times
-alone, as cargo compares them: a file that is put back from a copy is older than the build, and yet not what was built.
+A warmed folder remembers in `warmed.json` from which files they were built, by size and time. Sizes and times, not
+times alone, as cargo compares them: a file that is put back from a copy is older than the build, and yet not what was
+built.
 """
 
 import json
@@ -94,7 +96,9 @@ def stamp(folder, crate_dir, rustc, started, before):
     crates = {}
     for package in packages(folder):
         now = {path: state(path) for path in sorted(sources_of(folder, package))}
-        certain = {path for path, found in now.items() if found and (found == before.get(path) or found[1] < started * 1e9)}
+        certain = {
+            path for path, found in now.items() if found and (found == before.get(path) or found[1] < started * 1e9)
+        }
         crates[package] = {path: found if path in certain else [0, 0] for path, found in now.items()}
     text = json.dumps({"crate_dir": str(crate_dir), "rustc": rustc, "crates": crates}, indent=1)
     (folder / "warmed.json").write_text(text + "\n")

@@ -1,11 +1,12 @@
-"""Executes one notebook in a kernel of its own, and writes it as an executed .ipynb and as one self-contained HTML file.
+"""Executes one notebook in a kernel of its own, and writes it as an executed .ipynb and as one self-contained HTML
+file.
 
 usage: execute.py NOTEBOOK OUT_IPYNB OUT_HTML
 
-Reports to `cargo lab` by JSON lines on stdout: {"event": "notebook", "cells"}, {"event": "building", "line"},
-{"event": "cell", "cell", "line"}, {"event": "stream", "name", "text"}, {"event": "done", "cell", "seconds", "pictures"},
-and last {"event": "end", "failure": null or {"cell", "line", "message"}, "seconds", "pictures"}. Both files are written
-whatever happens, with all that was computed until then.
+Reports to `cargo lab` by JSON lines on stdout: {"event": "notebook", "cells"}, {"event": "building", "line"}, {"event":
+"cell", "cell", "line"}, {"event": "stream", "name", "text"}, {"event": "done", "cell", "seconds", "pictures"}, and last
+{"event": "end", "failure": null or {"cell", "line", "message"}, "seconds", "pictures"}. Both files are written whatever
+happens, with all that was computed until then.
 """
 
 import json

@@ -202,7 +202,8 @@ class Kernel:
             cell.failure = self._reason(cell, errors)
 
     def finish(self, on_stream=lambda name, text: None):
-        """After the last cell: one real cell, so that a variable lost by an early `return` and late output come to light."""
+        """After the last cell: one real cell, so that a variable lost by an early `return` and late output come to
+        light."""
         cell = Cell()
         self._run("", cell, on_stream)
         return cell

@@ -6,8 +6,8 @@ KERNEL.json is written by `cargo lab`. The session directory starts as a copy of
 builds the dependencies again: large files of finished dependencies are hard-linked, everything cargo or rustc writes in
 place is copied. This process then *becomes* evcxr_jupyter, so that Jupyter's signals reach the kernel itself; a small
 child of its own session (the janitor) outlives it, ends what the kernel left running and removes the directory; it also
-ends a kernel whose Jupyter died. The kernel inherits a locked file: should the janitor be killed too, the next start finds
-the lock free and sweeps.
+ends a kernel whose Jupyter died. The kernel inherits a locked file: should the janitor be killed too, the next start
+finds the lock free and sweeps.
 
 A kernel keeps the crate that it began with. Built anew between two cells, the crate would read the variables of the
 earlier cells with types of another layout; so once it is built, its sources count as old, whatever is edited. The next
@@ -44,7 +44,8 @@ def sweep(sessions):
             shutil.rmtree(lock_path.with_suffix(""), ignore_errors=True)
             lock_path.unlink(missing_ok=True)
     for directory in sessions.glob("s-*"):
-        # A directory without its lock file: the sweep itself was cut short. One that is being made has the lock already.
+        # A directory without its lock file: the sweep itself was cut short. One that is being made has the lock
+        # already.
         if directory.is_dir() and not directory.with_suffix(".lock").exists():
             shutil.rmtree(directory, ignore_errors=True)
 
@@ -120,7 +121,9 @@ def janitor(kernel_pid, session, lock_path, template, kernel_dir):
         os.dup2(nothing, stream)
     client = int(os.environ.get("JPY_PARENT_PID", "0"))  # Jupyter, or our runner: a kernel nobody can reach ends too
     started, born, looked = time.monotonic(), time.time(), 0.0
-    narrator = Narrator(kernel_pid, template is not None, lambda: built.built_since(session, born), kernel_dir / "last-build")
+    narrator = Narrator(
+        kernel_pid, template is not None, lambda: built.built_since(session, born), kernel_dir / "last-build"
+    )
     while os.getppid() == kernel_pid and (client == 0 or alive(client)):
         time.sleep(0.2)
         if time.monotonic() - looked > 1:

@@ -1,7 +1,7 @@
 """Says under the running cell that the crate is being built, while it is.
 
-evcxr passes on nothing of a build until the cell runs. But what its child, the process that runs the cells, writes to its
-standard error stands under the cell at once; on Linux, another process of the same user may write there too.
+evcxr passes on nothing of a build until the cell runs. But what its child, the process that runs the cells, writes to
+its standard error stands under the cell at once; on Linux, another process of the same user may write there too.
 """
 
 import os

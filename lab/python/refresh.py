@@ -3,8 +3,9 @@
 usage: refresh.py SESSION
 
 The kernel's `cargo` runs this before the first build that needs the crate, if the launcher found sources edited. In the
-checkout's folder rustc takes up what it knows of the build before, so an edit costs seconds, once; what was built is the
-template of later kernels. Should anything fail, nothing is lost: the session's cargo builds for itself, and says why not.
+checkout's folder rustc takes up what it knows of the build before, so an edit costs seconds, once; what was built is
+the template of later kernels. Should anything fail, nothing is lost: the session's cargo builds for itself, and says
+why not.
 """
 
 import fcntl
@@ -56,7 +57,8 @@ def build(folder, on_line):
 
 
 def rebuild(link, on_line=lambda line: None):
-    """Makes the template anew from itself; returns it, or None where the crate does not compile. To be called `locked`."""
+    """Makes the template anew from itself; returns it, or None where the crate does not compile. To be called `locked`.
+    """
     template, building, started = link.resolve(), building_of(link), time.time()
     stamped = built.read_stamp(template)
     before = built.states(stamped)

@@ -2,8 +2,9 @@
 
 usage: steps.py SCRIPT DEVICE STEPS
 
-Prints what the script prints: JSON objects, one a line. Its bf16 setting runs only where the device has instructions for it; its fp32
-network runs once more with channels last, which the script leaves out and is PyTorch's best setting on other processors.
+Prints what the script prints: JSON objects, one a line. Its bf16 setting runs only where the device has instructions
+for it; its fp32 network runs once more with channels last, which the script leaves out and is PyTorch's best setting on
+other processors.
 """
 
 import sys

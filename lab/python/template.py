@@ -1,8 +1,8 @@
 """Templates: warmed build folders that every kernel begins with a copy of.
 
-`template-<key>` beside `kernel.json` is a link to the folder `t-…` that was made last for a checkout; `spare-t-…-<n>` is a
-copy that waits for a kernel. A template is made in `building-<key>` and then renamed: rustc takes up what it knows of an
-earlier build only where it is to write to a folder of the same path, which may be another folder by then.
+`template-<key>` beside `kernel.json` is a link to the folder `t-…` that was made last for a checkout; `spare-t-…-<n>`
+is a copy that waits for a kernel. A template is made in `building-<key>` and then renamed: rustc takes up what it knows
+of an earlier build only where it is to write to a folder of the same path, which may be another folder by then.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ PROGRAM = ("build-script-build", "build_script_build-")
 
 
 def may_link(inside, name, own):
-    """Whether nothing writes to the file in place: a finished artefact of a dependency, not of an own crate or a cell."""
+    """Whether nothing writes to the file in place: a dependency's finished artefact, not an own crate's or a cell's."""
     if "/incremental" in inside:
         return not name.endswith(".lock")  # rustc itself links them, and never changes one that has a name
     if "ctx" in name or name.startswith("libcode_") or "/.fingerprint" in inside or own.search(f"{inside}/{name}"):
@@ -32,13 +32,15 @@ def may_link(inside, name, own):
 def copy_tree(source, target, incremental=False, own=None, update=False):
     """Copies `source` to `target` with its modification times, hard-linking what [`may_link`] allows.
 
-    What rustc knows of an earlier build comes along if `incremental` is true: of use only where the next build is to be.
-    `own` names the crates that may be edited, by default those of the folder's Cargo.lock. With `update`, `target` is a copy
-    already: what has the same size and time is left.
+    What rustc knows of an earlier build comes along if `incremental` is true: of use only where the next build is to
+    be. `own` names the crates that may be edited, by default those of the folder's Cargo.lock. With `update`, `target`
+    is a copy already: what has the same size and time is left.
     """
     own = built.packages(source) if own is None else own
     spelt = [name for package in own for name in (package, package.replace("-", "_"))]
-    own = re.compile(rf"/(lib)?({'|'.join(map(re.escape, spelt)) or 'humerus'})[-.]")  # build/name-0123/out, deps/libname-0123.rlib
+    own = re.compile(
+        rf"/(lib)?({'|'.join(map(re.escape, spelt)) or 'humerus'})[-.]"
+    )  # build/name-0123/out, deps/libname-0123.rlib
     copied = {}
     for folder, below, names in os.walk(source):
         inside = folder[len(str(source)) :]
@@ -115,7 +117,8 @@ def make_spare(template):
 
 
 def forget_earlier_builds(folder):
-    """Leaves of what rustc knows of each crate that of the last build; it removes the one before at the next build only."""
+    """Leaves of what rustc knows of each crate that of the last build; it removes the one before at the next build
+    only."""
     for crate in folder.glob("target/*/debug/incremental/*"):
         *earlier, _ = sorted(crate.glob("s-*-*-*"), key=lambda path: path.stat().st_mtime)
         for old in earlier:
@@ -139,7 +142,8 @@ def publish(building, link):
 
 @contextlib.contextmanager
 def locked(kernel_dir, wait=True):
-    """Held by whoever makes or removes a template: the lock of `cargo lab`. Without `wait`, BlockingIOError where it is held."""
+    """Held by whoever makes or removes a template: the lock of `cargo lab`. Without `wait`, BlockingIOError where it is
+    held."""
     with open(kernel_dir.with_name(".warm.lock"), "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield

@@ -1,9 +1,10 @@
-"""Makes a checkout's template: builds the crate as kernels need it, runs a first cell where that was never done, and tidies up.
+"""Makes a checkout's template: builds the crate as kernels need it, runs a first cell where that was never done, and
+tidies up.
 
 usage: warm.py CRATE_DIR LINK [SEED]
 
-LINK will point to the template; SEED is one to start from. Reports by JSON lines: {"event": "building", "line"}, and last
-{"event": "end", "failure": null or text, "seconds"}.
+LINK will point to the template; SEED is one to start from. Reports by JSON lines: {"event": "building", "line"}, and
+last {"event": "end", "failure": null or text, "seconds"}.
 """
 
 import json
@@ -61,7 +62,11 @@ def forget(directory, package):
     """Removes what cargo built of the package."""
     name = package.replace("-", "_")
     for debug in directory.glob("target/*/debug"):
-        folders = [*debug.glob(f".fingerprint/{package}-*"), *debug.glob(f"build/{package}-*"), *debug.glob(f"incremental/{name}-*")]
+        folders = [
+            *debug.glob(f".fingerprint/{package}-*"),
+            *debug.glob(f"build/{package}-*"),
+            *debug.glob(f"incremental/{name}-*"),
+        ]
         for found in folders:
             shutil.rmtree(found, ignore_errors=True)
         for found in [*debug.glob(f"deps/*{name}*"), *debug.glob(f"*{name}*")]:

@@ -12,7 +12,8 @@ pub struct Checkout {
 }
 
 impl Checkout {
-    /// The checkout that `cargo lab` was called in: cargo names the lab's folder; called by hand, the current folder decides.
+    /// The checkout that `cargo lab` was called in: cargo names the lab's folder; called by hand, the current folder
+    /// decides.
     pub fn find() -> Result<Checkout> {
         let named = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
         let here = std::env::current_dir().map_err(Problem::at("."))?;
@@ -52,7 +53,8 @@ impl Checkout {
         found
     }
 
-    /// The notebook that `name` means: a path, or the name of one of the project's, with or without `.ipynb` or its number.
+    /// The notebook that `name` means: a path, or the name of one of the project's, with or without `.ipynb` or its
+    /// number.
     pub fn notebook(&self, name: &Path) -> Result<PathBuf> {
         if name.is_file() {
             return name.canonicalize().map_err(Problem::at(name));

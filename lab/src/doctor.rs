@@ -17,10 +17,12 @@ struct Torch {
     gpu: Option<String>,
 }
 
-const ASK_TORCH: &str = "import json, torch; gpu = torch.cuda.is_available()\n\
+const ASK_TORCH: &str = "import json, torch\n\
+gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None\n\
 from importlib.metadata import distributions\n\
 lab = [found.version for found in distributions(name='jupyterlab')]\n\
-print(json.dumps({'torch': torch.__version__, 'jupyterlab': lab[0] if lab else None, 'cuda': torch.version.cuda, 'gpu': torch.cuda.get_device_name(0) if gpu else None}))";
+found = {'torch': torch.__version__, 'jupyterlab': lab[0] if lab else None, 'cuda': torch.version.cuda, 'gpu': gpu}\n\
+print(json.dumps(found))";
 
 /// `cargo lab doctor`: false if something is missing that set-up cannot mend.
 pub fn run() -> Result<bool> {

@@ -10,9 +10,11 @@ use clap::Args;
 use crate::problem::{Problem, Result};
 use crate::setup::{self, cache};
 
-/// JupyterLab's settings where the user has chosen none: it does not ask whether to fetch news, nor look for a version of
-/// itself other than the pinned one.
-const SETTINGS: &str = r#"{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}
+/// JupyterLab's settings where the user has chosen none: it does not ask whether to fetch news, nor look for a version
+/// of itself other than the pinned one.
+const SETTINGS: &str = r#"{
+  "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}
+}
 "#;
 
 /// What to open.

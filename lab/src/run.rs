@@ -44,7 +44,8 @@ pub struct Options {
     /// Where tensors are computed
     #[arg(long, value_enum, default_value_t = Device::Auto)]
     pub device: Device,
-    /// Weights to start training from: random, imagenet, hub:OWNER/NAME/FILE, or a file [default: ImageNet's for real films]
+    /// Weights to start training from: random, imagenet, hub:OWNER/NAME/FILE, or a file [default: ImageNet's for real
+    /// films]
     #[arg(long, value_name = "WEIGHTS")]
     pub weights: Option<String>,
     /// A notebook by name or path, may be repeated [default: 1-train, 2-load, 3-visualize]

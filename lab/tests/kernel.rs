@@ -1,5 +1,5 @@
-//! Notebooks and kernels for real. These need the environment and the warm kernel, so `cargo lab test` runs them; elsewhere
-//! they say that they were skipped.
+//! Notebooks and kernels for real. These need the environment and the warm kernel, so `cargo lab test` runs them;
+//! elsewhere they say that they were skipped.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,7 +1,7 @@
 """Checks that the first mistake of a fresh kernel is answered without a build of anything but the cell.
 
-Runs inside the environment (lab/tests/kernel.rs starts it). usage: mistake.py CRATE_DIR; prints one JSON object for each kind of mistake:
-the cell, the error's first line, the seconds, and the crates that were built for it.
+Runs inside the environment (lab/tests/kernel.rs starts it). usage: mistake.py CRATE_DIR; prints one JSON object for
+each kind of mistake: the cell, the error's first line, the seconds, and the crates that were built for it.
 """
 
 import json
@@ -23,7 +23,10 @@ MISTAKES = {
 
 def compiled(session):
     """When each unit of each package was last compiled."""
-    return {mark.parent.name: mark.stat().st_mtime_ns for mark in session.glob("target/*/debug/.fingerprint/*/invoked.timestamp")}
+    return {
+        mark.parent.name: mark.stat().st_mtime_ns
+        for mark in session.glob("target/*/debug/.fingerprint/*/invoked.timestamp")
+    }
 
 
 def first_mistake(crate_dir, source):

@@ -10,7 +10,8 @@ import narrate  # noqa: E402
 
 last = Path(sys.argv[1]) / "last-build"
 built = False
-# The child that runs cells is the kernel's own program once more; what it writes to standard error stands under the cell.
+# The child that runs cells is the kernel's own program once more; what it writes to standard error stands under the
+# cell.
 runtime = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

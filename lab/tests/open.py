@@ -1,4 +1,5 @@
-"""Checks what `cargo lab open` starts: JupyterLab that asks nothing. usage: open.py PATH_OF_LAB, inside the environment."""
+"""Checks what `cargo lab open` starts: JupyterLab that asks nothing. usage: open.py PATH_OF_LAB, inside the
+environment."""
 
 import json
 import os
@@ -18,7 +19,11 @@ server = subprocess.Popen(
     text=True,
 )
 try:
-    url = next(found for found in (re.search(r"http://localhost:(\d+)/lab\S*\?token=(\w+)", line) for line in server.stderr) if found)
+    url = next(
+        found
+        for found in (re.search(r"http://localhost:(\d+)/lab\S*\?token=(\w+)", line) for line in server.stderr)
+        if found
+    )
     port, token = url.groups()
     api = f"http://localhost:{port}/lab/api/settings/@jupyterlab/apputils-extension:notification?token={token}"
     for attempt in range(50):  # it names its address before it listens there

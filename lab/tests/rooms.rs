@@ -1,5 +1,5 @@
-//! The house in order: within a crate the modules of one folder import each other in one direction only, those of `humerus` downwards in
-//! the list below, and no module has more than 400 lines.
+//! The house in order: within a crate the modules of one folder import each other in one direction only, those of
+//! `humerus` downwards in the list below, and no module has more than 400 lines.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -267,7 +267,8 @@ fn parts_and_crate_print_nothing_and_start_no_threads_beside_rayons() {
 
 #[test]
 fn the_reader_of_imports_reads_lists_and_leaves_tests_out() {
-    let source = "use crate::a::{self, b::c};\nuse super::{d, e};\n#[cfg(test)]\nmod tests {\n    use crate::z;\n}\nfn f() { super::super::g::h() }\n";
+    let source = "use crate::a::{self, b::c};\nuse super::{d, e};\n#[cfg(test)]\nmod tests {\n    use crate::z;\n}\n\
+                  fn f() { super::super::g::h() }\n";
     let place = ["x", "y", "w"].map(str::to_owned);
     let found: Vec<String> = imports(&code(source), &place, false).iter().map(|path| path.join("::")).collect();
     assert_eq!(found, ["a::b::c", "a::self", "x::g::h", "x::y::d", "x::y::e"]);

@@ -1,7 +1,7 @@
 """Checks the life of kernels: many at once, each in its own directory, which goes with the kernel however that ends.
 
-Runs inside the environment (lab/tests/kernel.rs starts it); prints `ok: ...` for each thing that holds, exits 1 at the first
-that does not.
+Runs inside the environment (lab/tests/kernel.rs starts it); prints `ok: ...` for each thing that holds, exits 1 at the
+first that does not.
 """
 
 import json
@@ -85,11 +85,14 @@ def main():
     (SESSIONS / "s-left-over.lock").touch()
 
     polite, killed = together([{"cwd": folder, "env": environment}] * 2)
-    expect(gone(SESSIONS / "s-left-over", 1) and gone(SESSIONS / "s-without-lock", 1), "a start sweeps what dead kernels left")
+    expect(
+        gone(SESSIONS / "s-left-over", 1) and gone(SESSIONS / "s-without-lock", 1),
+        "a start sweeps what dead kernels left",
+    )
     first, second = session_of(polite), session_of(killed)
     expect(first != second and first.is_dir() and second.is_dir(), "two kernels have a directory each")
     expect(answer(polite, "let here = 1; here + 1") == "2", "the first computes")
-    expect(answer(killed, "here") .startswith("failure"), "the second does not see the first one's variable")
+    expect(answer(killed, "here").startswith("failure"), "the second does not see the first one's variable")
     source = [path for path in first.glob("target/*/debug/deps/*tch*.rlib")]
     expect(source and source[0].stat().st_nlink > 1, "finished dependencies are shared, not copied")
     crate = [path for path in first.glob("target/*/debug/deps/*humerus*.rlib")]
@@ -121,10 +124,18 @@ def main():
     terminated.stop()
 
     # The program that started a kernel dies: nobody could reach the kernel any more.
-    code = "import sys, time; from kernel import Kernel; Kernel(sys.argv[1], dict(__import__('os').environ)); print('up', flush=True); time.sleep(600)"
+    code = """if True:
+        import os, sys, time
+        from kernel import Kernel
+        kernel = Kernel(sys.argv[1], dict(os.environ))
+        print('up', flush=True)
+        time.sleep(600)
+    """
     before = set(SESSIONS.glob("s-*"))
     client = subprocess.Popen(
-        [sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, env={**environment, "PYTHONPATH": sys.path[0]}
+        [sys.executable, "-c", code, str(folder)],
+        stdout=subprocess.PIPE,
+        env={**environment, "PYTHONPATH": sys.path[0]},
     )
     client.stdout.readline()
     orphan = next(path for path in set(SESSIONS.glob("s-*")) - before if path.is_dir())
@@ -133,7 +144,9 @@ def main():
     expect(gone(orphan) and not processes_of(orphan), "a kernel whose client was killed ends and is removed")
 
     # The kernel is found by JupyterLab under its own name; the stock name is not ours.
-    listed = subprocess.run(["jupyter", "kernelspec", "list", "--json"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["jupyter", "kernelspec", "list", "--json"], capture_output=True, text=True, check=True
+    ).stdout
     specs = json.loads(listed)["kernelspecs"]
     expect(specs["humerus"]["spec"]["display_name"] == "Rust (humerus)", "Jupyter lists the kernel")
     expect(specs["humerus"]["spec"]["interrupt_mode"] == "message", "and interrupts it by message")

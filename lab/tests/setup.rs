@@ -13,7 +13,10 @@ struct Machine {
 
 /// `sh` code that plays Python: answers the lab's question, makes environments, and installs packages.
 const PYTHON: &str = r#"
-report() { echo "{\"version\": [3, VERSION], \"prefix\": \"$1\", \"executable\": \"$0\", \"venv\": VENV, \"torch\": \"$1/torch\", \"unsatisfied\": [UNSATISFIED]}"; }
+report() {
+    echo "{\"version\": [3, VERSION], \"prefix\": \"$1\", \"executable\": \"$0\", \"venv\": VENV,"
+    echo "\"torch\": \"$1/torch\", \"unsatisfied\": [UNSATISFIED]}"
+}
 case "$*" in
   *"-m venv"*) for last; do :; done; mkdir -p "$last/bin"; cp "$0" "$last/bin/python"; echo made >> "ROOT/venvs" ;;
   *"-m pip"*) PIP ;;

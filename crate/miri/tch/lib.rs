@@ -1,4 +1,5 @@
-//! As much of tch as slices and kernels ask for, on memory of Rust's own, so that an interpreter can watch every access.
+//! As much of tch as slices and kernels ask for, on memory of Rust's own, so that an interpreter can watch every
+//! access.
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::ffi::c_void;

@@ -27,8 +27,8 @@ pub(super) struct Change {
 }
 
 impl Augment {
-    /// What happens to `view` in `epoch`. Everything is drawn, wanted or not, and new things last, so that one setting never
-    /// changes what another draws.
+    /// What happens to `view` in `epoch`. Everything is drawn, wanted or not, and new things last, so that one setting
+    /// never changes what another draws.
     pub(super) fn draw(&self, seed: u64, epoch: usize, view: usize) -> Change {
         let mut load = generator(seed, u64::MAX, view);
         let mut warp = Warp::IDENTITY;

@@ -1,9 +1,9 @@
 //! Augmentation of whole batches on their device: one affine warp, then grey values, noise and cut-out.
 //!
-//! What happens to a view depends only on (seed, epoch, view), to the last bit: never on the batch it is in, the order of
-//! batches, threads or a resumed run. So every number is drawn from a generator keyed by these three, and on the device there
-//! are only operations whose rounding is the same wherever a pixel lies in a batch: no sums over pixels, no library functions
-//! such as a power, whose vector and scalar forms differ in the last bit.
+//! What happens to a view depends only on (seed, epoch, view), to the last bit: never on the batch it is in, the order
+//! of batches, threads or a resumed run. So every number is drawn from a generator keyed by these three, and on the
+//! device there are only operations whose rounding is the same wherever a pixel lies in a batch: no sums over pixels,
+//! no library functions such as a power, whose vector and scalar forms differ in the last bit.
 
 mod change;
 mod pixels;
@@ -45,10 +45,11 @@ pub struct Augment {
     pub brightness: f64,
     /// Contrast: 0.15 means 0.85 to 1.15 times around mid-grey. Default ±0.15.
     pub contrast: f64,
-    /// Gamma: 0.15 means an exponent of 1/1.15 to 1.15 on grey values, drawn evenly on a logarithmic scale. Default 0.15.
+    /// Gamma: 0.15 means an exponent of 1/1.15 to 1.15 on grey values, drawn evenly on a logarithmic scale. Default
+    /// 0.15.
     ///
-    /// In Schlick's rational form (Graphics Gems IV, 1994, p. 401): exact at black, mid-grey and white, within 0.02 of the
-    /// power between them up to 0.15, within 0.12 up to 1.
+    /// In Schlick's rational form (Graphics Gems IV, 1994, p. 401): exact at black, mid-grey and white, within 0.02 of
+    /// the power between them up to 0.15, within 0.12 up to 1.
     #[serde(default)]
     pub gamma: f64,
     /// Noise: the largest standard deviation, as a fraction of the grey range; each view's own is drawn from 0 to this.
@@ -57,14 +58,14 @@ pub struct Augment {
     /// Nearly Gaussian: the sum of four even numbers, never beyond 3.5 deviations.
     #[serde(default)]
     pub noise: f64,
-    /// Cut-out (DeVries & Taylor, arXiv:1708.04552): the largest side of one black square, as a fraction of the film's; each
-    /// view's own is drawn from 0 to this, its centre anywhere. Default 0.15, at most 2 % of the film.
+    /// Cut-out (DeVries & Taylor, arXiv:1708.04552): the largest side of one black square, as a fraction of the film's;
+    /// each view's own is drawn from 0 to this, its centre anywhere. Default 0.15, at most 2 % of the film.
     #[serde(default)]
     pub cutout: f64,
     /// What lies beyond the edge. Default black.
     pub border: Border,
-    /// Rotation in degrees drawn once per view for all epochs, with a horizontal flip, before the rest: the original's second
-    /// augmentation at load. Default 0: none.
+    /// Rotation in degrees drawn once per view for all epochs, with a horizontal flip, before the rest: the original's
+    /// second augmentation at load. Default 0: none.
     pub at_load_rotation: f64,
 }
 
@@ -105,8 +106,8 @@ impl Augment {
         }
     }
 
-    /// The original project's: a flip and ±30° once at load, then ±30°, shifts of ±0.3, zoom ±0.3, a slight shear (Keras reads its
-    /// `shear_range` of 0.2 in degrees) and flips both ways in each epoch.
+    /// The original project's: a flip and ±30° once at load, then ±30°, shifts of ±0.3, zoom ±0.3, a slight shear
+    /// (Keras reads its `shear_range` of 0.2 in degrees) and flips both ways in each epoch.
     pub fn reference() -> Self {
         Augment {
             rotation: 30.0,
@@ -153,8 +154,8 @@ impl Augment {
     ///
     /// # Shapes
     /// - `films`: `[N, 1, H, W]`, `f32` in `0.0..=1.0`, on any device
-    /// - `views`: the `N` views' numbers, from which their changes are drawn; in training a view's position in the list of
-    ///   training films, which is ordered by path
+    /// - `views`: the `N` views' numbers, from which their changes are drawn; in training a view's position in the list
+    ///   of training films, which is ordered by path
     /// - returns: as `films`
     pub fn apply(&self, films: &Tensor, views: &[usize], seed: u64, epoch: usize) -> Tensor {
         let changes: Vec<Change> = views.iter().map(|&view| self.draw(seed, epoch, view)).collect();

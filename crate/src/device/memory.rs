@@ -1,12 +1,14 @@
 //! How much memory this process may still take: what the machine has, and what its container allows.
 //!
-//! In a container the machine's own figures stand in `/proc/meminfo` all the same; the limit is that of a control group, in version 2
-//! (`memory.max`, `memory.high`) or 1 (`memory.limit_in_bytes`), and each group above it may have a lower one. What a group uses counts less
-//! the page cache that the kernel would give back first (`inactive_file`), as Kubernetes counts it.
+//! In a container the machine's own figures stand in `/proc/meminfo` all the same; the limit is that of a control
+//! group, in version 2 (`memory.max`, `memory.high`) or 1 (`memory.limit_in_bytes`), and each group above it may have a
+//! lower one. What a group uses counts less the page cache that the kernel would give back first (`inactive_file`), as
+//! Kubernetes counts it.
 
 use std::path::{Path, PathBuf};
 
-/// Bytes of memory that this process can still be given, on Linux: the least that machine and control groups leave; `None` elsewhere.
+/// Bytes of memory that this process can still be given, on Linux: the least that machine and control groups leave;
+/// `None` elsewhere.
 pub(crate) fn available() -> Option<u64> {
     available_at(Path::new("/"))
 }

@@ -1,7 +1,8 @@
 //! Where tensors live, and the libraries that CUDA needs.
 //!
-//! A plain link of a libtorch program drops `libtorch_cuda` as unneeded, after which CUDA looks absent for good. So we open that library
-//! ourselves before anything asks about CUDA: on the first [`resolve`], and inside a notebook as soon as the first cell is loaded.
+//! A plain link of a libtorch program drops `libtorch_cuda` as unneeded, after which CUDA looks absent for good. So we
+//! open that library ourselves before anything asks about CUDA: on the first [`resolve`], and inside a notebook as soon
+//! as the first cell is loaded.
 
 use std::ffi::c_int;
 use std::fmt;
@@ -42,13 +43,15 @@ impl fmt::Display for DeviceChoice {
     }
 }
 
-/// Opens libtorch's CUDA library where it is installed; whether a GPU is there does not matter. Returns whether it is loaded.
+/// Opens libtorch's CUDA library where it is installed; whether a GPU is there does not matter. Returns whether it is
+/// loaded.
 pub fn load_cuda_library() -> bool {
     #[cfg(target_os = "linux")]
     {
         use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
-        // SAFETY: what runs when it is loaded registers kernels and devices with libtorch, which is loaded already, as this crate is
-        // linked to it; any CUDA program of libtorch loads it the same way at start. Its name is found where libtorch's own is.
+        // SAFETY: what runs when it is loaded registers kernels and devices with libtorch, which is loaded already, as
+        // this crate is linked to it; any CUDA program of libtorch loads it the same way at start. Its name is found
+        // where libtorch's own is.
         match unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) } {
             Ok(library) => {
                 // Never closed: its kernels stay registered for the life of the process.
@@ -64,11 +67,13 @@ pub fn load_cuda_library() -> bool {
     }
 }
 
-/// In a notebook, runs when the first cell that uses this crate is loaded, before the cell can ask about CUDA by itself.
+/// In a notebook, runs when the first cell that uses this crate is loaded, before the cell can ask about CUDA by
+/// itself.
 #[cfg(all(target_os = "linux", feature = "notebook"))]
 #[used]
-// SAFETY: the section holds addresses of functions that the loader calls without looking at what they return, as this one is. Arguments
-// that it passes are left alone, and nothing unwinds out of a function of C's, it would end the process.
+// SAFETY: the section holds addresses of functions that the loader calls without looking at what they return, as this
+// one is. Arguments that it passes are left alone, and nothing unwinds out of a function of C's, it would end the
+// process.
 #[unsafe(link_section = ".init_array")]
 static LOAD_CUDA_LIBRARY: extern "C" fn() = {
     extern "C" fn load() {
@@ -119,7 +124,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// The kind of number to compute in on `device`.
+    /// The dtype to compute in on `device`.
     pub fn kind(self, device: Device) -> Kind {
         match self {
             Precision::Auto if computes_in_bf16(device) => Kind::BFloat16,
@@ -160,8 +165,9 @@ fn computes_in_bf16(device: Device) -> bool {
 /// NVIDIA's driver, which libtorch has loaded and initialised where there is a CUDA device to ask about.
 fn driver() -> Option<libloading::Library> {
     let name = if cfg!(windows) { "nvcuda.dll" } else { "libcuda.so.1" };
-    // SAFETY: it is loaded already and stays when this handle is dropped, as libtorch keeps its own. Where someone asks about a device
-    // that is not there, it is loaded as any program of CUDA does, answers with an error, as nobody has initialised it, and is unloaded.
+    // SAFETY: it is loaded already and stays when this handle is dropped, as libtorch keeps its own. Where someone asks
+    // about a device that is not there, it is loaded as any program of CUDA does, answers with an error, as nobody has
+    // initialised it, and is unloaded.
     unsafe { libloading::Library::new(name) }.ok()
 }
 
@@ -182,7 +188,8 @@ fn compute_capability(number: usize) -> Option<i32> {
 
 /// Bytes free on a CUDA device, as its driver counts them; `None` for a CPU, and where the driver does not tell.
 pub fn free_memory(device: Device) -> Option<u64> {
-    /// `cuMemGetInfo_v2`: writes free and whole memory of the device that is current on this thread, and returns 0 if it could.
+    /// `cuMemGetInfo_v2`: writes free and whole memory of the device that is current on this thread, and returns 0 if
+    /// it could.
     type Ask = unsafe extern "C" fn(&mut usize, &mut usize) -> c_int;
     let Device::Cuda(_) = device else { return None };
     // Asked of the driver itself, whose name is the same in every version of CUDA. libtorch makes the device current on
@@ -197,17 +204,17 @@ pub fn free_memory(device: Device) -> Option<u64> {
     (answer == 0).then_some(free as u64)
 }
 
-/// Bytes of memory that this process can still be given without swapping, on Linux: what the machine has, or what its container's
-/// limit leaves if that is less. `None` elsewhere.
+/// Bytes of memory that this process can still be given without swapping, on Linux: what the machine has, or what its
+/// container's limit leaves if that is less. `None` elsewhere.
 pub fn available_memory() -> Option<u64> {
     crate::device::memory::available()
 }
 
-/// Lets glibc keep what is freed instead of giving it back to the system: each step frees and takes the same feature maps, and new
-/// pages have to be cleared first, which is a tenth of a training step on a CPU.
+/// Lets glibc keep what is freed instead of giving it back to the system: each step frees and takes the same feature
+/// maps, and new pages have to be cleared first, which is a tenth of a training step on a CPU.
 ///
-/// Memory therefore stays at its peak after training. What the user has set by `MALLOC_MMAP_THRESHOLD_` or `MALLOC_TRIM_THRESHOLD_`
-/// stays.
+/// Memory therefore stays at its peak after training. What the user has set by `MALLOC_MMAP_THRESHOLD_` or
+/// `MALLOC_TRIM_THRESHOLD_` stays.
 pub(crate) fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
@@ -220,7 +227,8 @@ pub(crate) fn keep_freed_memory() {
                 return;
             }
             for (parameter, value) in [(libc::M_MMAP_THRESHOLD, LARGEST), (libc::M_TRIM_THRESHOLD, libc::c_int::MAX)] {
-                // SAFETY: sets a parameter of glibc's allocator under its own lock; one that it refuses stays as it was.
+                // SAFETY: sets a parameter of glibc's allocator under its own lock; one that it refuses stays as it
+                // was.
                 unsafe { libc::mallopt(parameter, value) };
             }
         });

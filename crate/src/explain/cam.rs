@@ -1,5 +1,5 @@
-//! Grad-CAM: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", ICCV 2017
-//! (arXiv:1610.02391), at any named layer.
+//! Grad-CAM: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", ICCV
+//! 2017 (arXiv:1610.02391), at any named layer.
 
 use std::path::Path;
 
@@ -17,15 +17,16 @@ use studies::Label;
 
 /// Where in each film the evidence for `class` lies.
 ///
-/// Differentiates the logit, not the probability, whose slope vanishes when the model is sure.
+/// Differentiates the logit, not the probability, whose gradient vanishes when the model is sure.
 ///
 /// # Shapes
 /// - `batch`: `[N, 3, H, W]`, `f32`, from [`crate::preprocess::Preprocess::load`]
-/// - returns: `[N, h, w]`, `f32` in `0.0..=1.0`, on the model's device: each map less its minimum, divided by its range.
-///   `H/16 × W/16` at `features.denseblock3`. All zero means no positive evidence.
+/// - returns: `[N, h, w]`, `f32` in `0.0..=1.0`, on the model's device: each map less its minimum, divided by its
+///   range. `H/16 × W/16` at `features.denseblock3`. All zero means no positive evidence.
 ///
 /// # Errors
-/// [`Error::Shape`] if `batch` is not as above or `layer` has no map, [`Error::NoSuchLayer`] if the network has no such layer.
+/// [`Error::Shape`] if `batch` is not as above or `layer` has no map, [`Error::NoSuchLayer`] if the network has no such
+/// layer.
 pub fn grad_cam(model: &Classifier, batch: &Tensor, class: Label, layer: &str) -> Result<Tensor> {
     Ok(attributed(model, batch, class, layer)?.0)
 }
@@ -83,8 +84,8 @@ pub struct FilmCam {
 }
 
 impl FilmCam {
-    /// The part of the heat map that lies over the film itself, to be drawn over it: without the padding of a letterbox, in pixels
-    /// of the network's square.
+    /// The part of the heat map that lies over the film itself, to be drawn over it: without the padding of a
+    /// letterbox, in pixels of the network's square.
     ///
     /// # Errors
     /// [`Error::Figure`] if the map is empty.
@@ -137,11 +138,13 @@ fn film_cam(model: &Model, path: &Path, class: Label, layer: &str) -> Result<Fil
 /// How much of a heat map lies where the fracture is. Only the film counts, not the bars of a letterbox beside it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Localisation {
-    /// Share of the map's sum over the film that is inside the dilated mask, `0.0..=1.0`; 0 for a map without evidence there.
+    /// Share of the map's sum over the film that is inside the dilated mask, `0.0..=1.0`; 0 for a map without evidence
+    /// there.
     pub energy_share: f64,
     /// Share of the film's area that the dilated mask covers, `0.0..=1.0`.
     pub area_share: f64,
-    /// Whether the map's peak over the film lies inside the dilated mask: the pointing game (Zhang et al., arXiv:1608.00507).
+    /// Whether the map's peak over the film lies inside the dilated mask: the pointing game (Zhang et al.,
+    /// arXiv:1608.00507).
     pub peak_inside: bool,
 }
 
@@ -152,9 +155,10 @@ impl Localisation {
     }
 }
 
-/// Compares a heat map with the fracture's mask, laid over the network's square by [`crate::preprocess::Preprocess::mask`] and dilated
-/// by one cell of the map in every direction, since a map cannot be sharper than its cells. `film` says which part of the square
-/// the film fills; the rest, where no fracture can be, counts neither as energy nor as area.
+/// Compares a heat map with the fracture's mask, laid over the network's square by
+/// [`crate::preprocess::Preprocess::mask`] and dilated by one cell of the map in every direction, since a map cannot be
+/// sharper than its cells. `film` says which part of the square the film fills; the rest, where no fracture can be,
+/// counts neither as energy nor as area.
 ///
 /// # Errors
 /// [`Error::Shape`] if the mask is smaller than the map or than the square that the film lies in.
@@ -207,8 +211,8 @@ mod tests {
         (Tensor::arange(2 * 3 * 64 * 96, (Kind::Float, Device::Cpu)) * 0.37).sin().view([2, 3, 64, 96])
     }
 
-    /// With average pooling and one linear layer, the gradient at the last map is the class' weight over the area, so Grad-CAM equals
-    /// the classic CAM (Zhou et al., arXiv:1512.04150), an independent formula.
+    /// With average pooling and one linear layer, the gradient at the last map is the class' weight over the area, so
+    /// Grad-CAM equals the classic CAM (Zhou et al., arXiv:1512.04150), an independent formula.
     #[test]
     fn grad_cam_at_the_last_map_is_the_classic_cam() {
         let model = network(Head::Linear { classes: 2 });

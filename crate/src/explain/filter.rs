@@ -1,5 +1,6 @@
-//! Patterns that excite a filter, by gradient ascent from noise: Erhan et al., "Visualizing Higher-Layer Features of a Deep Network",
-//! 2009, with random jitter as in Olah et al., "Feature Visualization", Distill 2017. Patterns are grey, as films are.
+//! Patterns that excite a filter, by gradient ascent from noise: Erhan et al., "Visualizing Higher-Layer Features of a
+//! Deep Network", 2009, with random jitter as in Olah et al., "Feature Visualization", Distill 2017. Patterns are grey,
+//! as films are.
 
 use image::GrayImage;
 use rand::{RngExt, SeedableRng};
@@ -18,7 +19,8 @@ pub struct FilterOptions {
     pub steps: usize,
     /// Step length, as a fraction of the grey range, for a gradient of unit RMS; above 0, at most 1. Default 0.03.
     pub rate: f64,
-    /// Largest random shift in pixels before each step, against checkerboards; 0, which is none, to half the size. Default 4.
+    /// Largest random shift in pixels before each step, against checkerboards; 0, which is none, to half the size.
+    /// Default 4.
     pub jitter: i64,
     /// Seeds noise and jitter. Default 0.
     pub seed: u64,
@@ -55,7 +57,8 @@ impl FilterOptions {
 
 /// The patterns that most excite some channels of a layer (the mean of the channel over the pattern).
 ///
-/// Each pattern is standardised and shown around mid-grey, as the original does, so brightness says nothing about strength.
+/// Each pattern is standardised and shown around mid-grey, as the original does, so brightness says nothing about
+/// strength.
 ///
 /// # Errors
 /// [`Error::NoSuchLayer`]; [`Error::Setting`] for a channel that the layer lacks or options out of range.

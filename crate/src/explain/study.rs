@@ -60,7 +60,8 @@ impl fmt::Display for Localised {
     }
 }
 
-/// Compares heat maps with the true fractures, over the abnormal films that were called so and whose fracture the data set knows.
+/// Compares heat maps with the true fractures, over the abnormal films that were called so and whose fracture the data
+/// set knows.
 ///
 /// # Errors
 /// [`Error::NoSuchLayer`], [`Error::Decode`].

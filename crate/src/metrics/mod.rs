@@ -1,7 +1,7 @@
 //! How well scores separate the abnormal from the normal: counts, rates, ROC, intervals, on plain slices.
 //!
-//! Definitions follow scikit-learn, whose values the tests compare with; *abnormal* is the positive class, and a study is
-//! called abnormal at or above the threshold. Where a definition divides by zero the answer is `None`, never NaN.
+//! Definitions follow scikit-learn, whose values the tests compare with; *abnormal* is the positive class, and a study
+//! is called abnormal at or above the threshold. Where a definition divides by zero the answer is `None`, never NaN.
 
 mod summary;
 mod uncertainty;
@@ -85,7 +85,8 @@ impl Confusion {
         ratio(self.true_positive, self.true_positive + self.false_positive)
     }
 
-    /// Harmonic mean of precision and sensitivity, `0.0..=1.0`; `None` if nothing is abnormal and nothing was called so.
+    /// Harmonic mean of precision and sensitivity, `0.0..=1.0`; `None` if nothing is abnormal and nothing was called
+    /// so.
     pub fn f1(&self) -> Option<f64> {
         ratio(2 * self.true_positive, 2 * self.true_positive + self.false_positive + self.false_negative)
     }
@@ -137,7 +138,8 @@ impl RocPoint {
 /// The receiver operating characteristic: a point for every distinct score, none left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Roc {
-    /// From `(0, 0)` at threshold `INFINITY` to `(1, 1)` at the lowest score, thresholds falling. Tied scores share a point.
+    /// From `(0, 0)` at threshold `INFINITY` to `(1, 1)` at the lowest score, thresholds falling. Tied scores share a
+    /// point.
     pub points: Vec<RocPoint>,
     /// Area under it, `0.0..=1.0`: the chance that an abnormal study scores above a normal one, ties counted half.
     pub auroc: f64,
@@ -204,7 +206,8 @@ pub fn auroc(labels: &[Label], scores: &[f64]) -> Option<f64> {
     Roc::new(labels, scores).ok().map(|roc| roc.auroc)
 }
 
-/// Mean negative log-likelihood of the labels in nats, at least 0; probabilities are kept off 0 and 1 by `f64::EPSILON`.
+/// Mean negative log-likelihood of the labels in nats, at least 0; probabilities are kept off 0 and 1 by
+/// `f64::EPSILON`.
 ///
 /// # Errors
 /// [`Error::Setting`] if the slices are empty or differ in length, or a probability is not within `0.0..=1.0`.

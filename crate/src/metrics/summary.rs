@@ -14,7 +14,8 @@ use studies::{Label, Split};
 pub struct Estimate {
     /// The figure; `None` where it is undefined, as AUROC without abnormal studies.
     pub value: Option<f64>,
-    /// The interval: [`share_interval`](super::share_interval) of accuracy, sensitivity and specificity, [`interval`](super::interval) of AUROC and kappa.
+    /// The interval: [`share_interval`](super::share_interval) of accuracy, sensitivity and specificity,
+    /// [`interval`](super::interval) of AUROC and kappa.
     pub interval: Option<Interval>,
     /// Why there is a figure and no interval.
     #[serde(default, skip_serializing_if = "Option::is_none")]

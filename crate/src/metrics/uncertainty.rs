@@ -1,9 +1,9 @@
 //! How sure a figure is: 95 % intervals over patients, or why there is none.
 //!
-//! Patients are what chance draws; their studies are alike. Shares get Wilson's interval (1927), everything else the percentile
-//! bootstrap (Efron 1979), both with whole patients as units. A bootstrap of a handful of patients, or of data on which every draw
-//! gives the same figure (ten studies all in order: AUROC 1 on every draw), would print an interval that knows nothing of the truth:
-//! there [`NoInterval`] says why none is given.
+//! Patients are what chance draws; their studies are alike. Shares get Wilson's interval (1927), everything else the
+//! percentile bootstrap (Efron 1979), both with whole patients as units. A bootstrap of a handful of patients, or of
+//! data on which every draw gives the same figure (ten studies all in order: AUROC 1 on every draw), would print an
+//! interval that knows nothing of the truth: there [`NoInterval`] says why none is given.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -102,11 +102,13 @@ pub fn resamples(n: usize, draws: usize, seed: u64) -> impl Iterator<Item = Vec<
     (0..draws).map(move |_| (0..n).map(|_| rng.random_range(0..n)).collect())
 }
 
-/// 95 % percentile bootstrap interval of `metric`, drawing whole patients: pass one label, score and patient a study. Where no
-/// patient is named, a block of studies that may be one's stands for it ([`crate::Study::group`]). [`DRAWS`] draws are usual.
+/// 95 % percentile bootstrap interval of `metric`, drawing whole patients: pass one label, score and patient a study.
+/// Where no patient is named, a block of studies that may be one's stands for it ([`crate::Study::group`]). [`DRAWS`]
+/// draws are usual.
 ///
-/// Draws on which the metric is undefined (a class not drawn) are left out. In simulations of 10 to 100 patients a class, 88 % or more
-/// of the intervals that are given hold the truth up to a true AUROC of 0.97, and 85 % or more beyond.
+/// Draws on which the metric is undefined (a class not drawn) are left out. In simulations of 10 to 100 patients a
+/// class, 88 % or more of the intervals that are given hold the truth up to a true AUROC of 0.97, and 85 % or more
+/// beyond.
 ///
 /// # Errors
 /// [`NoInterval`]; it is [`NoInterval::Undefined`] too if the slices differ in length or a score is NaN.
@@ -157,11 +159,12 @@ pub fn interval<P: Eq + Hash>(
     if found.high - found.low <= 1e-9 { Err(NoInterval::SameOnEveryDraw) } else { Ok(found) }
 }
 
-/// 95 % interval of a share by Wilson's score method: of the studies that `hits` says anything of, the share that it says `true` of.
+/// 95 % interval of a share by Wilson's score method: of the studies that `hits` says anything of, the share that it
+/// says `true` of.
 ///
-/// Studies of one patient are alike, so that they tell less than as many patients would: their number is divided by the design
-/// effect (Rao & Scott, Biometrics 48, 577, 1992). Where all or none are hits nothing shows how alike they are, and each patient
-/// counts once.
+/// Studies of one patient are alike, so that they tell less than as many patients would: their number is divided by the
+/// design effect (Rao & Scott, Biometrics 48, 577, 1992). Where all or none are hits nothing shows how alike they are,
+/// and each patient counts once.
 ///
 /// # Errors
 /// [`NoInterval::Undefined`] if nothing is said of any study, or the slices differ in length.

@@ -130,7 +130,8 @@ impl ModelCard {
 }
 
 impl ModelCard {
-    /// Checks what a network is built and films are decided by. The recipe is only told of, and stays as it was written.
+    /// Checks what a network is built and films are decided by. The recipe is only told of, and stays as it was
+    /// written.
     ///
     /// # Errors
     /// [`Error::Setting`].

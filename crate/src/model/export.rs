@@ -28,13 +28,15 @@ const LOADER: &str = include_str!("../../../docs/load_in_python.py");
 const OF_A_RUN: [&str; 4] = [files::LAST_FILE, files::RESUME_FILE, files::METRICS_FILE, files::FINISHED_FILE];
 
 impl Model {
-    /// Writes a folder for the Hugging Face hub: the model file, the card as `README.md`, and `load_in_python.py`, which scores films in
-    /// Python.
+    /// Writes a folder for the Hugging Face hub: the model file, the card as `README.md`, and `load_in_python.py`,
+    /// which scores films in Python.
     ///
-    /// The folder is new, empty, or holds other files than these; or an earlier export whose card nobody has changed, which is replaced.
+    /// The folder is new, empty, or holds other files than these; or an earlier export whose card nobody has changed,
+    /// which is replaced.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a run's folder, or one with a model or `README.md` that no export wrote: nothing is changed then. [`Error::Io`].
+    /// [`Error::Setting`] for a run's folder, or one with a model or `README.md` that no export wrote: nothing is
+    /// changed then. [`Error::Io`].
     pub fn save_for_hub(&self, folder: impl AsRef<Path>) -> Result<PathBuf> {
         let folder = folder.as_ref();
         keep_theirs(folder)?;
@@ -95,10 +97,11 @@ fn is_signed(text: &[u8]) -> bool {
 }
 
 impl ModelCard {
-    /// The card in Markdown with the hub's header: what the model is for, what it was trained on and how, how well it does, how to use it.
+    /// The card in Markdown with the hub's header: what the model is for, what it was trained on and how, how well it
+    /// does, how to use it.
     ///
-    /// Sections follow Mitchell et al., *Model Cards for Model Reporting* (arXiv:1810.03993). A licence is for the owner of the films to choose, so
-    /// the header has none.
+    /// Sections follow Mitchell et al., *Model Cards for Model Reporting* (arXiv:1810.03993). A licence is for the
+    /// owner of the films to choose, so the header has none.
     pub fn markdown(&self) -> String {
         let mut text = String::new();
         self.header(&mut text);
@@ -109,8 +112,8 @@ impl ModelCard {
              A {name} that gives a radiograph a probability of being *abnormal*, trained with \
              humerus {} on {}.\n\n\
              **For {}.**\n\n\
-             *Abnormal* is the data set's label. In MURA it is wider than *fracture*: hardware, degenerative disease and lesions count as \
-             well.\n\n## Facts\n\n| | |\n|---|---|\n",
+             *Abnormal* is the data set's label. In MURA it is wider than *fracture*: hardware, degenerative disease \
+             and lesions count as well.\n\n## Facts\n\n| | |\n|---|---|\n",
             self.humerus, self.data.name, self.intended_use
         );
         for (name, value) in self.rows() {
@@ -147,7 +150,8 @@ impl ModelCard {
     /// The hub's YAML header, with the figures as its `model-index`.
     fn header(&self, text: &mut String) {
         text.push_str(
-            "---\nlibrary_name: humerus\npipeline_tag: image-classification\ntags:\n- radiology\n- x-ray\n- densenet\n- safetensors\n",
+            "---\nlibrary_name: humerus\npipeline_tag: image-classification\n\
+             tags:\n- radiology\n- x-ray\n- densenet\n- safetensors\n",
         );
         let figures =
             self.held_out.iter().flat_map(|metrics| [("roc_auc", metrics.auroc), ("accuracy", metrics.accuracy)]);
@@ -156,8 +160,8 @@ impl ModelCard {
             let (name, data) = (self.architecture.name(), serde_json::Value::from(self.data.name.as_str()));
             let _ = write!(
                 text,
-                "model-index:\n- name: {name}\n  results:\n  - task:\n      type: image-classification\n    dataset:\n      name: {data}\n      \
-                 type: {data}\n      split: valid\n    metrics:\n"
+                "model-index:\n- name: {name}\n  results:\n  - task:\n      type: image-classification\n\
+                 \x20   dataset:\n      name: {data}\n      type: {data}\n      split: valid\n    metrics:\n"
             );
             for (name, value) in figures {
                 let _ = writeln!(text, "    - type: {name}\n      value: {value:.4}");
@@ -169,13 +173,15 @@ impl ModelCard {
     fn usage(&self, text: &mut String) {
         let _ = write!(
             text,
-            "In Rust:\n\n```rust\nlet model = humerus::model::Model::open(\"{WEIGHTS_FILE}\", humerus::device::DeviceChoice::Auto)?;\n\
+            "In Rust:\n\n```rust\nuse humerus::{{device::DeviceChoice, model::Model}};\n\n\
+             let model = Model::open(\"{WEIGHTS_FILE}\", DeviceChoice::Auto)?;\n\
              println!(\"{{}}\", model.score(\"film.png\")?);\n```\n\n"
         );
         let _ = write!(
             text,
-            "In Python, by torchvision alone, with the file `{LOADER_FILE}` beside this card, which decodes and prepares films as humerus \
-             does:\n\n```python\nfrom load_in_python import Model\n\nmodel = Model(\"{WEIGHTS_FILE}\")\n\
+            "In Python, by torchvision alone, with the file `{LOADER_FILE}` beside this card, which decodes and \
+             prepares films as humerus does:\n\n```python\nfrom load_in_python import Model\n\n\
+             model = Model(\"{WEIGHTS_FILE}\")\n\
              print(model.probability(\"film.png\"))  # of abnormal; from {} on a film counts as abnormal\n```\n",
             self.operating_point.threshold
         );

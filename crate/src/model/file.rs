@@ -1,7 +1,8 @@
 //! A model file: the weights and a card that says how to use them, in one safetensors file.
 //!
-//! The tensors carry torchvision's names, so Python's `safetensors` loads them into torchvision's network; the card is JSON under the
-//! metadata key `humerus`. Files are written to a temporary sibling and renamed, so no reader meets half a file.
+//! The tensors carry torchvision's names, so Python's `safetensors` loads them into torchvision's network; the card is
+//! JSON under the metadata key `humerus`. Files are written to a temporary sibling and renamed, so no reader meets half
+//! a file.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -34,8 +35,8 @@ impl Model {
     /// Opens a model file by its path alone.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be read, [`Error::Checkpoint`] if it is not a whole model file of ours or holds a weight that is NaN or
-    /// infinite, [`Error::Device`].
+    /// [`Error::Io`] if it cannot be read, [`Error::Checkpoint`] if it is not a whole model file of ours or holds a
+    /// weight that is NaN or infinite, [`Error::Device`].
     pub fn open(path: impl AsRef<Path>, device: DeviceChoice) -> Result<Model> {
         let path = path.as_ref();
         let device = device::resolve(device)?;
@@ -62,12 +63,14 @@ impl Model {
     /// Writes the model file.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] for a weight that is NaN or infinite; [`Error::Io`]. The file that was there before, if any, is then still there.
+    /// [`Error::Checkpoint`] for a weight that is NaN or infinite; [`Error::Io`]. The file that was there before, if
+    /// any, is then still there.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         save(&self.classifier, &self.card, path.as_ref())
     }
 
-    /// Every layer that heat maps and layer grids can look at, by torchvision's name, from the input on: [`Classifier::map_layers`].
+    /// Every layer that heat maps and layer grids can look at, by torchvision's name, from the input on:
+    /// [`Classifier::map_layers`].
     pub fn layers(&self) -> Vec<String> {
         self.classifier.map_layers()
     }

@@ -1,8 +1,8 @@
 //! Models as ONNX, written directly: no Python, no tracing, the same file for the same weights.
 //!
-//! The format is that of onnx.proto (<https://onnx.ai>), of which the few messages needed are declared here; its operators are those of
-//! operator set 17 in format version 8 (ONNX 1.12, 2022), old enough for every runtime in use and new enough to be optimised by all.
-//! Nodes and initialisers carry torchvision's names.
+//! The format is that of onnx.proto (<https://onnx.ai>), of which the few messages needed are declared here; its
+//! operators are those of operator set 17 in format version 8 (ONNX 1.12, 2022), old enough for every runtime in use
+//! and new enough to be optimised by all. Nodes and initialisers carry torchvision's names.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -20,8 +20,9 @@ const OPERATOR_SET: i64 = 17;
 const FLOAT: i32 = 1;
 
 impl Model {
-    /// Writes the network as ONNX: input `films`, `[N, 3, H, W]` (or one channel) standardised as the card says; outputs `logits` and
-    /// `probabilities`, `[N, classes]`. N, H and W are free. The card is in the metadata under `humerus`.
+    /// Writes the network as ONNX: input `films`, `[N, 3, H, W]` (or one channel) standardised as the card says;
+    /// outputs `logits` and `probabilities`, `[N, classes]`. N, H and W are free. The card is in the metadata under
+    /// `humerus`.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io).

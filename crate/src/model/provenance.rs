@@ -17,7 +17,8 @@ use studies::{Split, Study};
 pub enum Apart {
     /// Every study names its patient, and no patient is in two splits.
     Patients,
-    /// Not every study names its patient. No named patient is in two splits, nor a block of films that may be one patient's.
+    /// Not every study names its patient. No named patient is in two splits, nor a block of films that may be one
+    /// patient's.
     Blocks,
     /// A patient is in two splits, or a block of films that may be one patient's.
     Neither,

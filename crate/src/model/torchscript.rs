@@ -1,9 +1,11 @@
-//! Models as TorchScript, written directly: `torch.jit.load` opens them without this crate, in Python, C++ or on a phone.
+//! Models as TorchScript, written directly: `torch.jit.load` opens them without this crate, in Python, C++ or on a
+//! phone.
 //!
-//! An archive is a zip of a pickled tree of modules, its storages, and the source of their classes in TorchScript's dialect of Python
-//! (PyTorch's `torch/csrc/jit/docs/serialization.md`). A traced network would hold its weights as constants of the device and kind of number that it was
-//! traced with; this one is a module as `torch.jit.script` makes it of torchvision's: parameters and buffers under torchvision's names,
-//! `training`, no device anywhere. So it can be frozen, moved, halved and trained on.
+//! An archive is a zip of a pickled tree of modules, its storages, and the source of their classes in TorchScript's
+//! dialect of Python (PyTorch's `torch/csrc/jit/docs/serialization.md`). A traced network would hold its weights as
+//! constants of the device and dtype that it was traced with; this one is a module as `torch.jit.script` makes
+//! it of torchvision's: parameters and buffers under torchvision's names, `training`, no device anywhere. So it can be
+//! frozen, moved, halved and trained on.
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -24,8 +26,9 @@ const SOURCE: &str = "code/__torch__.py";
 impl Model {
     /// Writes the network as TorchScript, for `torch.jit.load`, with the card as the extra file `humerus`.
     ///
-    /// Its input is as [`Classifier`](crate::network::Classifier)'s, of any number and size; its output are logits `[N, classes]`. Its weights have torchvision's
-    /// names, it is in eval mode, and it can be frozen, moved to another device or kind of number, and trained further.
+    /// Its input is as [`Classifier`](crate::network::Classifier)'s, of any number and size; its output are logits `[N,
+    /// classes]`. Its weights have torchvision's names, it is in eval mode, and it can be frozen, moved to another
+    /// device or dtype, and trained further.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -194,7 +197,8 @@ fn body(module: &Module, architecture: Architecture, head: Head) -> Vec<String> 
     let line = |text: &str| text.to_owned();
     match module.class.as_str() {
         "Norm" => vec![line(
-            "return torch.batch_norm(xs, self.weight, self.bias, self.running_mean, self.running_var, self.training, 0.1, 1e-05, True)",
+            "return torch.batch_norm(xs, self.weight, self.bias, self.running_mean, self.running_var, self.training, \
+             0.1, 1e-05, True)",
         )],
         "Linear" => vec![line("return torch.linear(xs, self.weight, self.bias)")],
         "DenseLayer" => vec![
@@ -255,7 +259,8 @@ fn body(module: &Module, architecture: Architecture, head: Head) -> Vec<String> 
 /// Side and stride of every convolution.
 const SIDES: [[i64; 2]; 3] = [[7, 2], [1, 1], [3, 1]];
 
-/// A pickle in the making (protocol 2, the opcodes that PyTorch's reader in C++ knows), and the storages that it refers to.
+/// A pickle in the making (protocol 2, the opcodes that PyTorch's reader in C++ knows), and the storages that it refers
+/// to.
 struct Pickle {
     bytes: Vec<u8>,
     storages: Vec<Vec<u8>>,

@@ -1,7 +1,8 @@
 //! DenseNet: "Densely Connected Convolutional Networks", Huang et al., CVPR 2017 (arXiv:1608.06993).
 //!
-//! Layer for layer and name for name torchvision's network, so comparing models is comparing weight names. Two departures: pooling
-//! before the head adapts to any input of 64 pixels or more, and no ReLU works in place, so that a kept activation stays what it was.
+//! Layer for layer and name for name torchvision's network, so comparing models is comparing weight names. Two
+//! departures: pooling before the head adapts to any input of 64 pixels or more, and no ReLU works in place, so that a
+//! kept activation stays what it was.
 
 use std::ops::ControlFlow;
 use std::str::FromStr;
@@ -88,9 +89,9 @@ impl FromStr for Architecture {
 }
 
 /// What looks at each layer's output on the way; `Break` ends the walk.
-pub(crate) type Visit<'a> = dyn FnMut(&str, &Tensor) -> ControlFlow<()> + 'a;
+pub(crate) type Hook<'a> = dyn FnMut(&str, &Tensor) -> ControlFlow<()> + 'a;
 
-/// The output of a walk: `Break` when the visitor had seen enough.
+/// The output of a walk: `Break` when the hook had seen enough.
 pub(crate) type Walk = ControlFlow<(), Tensor>;
 
 #[derive(Debug)]
@@ -114,8 +115,8 @@ impl DenseLayer {
         }
     }
 
-    fn forward(&self, inputs: &[Tensor], train: bool, visit: &mut Visit) -> Walk {
-        let mut see = |layer: &str, xs: Tensor| see(visit, &format!("{}.{layer}", self.name), xs);
+    fn forward(&self, inputs: &[Tensor], train: bool, hook: &mut Hook) -> Walk {
+        let mut see = |layer: &str, xs: Tensor| see(hook, &format!("{}.{layer}", self.name), xs);
         let xs = see("norm1", self.norm1.forward(&Tensor::cat(inputs, 1), train))?;
         let xs = see("relu1", xs.relu())?;
         let xs = see("conv1", self.conv1.forward(&xs))?;
@@ -174,20 +175,20 @@ impl Features {
     }
 
     /// The last feature map after its ReLU, which torchvision applies without a name; we call it `features.relu5`.
-    pub(crate) fn forward(&self, xs: &Tensor, train: bool, visit: &mut Visit) -> Walk {
-        let xs = see(visit, "features.conv0", self.conv0.forward(xs))?;
-        let xs = see(visit, "features.norm0", self.norm0.forward(&xs, train))?;
-        let xs = see(visit, "features.relu0", xs.relu())?;
-        let mut xs = see(visit, "features.pool0", xs.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false))?;
+    pub(crate) fn forward(&self, xs: &Tensor, train: bool, hook: &mut Hook) -> Walk {
+        let xs = see(hook, "features.conv0", self.conv0.forward(xs))?;
+        let xs = see(hook, "features.norm0", self.norm0.forward(&xs, train))?;
+        let xs = see(hook, "features.relu0", xs.relu())?;
+        let mut xs = see(hook, "features.pool0", xs.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false))?;
         for (b, (name, block)) in self.blocks.iter().enumerate() {
             let mut outputs = vec![xs];
             for layer in block {
-                let grown = layer.forward(&outputs, train, visit)?;
+                let grown = layer.forward(&outputs, train, hook)?;
                 outputs.push(grown);
             }
-            xs = see(visit, name, Tensor::cat(&outputs, 1))?;
+            xs = see(hook, name, Tensor::cat(&outputs, 1))?;
             if let Some(transition) = self.transitions.get(b) {
-                let mut see = |layer: &str, xs| see(visit, &format!("{}.{layer}", transition.name), xs);
+                let mut see = |layer: &str, xs| see(hook, &format!("{}.{layer}", transition.name), xs);
                 let ys = see("norm", transition.norm.forward(&xs, train))?;
                 let ys = see("relu", ys.relu())?;
                 let ys = see("conv", transition.conv.forward(&ys))?;
@@ -195,8 +196,8 @@ impl Features {
                 xs = see("pool", ys.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None::<i64>))?;
             }
         }
-        let xs = see(visit, "features.norm5", self.norm5.forward(&xs, train))?;
-        see(visit, "features.relu5", xs.relu())
+        let xs = see(hook, "features.norm5", self.norm5.forward(&xs, train))?;
+        see(hook, "features.relu5", xs.relu())
     }
 }
 
@@ -257,14 +258,14 @@ impl HeadLayers {
     }
 
     /// `[N, C, h, w]` → pooled `[N, C]` (seen as `pooled`) → logits `[N, classes]`.
-    pub(crate) fn forward(&self, features: &Tensor, visit: &mut Visit) -> Walk {
+    pub(crate) fn forward(&self, features: &Tensor, hook: &mut Hook) -> Walk {
         let pooled = match self.head {
             Head::Linear { .. } => features.adaptive_avg_pool2d([1, 1]).flatten(1, -1),
             Head::Reference { .. } => features.amax([2, 3], false),
         };
-        let mut xs = see(visit, "pooled", pooled)?;
+        let mut xs = see(hook, "pooled", pooled)?;
         for (i, (name, layer)) in self.layers.iter().enumerate() {
-            xs = see(visit, name, layer.forward(&xs))?;
+            xs = see(hook, name, layer.forward(&xs))?;
             if i + 1 < self.layers.len() {
                 xs = xs.relu();
             }
@@ -273,8 +274,8 @@ impl HeadLayers {
     }
 }
 
-fn see(visit: &mut Visit, name: &str, xs: Tensor) -> Walk {
-    match visit(name, &xs) {
+fn see(hook: &mut Hook, name: &str, xs: Tensor) -> Walk {
+    match hook(name, &xs) {
         ControlFlow::Continue(()) => ControlFlow::Continue(xs),
         ControlFlow::Break(()) => ControlFlow::Break(()),
     }

@@ -7,14 +7,15 @@ use super::{Classifier, Mode, Variable, channels_last};
 use crate::error::{Error, Result};
 
 impl Classifier {
-    /// One look at a batch `[N, 3, H, W]` in [`Mode::Train`]: the loss that `loss` makes of its logits `[N, classes]`, a scalar, and
-    /// its gradients with respect to [`trainable`](Self::trainable), one for each, in that order.
+    /// One look at a batch `[N, 3, H, W]` in [`Mode::Train`]: the loss that `loss` makes of its logits `[N, classes]`,
+    /// a scalar, and its gradients with respect to [`trainable`](Self::trainable), one for each, in that order.
     ///
-    /// On a CPU the way through the features is one that touches less memory than libtorch's layers; what does not learn, below
-    /// all that does, has no way back anywhere.
+    /// On a CPU the way through the features is one that touches less memory than libtorch's layers; what does not
+    /// learn, below all that does, has no backward pass anywhere.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the batch has another shape, [`Error::Gradient`] if `loss` does not depend on one of these weights.
+    /// [`Error::Shape`] if the batch has another shape, [`Error::Gradient`] if `loss` does not depend on one of these
+    /// weights.
     pub fn gradients(&self, batch: &Tensor, loss: impl FnOnce(&Tensor) -> Tensor) -> Result<(Tensor, Vec<Tensor>)> {
         self.check_input(batch)?;
         let wanted: Vec<&Tensor> = self.trainable().iter().map(|variable| &variable.tensor).collect();
@@ -33,7 +34,7 @@ impl Classifier {
         let mut found = Tensor::f_run_backward(&[&loss], &of, false, false)?;
         let below = (found.len() > in_head.len()).then(|| found.remove(in_head.len())).filter(Tensor::defined);
         let mut gradients = match (tape, below) {
-            (Some(tape), Some(below)) => self.features.back(tape, &below),
+            (Some(tape), Some(below)) => self.features.backward(tape, &below),
             _ => Gradients::new(),
         };
         gradients.extend(in_head.iter().map(|weight| weight.data_ptr() as usize).zip(found));
@@ -41,7 +42,8 @@ impl Classifier {
         Ok((loss.detach(), self.in_order(found)?))
     }
 
-    /// One gradient for each of [`trainable`](Self::trainable), or which of them has none: never those of others in its place.
+    /// One gradient for each of [`trainable`](Self::trainable), or which of them has none: never those of others in its
+    /// place.
     pub(super) fn in_order(&self, found: impl Iterator<Item = Option<Tensor>>) -> Result<Vec<Tensor>> {
         let trainable = self.trainable();
         let found: Vec<Option<Tensor>> = found.collect();

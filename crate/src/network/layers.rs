@@ -1,7 +1,7 @@
 //! The few layers a DenseNet is made of, and the registry that names and initialises their weights.
 //!
-//! Initial weights come from ChaCha8 seeded by the model's seed, not from libtorch's global generator, so a seed means the same
-//! weights in every process.
+//! Initial weights come from ChaCha8 seeded by the model's seed, not from libtorch's global generator, so a seed means
+//! the same weights in every process.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -121,8 +121,8 @@ impl BatchNorm {
         self.weight.requires_grad() || self.bias.requires_grad()
     }
 
-    /// Batch statistics are used, and running ones moved, only in train mode **and** only where the layer may learn: a frozen
-    /// BatchNorm keeps its stored statistics, as in Keras.
+    /// Batch statistics are used, and running ones moved, only in train mode **and** only where the layer may learn: a
+    /// frozen BatchNorm keeps its stored statistics, as in Keras.
     pub(crate) fn forward(&self, xs: &Tensor, train: bool) -> Tensor {
         let train = train && self.learns();
         let all = [&self.weight, &self.bias, &self.mean, &self.variance];

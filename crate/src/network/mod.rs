@@ -1,4 +1,4 @@
-//! The network as a whole: features, head, named variables, and one window onto every layer.
+//! The network as a whole: features, head, named variables, and one hook that sees every layer.
 
 mod densenet;
 mod fused;
@@ -15,7 +15,7 @@ pub use layers::{Variable, VariableKind};
 pub(crate) use layers::{bytes, not_finite};
 
 use crate::error::{Error, Result};
-use densenet::{Features, HeadLayers, Visit};
+use densenet::{Features, HeadLayers, Hook};
 use layers::Registry;
 
 /// Smallest input side in pixels: the network halves it five times.
@@ -30,8 +30,8 @@ pub enum Unfreeze {
     All,
     /// The head, the last norm and the last dense block.
     LastBlock,
-    /// The last 60 Keras layers of the original: the head, the last norm, dense layers 10-16 of the last block, and the second norm
-    /// and convolution of layer 9. 3,739,394 parameters under the reference head. DenseNet-121 only.
+    /// The last 60 Keras layers of the original: the head, the last norm, dense layers 10-16 of the last block, and the
+    /// second norm and convolution of layer 9. 3,739,394 parameters under the reference head. DenseNet-121 only.
     Reference,
     /// The head alone.
     Head,
@@ -101,8 +101,8 @@ pub struct Stage {
 
 /// A DenseNet with a head, on one device.
 ///
-/// Inputs are `[N, 3, H, W]` (`[N, 1, H, W]` with one channel), `f32`, standardised by [`crate::preprocess::Preprocess`], with `H` and `W` at least
-/// [`SMALLEST_INPUT`]; outputs are logits `[N, classes]`.
+/// Inputs are `[N, 3, H, W]` (`[N, 1, H, W]` with one channel), `f32`, standardised by
+/// [`crate::preprocess::Preprocess`], with `H` and `W` at least [`SMALLEST_INPUT`]; outputs are logits `[N, classes]`.
 #[derive(Debug)]
 pub struct Classifier {
     architecture: Architecture,
@@ -164,15 +164,15 @@ impl Classifier {
         self.kind
     }
 
-    /// Chooses the numbers that feature maps are made of: [`Kind::Float`], [`Kind::BFloat16`], or [`Kind::Double`], which is slow and
-    /// there to compare with other implementations without rounding. Inputs, weights, statistics and gradients stay `f32`, as do the
-    /// head and logits, which under [`Kind::Double`] are `f64` too.
+    /// Chooses the numbers that feature maps are made of: [`Kind::Float`], [`Kind::BFloat16`], or [`Kind::Double`],
+    /// which is slow and there to compare with other implementations without rounding. Inputs, weights, statistics and
+    /// gradients stay `f32`, as do the head and logits, which under [`Kind::Double`] are `f64` too.
     ///
     /// # Errors
     /// [`Error::Setting`] for another kind.
     pub fn compute_in(&mut self, kind: Kind) -> Result<()> {
         if !matches!(kind, Kind::Float | Kind::BFloat16 | Kind::Double) {
-            return Err(Error::setting("kind of number", "Float, BFloat16 or Double", format!("{kind:?}")));
+            return Err(Error::setting("dtype", "Float, BFloat16 or Double", format!("{kind:?}")));
         }
         self.kind = kind;
         Ok(())
@@ -188,7 +188,8 @@ impl Classifier {
         self.variables.iter().filter(|v| v.tensor.requires_grad()).collect()
     }
 
-    /// Chooses what may learn. BatchNorm layers that may not learn keep their running statistics also in [`Mode::Train`].
+    /// Chooses what may learn. BatchNorm layers that may not learn keep their running statistics also in
+    /// [`Mode::Train`].
     ///
     /// # Errors
     /// [`Error::Setting`] for [`Unfreeze::Reference`] on another network than DenseNet-121.
@@ -218,7 +219,7 @@ impl Classifier {
     /// Checks that `batch` is `[N, channels, H, W]` with sides of at least [`SMALLEST_INPUT`] and `f32` values.
     pub(crate) fn check_input(&self, batch: &Tensor) -> Result<()> {
         let size = batch.size();
-        let fits = matches!(size[..], [n, c, h, w] if n > 0 && c == self.channels && h >= SMALLEST_INPUT && w >= SMALLEST_INPUT);
+        let fits = matches!(size[..], [n, c, h, w] if n > 0 && c == self.channels && h.min(w) >= SMALLEST_INPUT);
         if fits && batch.kind() == Kind::Float {
             return Ok(());
         }
@@ -237,26 +238,28 @@ impl Classifier {
         self.forward_with(batch, mode, &mut |_, _| ())
     }
 
-    /// As [`forward`](Self::forward), while `visit` sees the name and the output of every layer: the one window onto them.
+    /// As [`forward`](Self::forward), while `hook` sees the name and the output of every layer: the one window onto
+    /// them.
     ///
-    /// Names are torchvision's module names, and besides them `….relu1`, `….relu2`, `features.relu5` for the ReLUs that it applies
-    /// without a name, and `pooled` for the pooled features `[N, C]`.
+    /// Names are torchvision's module names, and besides them `….relu1`, `….relu2`, `features.relu5` for the ReLUs that
+    /// it applies without a name, and `pooled` for the pooled features `[N, C]`.
     ///
     /// # Errors
     /// [`Error::Shape`] if the batch has another shape.
-    pub fn forward_with(&self, batch: &Tensor, mode: Mode, visit: &mut dyn FnMut(&str, &Tensor)) -> Result<Tensor> {
+    pub fn forward_with(&self, batch: &Tensor, mode: Mode, hook: &mut dyn FnMut(&str, &Tensor)) -> Result<Tensor> {
         self.check_input(batch)?;
         let walk = self.walk(batch, mode, &mut |name, xs| {
-            visit(name, xs);
+            hook(name, xs);
             ControlFlow::Continue(())
         });
         match walk {
             ControlFlow::Continue(logits) => Ok(logits),
-            ControlFlow::Break(()) => unreachable!("the visitor never breaks"),
+            ControlFlow::Break(()) => unreachable!("the hook never breaks"),
         }
     }
 
-    /// Logits `[N, classes]` of a batch `[N, 3, H, W]` in [`Mode::Eval`], without a graph: the fastest way to look at films.
+    /// Logits `[N, classes]` of a batch `[N, 3, H, W]` in [`Mode::Eval`], without a graph: the fastest way to look at
+    /// films.
     ///
     /// # Errors
     /// [`Error::Shape`] if the batch has another shape.
@@ -274,15 +277,16 @@ impl Classifier {
     fn classify(&self, features: &Tensor) -> Tensor {
         match self.head_layers.forward(&features.to_kind(self.head_kind()), &mut |_, _| ControlFlow::Continue(())) {
             ControlFlow::Continue(logits) => logits,
-            ControlFlow::Break(()) => unreachable!("the visitor never breaks"),
+            ControlFlow::Break(()) => unreachable!("the hook never breaks"),
         }
     }
 
-    fn walk(&self, batch: &Tensor, mode: Mode, visit: &mut Visit) -> ControlFlow<(), Tensor> {
-        // Channels last in memory, the same numbers: convolutions on a CPU are up to 1.7 times as fast, and all layers keep it.
+    fn walk(&self, batch: &Tensor, mode: Mode, hook: &mut Hook) -> ControlFlow<(), Tensor> {
+        // Channels last in memory, the same numbers: convolutions on a CPU are up to 1.7 times as fast, and all layers
+        // keep it.
         let batch = &channels_last(batch).to_kind(self.kind);
-        let features = self.features.forward(batch, mode == Mode::Train, visit)?;
-        self.head_layers.forward(&features.to_kind(self.head_kind()), visit)
+        let features = self.features.forward(batch, mode == Mode::Train, hook)?;
+        self.head_layers.forward(&features.to_kind(self.head_kind()), hook)
     }
 
     /// The numbers that the head computes with.
@@ -290,8 +294,8 @@ impl Classifier {
         if self.kind == Kind::Double { Kind::Double } else { Kind::Float }
     }
 
-    /// The output of one layer, `[N, C, h, w]` (`[N, C]` in the head), `f32` whatever the network computes in, computing nothing
-    /// behind it. Eval mode.
+    /// The output of one layer, `[N, C, h, w]` (`[N, C]` in the head), `f32` whatever the network computes in,
+    /// computing nothing behind it. Eval mode.
     ///
     /// # Errors
     /// [`Error::NoSuchLayer`], [`Error::Shape`].

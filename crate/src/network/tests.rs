@@ -73,8 +73,8 @@ fn statistics(model: &Classifier) -> Vec<Tensor> {
     model.variables().iter().filter(|it| it.kind == VariableKind::Statistic).map(|it| it.tensor.copy()).collect()
 }
 
-/// The largest distance between tensors of two lists, as a share of the second's length, or of 1e-3 if that is shorter: the first
-/// norm's weight has a gradient of zero but for rounding, as the next norms undo what it does.
+/// The largest distance between tensors of two lists, as a share of the second's length, or of 1e-3 if that is shorter:
+/// the first norm's weight has a gradient of zero but for rounding, as the next norms undo what it does.
 fn furthest<'a>(a: impl IntoIterator<Item = &'a Tensor>, b: impl IntoIterator<Item = &'a Tensor>) -> f64 {
     let off = a.into_iter().zip(b).map(|(a, b)| {
         assert_eq!(a.size(), b.size());
@@ -110,8 +110,9 @@ fn the_way_back_by_hand_is_that_of_libtorchs_layers_whatever_learns() {
             // Maps of 7 and 11, of which averaging leaves a line out.
             let batch = noise(seed, [3, 3, 112, 176]);
             let expected = by_layers(&theirs, &batch, loss);
-            // Gradients and statistics are f32 in the end, whatever they were computed in. In f32, some value within rounding of
-            // zero passes a ReLU and in f64 not, or the other way round: libtorch's own f32 comes as far as 5e-2 from its f64.
+            // Gradients and statistics are f32 in the end, whatever they were computed in. In f32, some value within
+            // rounding of zero passes a ReLU and in f64 not, or the other way round: libtorch's own f32 comes as far as
+            // 5e-2 from its f64.
             for (model, near, moved_near) in [(&exactly_ours, 1e-6, 1e-6), (&ours, 1e-1, 1e-4)] {
                 let (_, found) = model.gradients(&batch, loss).unwrap();
                 assert_eq!(found.len(), expected.len());

@@ -1,4 +1,5 @@
-//! Figures of this crate's results, for notebooks: a result in, one [`Figure`] out. The drawing itself is [`crate::render`]'s.
+//! Figures of this crate's results, for notebooks: a result in, one [`Figure`] out. The drawing itself is
+//! [`crate::render`]'s.
 
 use std::path::Path;
 
@@ -40,8 +41,8 @@ pub fn films(index: &Index, split: Split, n: usize) -> Result<Figure> {
     render::films(&format!("Films of the {split} split"), &films.collect::<Result<Vec<_>>>()?, 6)
 }
 
-/// `n` training films, taken evenly, as they are and as augmentation shows them to the network in the first `epochs`: the
-/// very pixels that training by `recipe` sees, before they are standardised.
+/// `n` training films, taken evenly, as they are and as augmentation shows them to the network in the first `epochs`:
+/// the very pixels that training by `recipe` sees, before they are standardised.
 ///
 /// # Errors
 /// [`Error::Setting`] for a recipe out of its ranges, [`Error::Split`] as

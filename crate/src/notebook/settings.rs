@@ -1,6 +1,7 @@
 //! What a notebook's settings cell holds, and what follows from it: data, recipe and folders.
 //!
-//! Each field can be overridden by an environment variable, so that the same notebook runs short in a test and long overnight.
+//! Each field can be overridden by an environment variable, so that the same notebook runs short in a test and long
+//! overnight.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -32,7 +33,8 @@ pub struct Settings {
     pub epochs: Option<usize>,
     /// Side of the network's input in pixels; `None` takes what fits the device. `HUMERUS_SIZE`.
     pub size: Option<u32>,
-    /// Weights to start from; [`Weights::Auto`] is ImageNet's for real films and random ones for phantoms. `HUMERUS_WEIGHTS`.
+    /// Weights to start from; [`Weights::Auto`] is ImageNet's for real films and random ones for phantoms.
+    /// `HUMERUS_WEIGHTS`.
     pub weights: Weights,
 }
 

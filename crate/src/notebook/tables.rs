@@ -154,7 +154,7 @@ pub fn loaded(loaded: &Loaded) -> Table {
 /// The tensors of a weight file.
 pub fn weight_file(file: &WeightFile) -> Table {
     let title = format!("{} of {}", file.format(), counted(file.entries().len(), "tensor"));
-    let mut table = Table::new(title, ["tensor", "kind", "shape"]);
+    let mut table = Table::new(title, ["tensor", "dtype", "shape"]);
     for entry in file.entries() {
         let shape = entry.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
         table.row([entry.name.clone(), format!("{:?}", entry.dtype), shape]);

@@ -38,12 +38,12 @@ pub struct Preprocess {
     pub size: u32,
     /// How the film becomes square. Default [`Fit::Letterbox`].
     pub fit: Fit,
-    /// The percentiles of a film's greys that become black and white before it is resized, such as `[1.0, 99.0]`; from 0 to
-    /// 100, the first below the second. Default none: greys stay as they are.
+    /// The percentiles of a film's greys that become black and white before it is resized, such as `[1.0, 99.0]`; from
+    /// 0 to 100, the first below the second. Default none: greys stay as they are.
     #[serde(default)]
     pub window: Option<[f64; 2]>,
-    /// Channels of the network's input, 1 or 3. Default 3, which are the same film three times, as networks for colour expect it. One is
-    /// standardised by the average of the three means and deviations.
+    /// Channels of the network's input, 1 or 3. Default 3, which are the same film three times, as networks for colour
+    /// expect it. One is standardised by the average of the three means and deviations.
     #[serde(default = "three")]
     pub channels: u8,
     /// Subtracted from each channel of a film in `0.0..=1.0`. Default ImageNet's `[0.485, 0.456, 0.406]`.
@@ -93,8 +93,8 @@ impl Preprocess {
     /// Checks every field against its range.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a size outside 64 to 4096, a window whose percentiles do not rise within 0 to 100, a mean that
-    /// is not finite or a standard deviation that is not above 0.
+    /// [`Error::Setting`] for a size outside 64 to 4096, a window whose percentiles do not rise within 0 to 100, a mean
+    /// that is not finite or a standard deviation that is not above 0.
     pub fn validate(&self) -> Result<()> {
         if !(64..=4096).contains(&self.size) {
             return Err(Error::setting("preprocess.size", "64 to 4096 pixels", self.size));
@@ -160,8 +160,8 @@ impl Preprocess {
     ///
     /// # Shapes
     /// - `films`: each `size × size`, from [`Preprocess::film`]
-    /// - returns: `[N, 3, size, size]`, `f32`, on the CPU; the three channels differ only by mean and standard deviation.
-    ///   `[N, 1, size, size]` if `channels` is 1
+    /// - returns: `[N, 3, size, size]`, `f32`, on the CPU; the three channels differ only by mean and standard
+    ///   deviation. `[N, 1, size, size]` if `channels` is 1
     ///
     /// # Errors
     /// [`Error::Shape`] if a film has another size or there is none.
@@ -333,7 +333,7 @@ mod tests {
         let preprocess = small(Fit::Letterbox);
         let place = preprocess.placement(512, 400);
         let small = preprocess.mask(&mask);
-        let (x, _) = place.to_film(301.5, 200.0);
+        let x = place.left as f32 + 301.5 * place.scale().0;
         for y in place.top..place.top + place.height {
             let white: Vec<u32> = (0..64).filter(|&x| small.get_pixel(x, y).0[0] == 255).collect();
             assert_eq!(white, [x as u32]);

@@ -1,10 +1,8 @@
-//! Where an image lies in the network's square, and the way back.
+//! Where an image lies in the network's square.
 
 use super::Fit;
 
-/// The rectangle of the network's square that an image fills; maps points between the two.
-///
-/// Points are in pixels with the origin at the outer corner of the first pixel, whose centre is therefore `(0.5, 0.5)`.
+/// The rectangle of the network's square that an image fills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placement {
     /// Width and height of the image itself in pixels.
@@ -42,18 +40,6 @@ impl Placement {
         }
     }
 
-    /// A point of the image, as a point of the square.
-    pub fn to_film(&self, x: f32, y: f32) -> (f32, f32) {
-        let (scale_x, scale_y) = self.scale();
-        (self.left as f32 + x * scale_x, self.top as f32 + y * scale_y)
-    }
-
-    /// A point of the square, as a point of the image; outside the image where the square is padded.
-    pub fn to_image(&self, x: f32, y: f32) -> (f32, f32) {
-        let (scale_x, scale_y) = self.scale();
-        ((x - self.left as f32) / scale_x, (y - self.top as f32) / scale_y)
-    }
-
     /// Pixels of the square for one pixel of the image, across and down; equal but for rounding in a letterbox.
     pub fn scale(&self) -> (f32, f32) {
         (self.width as f32 / self.image.0 as f32, self.height as f32 / self.image.1 as f32)
@@ -65,16 +51,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn corners_map_to_corners_and_back() {
+    fn an_image_of_any_shape_lies_inside_the_square_and_fills_a_side_of_it() {
         for (width, height) in [(373, 454), (454, 373), (512, 89), (1, 4000), (224, 224)] {
             for fit in [Fit::Letterbox, Fit::Stretch] {
                 let place = Placement::new(width, height, 224, fit);
                 assert!(place.left + place.width <= 224 && place.top + place.height <= 224);
-                let corner = place.to_film(width as f32, height as f32);
-                assert!((corner.0 - (place.left + place.width) as f32).abs() < 1e-3, "{place:?}");
-                assert!((corner.1 - (place.top + place.height) as f32).abs() < 1e-3, "{place:?}");
-                let (x, y) = place.to_image(corner.0, corner.1);
-                assert!((x - width as f32).abs() < 1e-2 && (y - height as f32).abs() < 1e-2);
+                assert!(place.width.max(place.height) == 224 && place.width.min(place.height) >= 1, "{place:?}");
+                let (across, down) = place.scale();
+                assert!((across * width as f32 - place.width as f32).abs() < 1e-3, "{place:?}");
+                assert!((down * height as f32 - place.height as f32).abs() < 1e-3, "{place:?}");
             }
         }
     }

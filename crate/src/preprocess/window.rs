@@ -2,9 +2,9 @@
 
 use image::GrayImage;
 
-/// Maps the grey at the `low` percentile to black and the one at the `high` percentile to white, linearly, rounded, what
-/// lies outside clipped. Percentiles as numpy's `percentile` has them (linear between the two nearest). A film whose
-/// percentiles are equal stays as it is.
+/// Maps the grey at the `low` percentile to black and the one at the `high` percentile to white, linearly, rounded,
+/// what lies outside clipped. Percentiles as numpy's `percentile` has them (linear between the two nearest). A film
+/// whose percentiles are equal stays as it is.
 pub(super) fn percentiles(film: &GrayImage, [low, high]: [f64; 2]) -> GrayImage {
     let mut counts = [0u64; 256];
     for &pixel in film.as_raw() {

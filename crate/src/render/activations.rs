@@ -24,15 +24,16 @@ const GAP: i32 = 3;
 const LONGEST: i32 = 1300;
 const SMALLEST: i32 = 40;
 
-/// The channels of an activation, `per_row` in a row (12 in the original), in order; the number before each row is its first
-/// channel. Each channel is standardised on its own ([`Map::standardised`]) and drawn in plasma.
+/// The channels of an activation, `per_row` in a row (12 in the original), in order; the number before each row is its
+/// first channel. Each channel is standardised on its own ([`Map::standardised`]) and drawn in plasma.
 ///
-/// Small maps are enlarged a whole number of times, large ones shrunk; the figure stays below 1500 pixels of a page in width. Where
-/// cells of 40 pixels would make it longer than 1300, the first channels are drawn, 360 at 12 in a row, and the title says so.
+/// Small maps are enlarged a whole number of times, large ones shrunk; the figure stays below 1500 pixels of a page in
+/// width. Where cells of 40 pixels would make it longer than 1300, the first channels are drawn, 360 at 12 in a row,
+/// and the title says so.
 ///
 /// # Errors
-/// [`Error::Figure`](crate::Error::Figure) if there are no maps, one has the wrong number of values, or `per_row` is not 1
-/// to 64.
+/// [`Error::Figure`](crate::Error::Figure) if there are no maps, one has the wrong number of values, or `per_row` is
+/// not 1 to 64.
 pub fn activation_grid(title: &str, maps: &[Map], per_row: usize) -> Result<Figure> {
     check_per_row(per_row)?;
     let Some(first) = maps.first() else {

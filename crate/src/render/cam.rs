@@ -68,8 +68,8 @@ impl OverlayOptions {
     }
 }
 
-/// The map over the film, at the film's size: the map, expected in `0.0..=1.0`, is enlarged bilinearly, coloured and mixed
-/// into every pixel. Where `mask` (the film's size) is 128 or more, its border is drawn as an outline.
+/// The map over the film, at the film's size: the map, expected in `0.0..=1.0`, is enlarged bilinearly, coloured and
+/// mixed into every pixel. Where `mask` (the film's size) is 128 or more, its border is drawn as an outline.
 ///
 /// # Errors
 /// [`Error::Figure`] if the film has no pixels, the mask another size or the map the wrong number of values;
@@ -154,8 +154,8 @@ pub struct CamPanel {
     pub tone: Tone,
 }
 
-/// Pairs of film and overlay, two pairs in a row, with one colour bar for all; of more than nine rows the first ones, and the
-/// title says so.
+/// Pairs of film and overlay, two pairs in a row, with one colour bar for all; of more than nine rows the first ones,
+/// and the title says so.
 ///
 /// # Errors
 /// As [`overlay`]; [`Error::Figure`] if there are no panels.

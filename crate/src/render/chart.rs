@@ -347,7 +347,8 @@ impl<'c, 's> Chart<'c, 's> {
         ink(&self.area(), |sheet| sheet.stroke(&points, width, colour, dash))
     }
 
-    /// A line through the finite values, interrupted where there is none, each marked if they are not too many for that.
+    /// A line through the finite values, interrupted where there is none, each marked if they are not too many for
+    /// that.
     pub fn curve(&self, values: &[Point], colour: RGBColor, mark: Mark) -> Drawing {
         for run in values.split(|v| !v.1.is_finite()) {
             self.line(run, 2.5, colour, None)?;

@@ -36,11 +36,11 @@ impl Figure {
         Figure { image, svg: None, alt: alt.into(), page }
     }
 
-    /// A figure of one's own: `draw` gets a white [`Area`] of `width × height` pixels of a page, on which everything that
-    /// `plotters` has can be drawn. `alt` says what it shows to readers who cannot see it.
+    /// A figure of one's own: `draw` gets a white [`Area`] of `width × height` pixels of a page, on which everything
+    /// that `plotters` has can be drawn. `alt` says what it shows to readers who cannot see it.
     ///
-    /// The figure gets two pixels for each of the page's and can be saved as PNG and as SVG. All text is set in the bundled
-    /// font, whichever family is asked for.
+    /// The figure gets two pixels for each of the page's and can be saved as PNG and as SVG. All text is set in the
+    /// bundled font, whichever family is asked for.
     ///
     /// ```
     /// use humerus::plotters::prelude::*;
@@ -70,8 +70,8 @@ impl Figure {
         let sides = 1..=LONGEST;
         if !sides.contains(&width) || !sides.contains(&height) || u64::from(width) * u64::from(height) > LARGEST {
             return Err(Error::Figure(format!(
-                "{width} × {height} pixels is not a size to draw; each side may have 1 to {LONGEST}, both together {LARGEST} \
-                 pixels, so draw fewer pictures"
+                "{width} × {height} pixels is not a size to draw; each side may have 1 to {LONGEST}, both together \
+                 {LARGEST} pixels, so draw fewer pictures"
             )));
         }
         text::register();
@@ -91,7 +91,8 @@ impl Figure {
         Ok(Figure { image: halved(&pixels, size), svg, alt, page: [width, height] })
     }
 
-    /// A picture that takes at most `longest` pixels of a page on either side, and keeps at most twice as many of its own.
+    /// A picture that takes at most `longest` pixels of a page on either side, and keeps at most twice as many of its
+    /// own.
     pub(crate) fn fitted(image: RgbImage, longest: u32, alt: impl Into<String>) -> Figure {
         let side = image.width().max(image.height());
         if side <= longest {
@@ -130,8 +131,8 @@ impl Figure {
         png(&self.image)
     }
 
-    /// The figure as SVG, for papers: of [`width`](Self::width) × [`height`](Self::height) pixels, its text in the reader's
-    /// own sans-serif font.
+    /// The figure as SVG, for papers: of [`width`](Self::width) × [`height`](Self::height) pixels, its text in the
+    /// reader's own sans-serif font.
     ///
     /// # Errors
     /// [`Error::Figure`] if films or other pictures are in it.
@@ -140,12 +141,12 @@ impl Figure {
         self.svg.as_deref().ok_or_else(films)
     }
 
-    /// Writes the figure to `path`, as PNG or SVG by the file's ending, by a temporary file beside it and a rename, so that no
-    /// reader meets half of it.
+    /// Writes the figure to `path`, as PNG or SVG by the file's ending, by a temporary file beside it and a rename, so
+    /// that no reader meets half of it.
     ///
     /// # Errors
-    /// [`Error::Setting`] for another ending, [`Error::Figure`] for an SVG of films, [`Error::Io`] if the folder cannot be
-    /// written.
+    /// [`Error::Setting`] for another ending, [`Error::Figure`] for an SVG of films, [`Error::Io`] if the folder cannot
+    /// be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let ending = path.extension().map(|ending| ending.to_ascii_lowercase());

@@ -100,10 +100,11 @@ pub struct FilterPattern {
     pub caption: String,
 }
 
-/// Films side by side, `per_row` in a row, each fitted into a square, framed by its tone, its caption in full underneath.
+/// Films side by side, `per_row` in a row, each fitted into a square, framed by its tone, its caption in full
+/// underneath.
 ///
-/// About 1160 pixels wide; wider only where more than ten in a row would become too small to see. Of more films than fit
-/// 2600 pixels of height, the first ones are drawn, and the title says so.
+/// About 1160 pixels wide; wider only where more than ten in a row would become too small to see. Of more films than
+/// fit 2600 pixels of height, the first ones are drawn, and the title says so.
 ///
 /// # Errors
 /// [`Error::Figure`](crate::Error::Figure) if there are no films, one has no pixels, or `per_row` is not 1 to 64.

@@ -7,7 +7,8 @@ use super::text::NOTE;
 use super::{Figure, nothing, short};
 use crate::{Error, Result};
 
-/// How the scores of each class are spread, one above the other on one scale, and which lie on the wrong side of `threshold`.
+/// How the scores of each class are spread, one above the other on one scale, and which lie on the wrong side of
+/// `threshold`.
 ///
 /// Twenty bins over `0.0..=1.0` if all scores lie there (probabilities), over their range otherwise (logits).
 ///

@@ -45,7 +45,8 @@ impl Letters {
         Letters { signs, size, thickening, length: f64::from(x + thickening) }
     }
 
-    /// Tells `dot` how much of each pixel is covered, the line starting at `left` on the baseline; a pixel may come twice.
+    /// Tells `dot` how much of each pixel is covered, the line starting at `left` on the baseline; a pixel may come
+    /// twice.
     pub fn draw<E>(&self, left: f64, mut dot: impl FnMut(i32, i32, f32) -> Result<(), E>) -> Result<(), E> {
         // Copies of the outline side by side, at most a pixel apart, make one stroke of the wanted weight.
         let copies = self.thickening.ceil().max(1.0);

@@ -34,8 +34,8 @@ impl Map {
         Err(Error::Figure(format!("a map of {width} × {height} needs as many values, got {values}")))
     }
 
-    /// The map stretched to `0.0..=1.0`: `(v − min) / (max − min)`. A flat map becomes zeros, and what is not finite becomes
-    /// 0, so the result is never NaN.
+    /// The map stretched to `0.0..=1.0`: `(v − min) / (max − min)`. A flat map becomes zeros, and what is not finite
+    /// becomes 0, so the result is never NaN.
     pub fn normalised(&self) -> Map {
         let finite = || self.values.iter().copied().filter(|v| v.is_finite());
         let low = finite().fold(f32::INFINITY, f32::min);
@@ -64,8 +64,9 @@ impl Map {
         Map { width, height, values }
     }
 
-    /// The map as the original notebooks drew activations: standardised by its own mean and (population) deviation, times
-    /// 64, plus 128, cut off at 0 and 255, fractions dropped. So 0 is −2 deviations, 255 is +2. A flat map is 128 throughout.
+    /// The map as the original notebooks drew activations: standardised by its own mean and (population) deviation,
+    /// times 64, plus 128, cut off at 0 and 255, fractions dropped. So 0 is −2 deviations, 255 is +2. A flat map is 128
+    /// throughout.
     pub fn standardised(&self) -> GrayImage {
         let n = self.values.len() as f64;
         let mean = self.values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;

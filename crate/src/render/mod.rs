@@ -1,10 +1,11 @@
 //! Figures for notebooks and papers: data in, picture out. Opens no files and touches no tensors.
 //!
-//! Every figure is deterministic, white-grounded, 700 to 1500 pixels of a page wide, lettered in a bundled font at 13 pixels
-//! or more, in colours that colour-blind readers can tell apart; where a colour means a number there is a colour bar, and no
-//! colour is the only carrier of a fact. It has two pixels for each of the page's, so that it is sharp on dense screens, and is
-//! SVG as well where no film is in it. What would make it longer than a screen or two is left out, and the title says how
-//! much. `plotters` draws; one figure a file, what they share in `chart`. A reader draws on by [`Figure::draw`].
+//! Every figure is deterministic, white-grounded, 700 to 1500 pixels of a page wide, lettered in a bundled font at 13
+//! pixels or more, in colours that colour-blind readers can tell apart; where a colour means a number there is a colour
+//! bar, and no colour is the only carrier of a fact. It has two pixels for each of the page's, so that it is sharp on
+//! dense screens, and is SVG as well where no film is in it. What would make it longer than a screen or two is left
+//! out, and the title says how much. `plotters` draws; one figure a file, what they share in `chart`. A reader draws on
+//! by [`Figure::draw`].
 
 mod activations;
 mod balance;

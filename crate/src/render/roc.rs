@@ -10,7 +10,8 @@ use super::{Figure, nothing, short};
 use crate::Result;
 use crate::metrics::{Interval, NoInterval, Roc};
 
-/// The ROC curve with its area, the area's 95 % interval or why there is none, chance, and the operating point at `threshold`.
+/// The ROC curve with its area, the area's 95 % interval or why there is none, chance, and the operating point at
+/// `threshold`.
 ///
 /// # Errors
 /// [`Error::Figure`](crate::Error::Figure) if the curve has fewer than two points.

@@ -12,8 +12,8 @@ use crate::Result;
 
 /// The loss over a sweep of the learning rate, on a logarithmic axis, with the suggestion marked.
 ///
-/// `rates` rise and are above 0; `losses` belong to them. Losses above twice the first are drawn at the upper edge: how far it
-/// diverges in the end says nothing.
+/// `rates` rise and are above 0; `losses` belong to them. Losses above twice the first are drawn at the upper edge: how
+/// far it diverges in the end says nothing.
 ///
 /// # Errors
 /// [`Error::Figure`](crate::Error::Figure) if there are no points.

@@ -66,8 +66,8 @@ impl Style {
         lines.into_iter().map(|line| self.width(line)).fold(0.0, f64::max).ceil() as i32
     }
 
-    /// Breaks `text` into lines no wider than `room`: at line breaks and spaces, and inside a word (after `/`, `_`, `-` or `.`
-    /// where it has any) only if the word alone is too wide. Nothing is left out.
+    /// Breaks `text` into lines no wider than `room`: at line breaks and spaces, and inside a word (after `/`, `_`, `-`
+    /// or `.` where it has any) only if the word alone is too wide. Nothing is left out.
     pub fn wrap(self, text: &str, room: i32) -> Vec<String> {
         let fits = |text: &str| self.width(text) <= f64::from(room);
         let mut lines = Vec::new();

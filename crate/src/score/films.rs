@@ -19,14 +19,14 @@ use crate::preprocess::{Doubt, Preprocess, examine};
 use studies::{Label, Split, Study, View};
 
 impl Model {
-    /// Scores whatever has films: see [`Scorable`]. Every view is scored, then the mean of each study's views. Whatever cannot
-    /// be read or is not there is named in [`Report::skipped`] and costs no other score; a film that is named twice, by whatever
-    /// path or link, is scored once, which is said there too.
+    /// Scores whatever has films: see [`Scorable`]. Every view is scored, then the mean of each study's views. Whatever
+    /// cannot be read or is not there is named in [`Report::skipped`] and costs no other score; a film that is named
+    /// twice, by whatever path or link, is scored once, which is said there too.
     ///
     /// # Errors
-    /// [`Error::Split`] for an index without a held-out split, [`Error::Setting`] for an empty list. If nothing at all can be
-    /// scored: [`Error::Io`] for a path that is not there, [`Error::NoFilms`] for a folder without images, else [`Error::Io`] or
-    /// [`Error::Decode`] naming the first film.
+    /// [`Error::Split`] for an index without a held-out split, [`Error::Setting`] for an empty list. If nothing at all
+    /// can be scored: [`Error::Io`] for a path that is not there, [`Error::NoFilms`] for a folder without images, else
+    /// [`Error::Io`] or [`Error::Decode`] naming the first film.
     pub fn score(&self, what: impl Scorable) -> Result<Report> {
         self.score_with(what, &mut |_| ())
     }
@@ -79,8 +79,8 @@ fn whole(mut report: Report, at_once: usize, unread: Option<Error>) -> Result<Re
     }
 }
 
-/// Adds the scores of some studies to a report, tells after each batch of how many films it was, and returns why the first film
-/// could not be read, if any could not.
+/// Adds the scores of some studies to a report, tells after each batch of how many films it was, and returns why the
+/// first film could not be read, if any could not.
 fn score(
     model: &Model,
     studies: &[&Study],
@@ -165,8 +165,8 @@ fn unreadable(path: &Path, error: &Error) -> SkipReason {
     }
 }
 
-/// Adds to each study the views that indexing skipped: the damaged films in a `study…` folder that holds views of no other
-/// study. Those that decoding skipped are counted already.
+/// Adds to each study the views that indexing skipped: the damaged films in a `study…` folder that holds views of no
+/// other study. Those that decoding skipped are counted already.
 fn count_unread(report: &mut Report, at_once: usize) {
     let mut owners: HashMap<&Path, BTreeSet<&str>> = HashMap::new();
     for view in &report.views {

@@ -1,15 +1,15 @@
 //! From logits to a probability, from the views of a study to its decision, and how often that is right.
 //!
-//! MURA's protocol (Rajpurkar et al., arXiv:1712.06957): a study's probability is the mean of its views', and it counts as abnormal
-//! above 0.5; the headline figure is Cohen's kappa over studies.
+//! MURA's protocol (Rajpurkar et al., arXiv:1712.06957): a study's probability is the mean of its views', and it counts
+//! as abnormal above 0.5; the headline figure is Cohen's kappa over studies.
 
 mod films;
 mod named;
 mod scorable;
+mod scores;
 
 use std::collections::HashSet;
 use std::fmt;
-use std::path::PathBuf;
 
 use serde::Serialize;
 use tch::{Kind, Tensor};
@@ -18,96 +18,18 @@ pub use crate::decision::{Decision, OperatingPoint, Probability};
 use crate::metrics::Drawn;
 pub use crate::metrics::{Estimate, Metrics};
 pub use scorable::Scorable;
+pub use scores::{StudyScore, ViewScore};
 
 use crate::dataset::films::LOOK_AHEAD;
 use crate::dataset::{Films, Skipped};
 use crate::error::{Error, Result};
 use crate::metrics::Roc;
 use crate::model::Model;
-use crate::preprocess::Doubt;
-use files::{counted, in_line, lossy};
-use studies::{Label, Split, Study, View};
+use files::in_line;
+use studies::{Label, Split, Study};
 
 /// Films per forward pass when only looking.
 const BATCH: usize = 32;
-
-/// One film's score.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ViewScore {
-    /// The image file. In JSON a name that is no Unicode stands with a replacement sign for what is none.
-    #[serde(serialize_with = "lossy")]
-    pub path: PathBuf,
-    /// The study it belongs to.
-    pub study: String,
-    /// How likely it is abnormal.
-    pub probability: Probability,
-    /// At the model's operating point.
-    pub decision: Decision,
-    /// What the data set claims, where it claims anything.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub label: Option<Label>,
-    /// What is doubtful about the film's greys, where it was decoded to be scored: a reason to look at it before believing
-    /// the score.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub doubts: Vec<Doubt>,
-    /// The view, with what the data set points out on it.
-    #[serde(skip)]
-    pub view: View,
-}
-
-/// One study's score: the mean of those of its views that could be read.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct StudyScore {
-    /// The study.
-    pub study: String,
-    /// Mean of its views' probabilities.
-    pub probability: Probability,
-    /// At the model's operating point.
-    pub decision: Decision,
-    /// What the data set claims, where it claims anything.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub label: Option<Label>,
-    /// Views that the mean is of.
-    pub views: usize,
-    /// Views that could not be read, which [`Report::skipped`] names.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub unread: usize,
-    /// The patient, or the block of neighbouring images where none is named: [`Study::group`]. Intervals draw these.
-    #[serde(skip)]
-    pub group: String,
-    /// Whether that is a patient.
-    #[serde(skip)]
-    pub patient_is_known: bool,
-}
-
-fn is_zero(n: &usize) -> bool {
-    *n == 0
-}
-
-impl ViewScore {
-    /// Whether it is abnormal and was called so.
-    pub(crate) fn is_hit(&self) -> bool {
-        (self.label, self.decision) == (Some(Label::Abnormal), Decision::Abnormal)
-    }
-}
-
-impl fmt::Display for ViewScore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", in_line(self.path.display()))?;
-        opinion(f, self.probability, self.decision)
-    }
-}
-
-impl fmt::Display for StudyScore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "study {}, mean of {}: ", in_line(&self.study), counted(self.views, "view"))?;
-        opinion(f, self.probability, self.decision)
-    }
-}
-
-fn opinion(f: &mut fmt::Formatter<'_>, probability: Probability, decision: Decision) -> fmt::Result {
-    write!(f, "probability of abnormal {probability}, called {decision}")
-}
 
 /// Scores of any number of studies, decided at one operating point: what [`Model::score`] returns.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -317,6 +239,10 @@ fn one_split(studies: &[&Study]) -> Option<Split> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use studies::View;
+
     use super::*;
 
     /// A study of one film for each label and probability, each of its own patient.
@@ -394,9 +320,9 @@ mod tests {
         let metrics = scored(&studies, 0.5).metrics().unwrap();
         assert_eq!(
             metrics.to_string(),
-            "AUROC 1.000, Cohen's kappa 1.000, accuracy 1.000 (95 % CI 0.610 to 1.000), sensitivity 1.000 (95 % CI 0.439 to \
-             1.000), specificity 1.000 (95 % CI 0.439 to 1.000); 6 studies, 6 views; no interval of AUROC and Cohen's kappa: \
-             3 normal patients and 3 abnormal patients, 10 of each are needed"
+            "AUROC 1.000, Cohen's kappa 1.000, accuracy 1.000 (95 % CI 0.610 to 1.000), sensitivity 1.000 \
+             (95 % CI 0.439 to 1.000), specificity 1.000 (95 % CI 0.439 to 1.000); 6 studies, 6 views; no interval of \
+             AUROC and Cohen's kappa: 3 normal patients and 3 abnormal patients, 10 of each are needed"
         );
         assert_eq!(
             metrics.auroc.to_string(),

@@ -1,5 +1,5 @@
-//! What paths name: studies with labels, films without, and what can be neither. A film counts once, by however many paths and
-//! spellings of them it is named.
+//! What paths name: studies with labels, films without, and what can be neither. A film counts once, by however many
+//! paths and spellings of them it is named.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};

@@ -8,9 +8,9 @@ use studies::{Split, Study, View};
 
 /// What [`Model::score`](crate::model::Model::score) takes.
 ///
-/// - a **path** to a film or a folder. A folder that is laid out like a data set keeps its studies and labels. The images of
-///   any other folder, one whose labels cannot be read among them, and films named one by one, form a study for each folder
-///   named `study…` and stand alone elsewhere.
+/// - a **path** to a film or a folder. A folder that is laid out like a data set keeps its studies and labels. The
+///   images of any other folder, one whose labels cannot be read among them, and films named one by one, form a study
+///   for each folder named `study…` and stand alone elsewhere.
 /// - a **study** with all its views, or one **view** by itself.
 /// - an **index**, of which the held-out split is scored; `index.split(Split::Tune)` is another one.
 /// - **several** of any of these, as a vector, a slice or an array.

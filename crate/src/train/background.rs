@@ -59,7 +59,8 @@ impl Drop for Over {
     }
 }
 
-/// A training run on its own thread. To drop it asks the run to stop, and waits until it has saved what it needs to continue.
+/// A training run on its own thread. To drop it asks the run to stop, and waits until it has saved what it needs to
+/// continue.
 #[derive(Debug)]
 pub struct TrainingRun {
     shared: Arc<Shared>,
@@ -90,7 +91,8 @@ impl fmt::Display for Progress {
 }
 
 impl TrainingRun {
-    /// Hands `progress` what the run tells, from where the last `watch` ended, for so many seconds or until the run is over.
+    /// Hands `progress` what the run tells, from where the last `watch` ended, for so many seconds or until the run is
+    /// over.
     pub fn watch(&mut self, seconds: f64, progress: &mut dyn FnMut(Event)) -> Progress {
         let patience = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
         let began = Instant::now();

@@ -1,9 +1,9 @@
 //! Everything an unfinished run needs to go on as if nothing had happened: `resume.safetensors`.
 //!
-//! Tensors: the network's as it stands, what the optimiser remembers, moving averages, the losses of the epoch so far. The rest
-//! is JSON in the metadata: where the run stands, and a fingerprint of what it is a run of. Order and augmentation need no state,
-//! since both are drawn from seed, epoch and film. The file is written beside the one before, synced and renamed, so that a
-//! whole one is there at any instant.
+//! Tensors: the network's as it stands, what the optimiser remembers, moving averages, the losses of the epoch so far.
+//! The rest is JSON in the metadata: where the run stands, and a fingerprint of what it is a run of. Order and
+//! augmentation need no state, since both are drawn from seed, epoch and film. The file is written beside the one
+//! before, synced and renamed, so that a whole one is there at any instant.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -67,8 +67,8 @@ pub(super) enum Earlier {
 
 /// Writes the file; until it is whole and on the disk, the one before stays in its place.
 ///
-/// Through the open file, one tensor in memory at a time: `safetensors::serialize_to_file` makes a second file of its own, which
-/// would be neither synced nor found again after a kill.
+/// Through the open file, one tensor in memory at a time: `safetensors::serialize_to_file` makes a second file of its
+/// own, which would be neither synced nor found again after a kill.
 pub(super) fn write(
     folder: &RunFolder,
     fingerprint: &Fingerprint,
@@ -85,7 +85,8 @@ pub(super) fn write(
     Ok(disk::sync_folder(path.parent().unwrap_or(Path::new(".")))?)
 }
 
-/// A safetensors file: the header's length, the header in JSON, padded to 8 bytes, then every tensor's bytes, in order of their names.
+/// A safetensors file: the header's length, the header in JSON, padded to 8 bytes, then every tensor's bytes, in order
+/// of their names.
 fn stream(file: &File, mut tensors: Vec<(String, Tensor)>, state: String) -> std::io::Result<()> {
     tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
     let mut end = 0;
@@ -119,7 +120,8 @@ fn header(fingerprint: &Fingerprint, standing: &Standing) -> Result<String> {
     serde_json::to_string(&header).map_err(|error| Error::Training(error.to_string()))
 }
 
-/// What an earlier run left in the folder for one of `fingerprint`, with device and precision as `options` leave them open.
+/// What an earlier run left in the folder for one of `fingerprint`, with device and precision as `options` leave them
+/// open.
 pub(super) fn read(folder: &RunFolder, fingerprint: &Fingerprint, options: &TrainOptions) -> Earlier {
     let found = |name: &str| match std::fs::read(folder.file(name)) {
         Ok(bytes) => Ok(Some(bytes)),

@@ -20,7 +20,8 @@ const SIGN_OF_LIFE: u64 = 10;
 /// A mean and a deviation for each channel.
 type Scale = ([f32; 3], [f32; 3]);
 
-/// The recipe with the mean and deviation that given weights expect, where it still has the usual ones; and these, if they were taken.
+/// The recipe with the mean and deviation that given weights expect, where it still has the usual ones; and these, if
+/// they were taken.
 pub(super) fn scaled(
     recipe: &Recipe,
     found: Option<&Found>,

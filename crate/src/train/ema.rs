@@ -1,8 +1,8 @@
 //! An exponential moving average of weights and BatchNorm statistics.
 //!
-//! timm's `ModelEmaV3` with its warm-up: the average moves by 1 - decay towards the network after each step, at first by more
-//! ([`decay_at`]), so that it forgets the initial weights also in a short run; it covers parameters *and* BatchNorm's buffers alike
-//! (`torch.optim.swa_utils` with `use_buffers=True`).
+//! timm's `ModelEmaV3` with its warm-up: the average moves by 1 - decay towards the network after each step, at first
+//! by more ([`decay_at`]), so that it forgets the initial weights also in a short run; it covers parameters *and*
+//! BatchNorm's buffers alike (`torch.optim.swa_utils` with `use_buffers=True`).
 
 use tch::Tensor;
 
@@ -47,8 +47,8 @@ impl Ema {
     }
 }
 
-/// The decay after `steps` steps of a run, at most `most`: `1 - steps^(-2/3)`, timm's warm-up with its defaults. The average then
-/// spans about the last `steps^(2/3)` steps.
+/// The decay after `steps` steps of a run, at most `most`: `1 - steps^(-2/3)`, timm's warm-up with its defaults. The
+/// average then spans about the last `steps^(2/3)` steps.
 pub(super) fn decay_at(most: f64, steps: usize) -> f64 {
     most.min(1.0 - (steps.max(1) as f64).powf(-2.0 / 3.0))
 }

@@ -1,8 +1,8 @@
-//! Which step size to begin with, and how many films fit into a step.
+//! Which learning rate to begin with, and how many films fit into a step.
 //!
-//! The sweep is Smith's range test (arXiv:1506.01186) as fastai runs it: the step size grows exponentially from batch to batch
-//! until the smoothed loss is four times its lowest. The suggestion is fastai's `valley`: about two thirds down the longest
-//! falling stretch, a third of it left unused.
+//! The sweep is Smith's range test (arXiv:1506.01186) as fastai runs it: the learning rate grows exponentially from
+//! batch to batch until the smoothed loss is four times its lowest. The suggestion is fastai's `valley`: about two
+//! thirds down the longest falling stretch, a third of it left unused.
 
 use std::fmt;
 use std::time::Instant;
@@ -23,12 +23,12 @@ use crate::recipe::Recipe;
 use crate::shortage;
 use studies::Split;
 
-/// How to sweep the step size.
+/// How to sweep the learning rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sweep {
-    /// First step size. Default 1e-7.
+    /// First learning rate. Default 1e-7.
     pub from: f64,
-    /// Last step size, if the loss does not run away before. Default 10.
+    /// Last learning rate, if the loss does not run away before. Default 10.
     pub to: f64,
     /// Steps, at least 20. Default 100.
     pub steps: usize,
@@ -45,14 +45,14 @@ const MEMORY: f64 = 0.98;
 /// The sweep ends at a smoothed loss of so many times the lowest, as in fastai.
 const DIVERGED: f64 = 4.0;
 
-/// What a sweep of the step size found.
+/// What a sweep of the learning rate found.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct LrFinder {
-    /// The step sizes tried, rising.
+    /// The learning rates tried, rising.
     pub rates: Vec<f64>,
     /// The training loss at each, smoothed exponentially over about 50 steps and corrected for its start.
     pub losses: Vec<f64>,
-    /// The step size to use; `None` if the loss never fell.
+    /// The learning rate to use; `None` if the loss never fell.
     pub suggestion: Option<f64>,
 }
 
@@ -65,13 +65,13 @@ impl fmt::Display for LrFinder {
     }
 }
 
-/// Sweeps the step size over training films of `index`, from the weights and with the optimiser, batches and augmentation that
-/// [`run`](super::run) would begin with. Works on a network of its own: nothing is saved and nothing remembered. `progress` hears
-/// how far it is, by [`Event::Swept`] as often as [`TrainOptions::step_every`] says.
+/// Sweeps the learning rate over training films of `index`, from the weights and with the optimiser, batches and
+/// augmentation that [`run`](super::run) would begin with. Works on a network of its own: nothing is saved and nothing
+/// remembered. `progress` hears how far it is, by [`Event::Swept`] as often as [`TrainOptions::step_every`] says.
 ///
 /// # Errors
-/// As [`run`](super::run); [`Error::Setting`] for a sweep that does not rise or of fewer than 20 steps; [`Error::Training`] also if
-/// [`TrainOptions::stop`] asked for it.
+/// As [`run`](super::run); [`Error::Setting`] for a sweep that does not rise or of fewer than 20 steps;
+/// [`Error::Training`] also if [`TrainOptions::stop`] asked for it.
 pub fn find_learning_rate(
     index: &Index,
     recipe: &Recipe,
@@ -149,7 +149,8 @@ fn sweep(sweep: &Sweep, step: &mut dyn FnMut(f64) -> Result<f64>) -> Result<LrFi
     Ok(LrFinder { rates, losses, suggestion })
 }
 
-/// fastai's `valley`: the end of the longest falling subsequence of the losses, and from its start a half of the way there.
+/// fastai's `valley`: the end of the longest falling subsequence of the losses, and from its start a half of the way
+/// there.
 fn valley(rates: &[f64], losses: &[f64]) -> Option<f64> {
     let mut longest = vec![1usize; losses.len()];
     let (mut start, mut end) = (0, 0);
@@ -196,9 +197,9 @@ const LARGEST: usize = 4096;
 
 /// Doubles the batch, from 2 films up, until a training step of `recipe`'s network no longer fits into memory.
 ///
-/// On a CPU a step that would take more than 70 % of the memory available at the start is not tried: a step is taken to need
-/// twice what half the films needed. On a GPU the step is tried, and the failure to get memory is the answer. Accuracy is a matter
-/// of its own: a larger batch needs another step size.
+/// On a CPU a step that would take more than 70 % of the memory available at the start is not tried: a step is taken to
+/// need twice what half the films needed. On a GPU the step is tried, and the failure to get memory is the answer.
+/// Accuracy is a matter of its own: a larger batch needs another learning rate.
 ///
 /// # Errors
 /// As [`run`](super::run) for recipe and device; [`Error::Torch`] if a step fails for another reason than memory.
@@ -272,7 +273,7 @@ mod tests {
 
     #[test]
     fn on_a_bowl_the_suggestion_converges_and_the_sweep_ends_where_it_diverges() {
-        // Gradient descent on curvature/2 · x² diverges above a step size of 2 / curvature.
+        // Gradient descent on curvature/2 · x² diverges above a learning rate of 2 / curvature.
         let curvature = 25.0;
         let mut x = 3.0;
         let found = sweep(&Sweep::default(), &mut |rate| {

@@ -38,7 +38,8 @@ pub(super) struct Fingerprint {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Initial {
     pub origin: Origin,
-    /// Its name, if the file lay in the run's own folder: there the run puts its own models, so the name no longer says which it was.
+    /// Its name, if the file lay in the run's own folder: there the run puts its own models, so the name no longer says
+    /// which it was.
     pub own: Option<String>,
     /// The network that was asked for by name, in a file of several.
     #[serde(default)]
@@ -114,7 +115,8 @@ impl Fingerprint {
         })
     }
 
-    /// The same on the device and in the precision of an earlier run, where the options leave the choice to us and the device works.
+    /// The same on the device and in the precision of an earlier run, where the options leave the choice to us and the
+    /// device works.
     pub fn like(&self, earlier: &Fingerprint, options: &TrainOptions) -> Fingerprint {
         let mut like = self.clone();
         if options.device == DeviceChoice::Auto && device::resolve(earlier.device).is_ok() {

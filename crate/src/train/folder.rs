@@ -28,7 +28,8 @@ pub(super) struct RunFolder {
 }
 
 impl RunFolder {
-    /// Makes the folder if it is not there, takes it, and removes files that a killed process was in the middle of writing.
+    /// Makes the folder if it is not there, takes it, and removes files that a killed process was in the middle of
+    /// writing.
     pub fn open(path: &Path, stop: &StopHandle, progress: &mut dyn FnMut(Event)) -> Result<RunFolder> {
         std::fs::create_dir_all(path).map_err(Error::io(path))?;
         let lock = path.join(LOCK_FILE);
@@ -108,9 +109,9 @@ impl RunFolder {
     }
 }
 
-/// Refuses a run's folder that is a data set or a part of one with films, or in which a film or table has the name of something that a run
-/// writes or moves, so that it would be written over or moved away: a manifest called `metrics.csv`, by whatever path. A new folder in
-/// a data set and one around it are nobody's harm.
+/// Refuses a run's folder that is a data set or a part of one with films, or in which a film or table has the name of
+/// something that a run writes or moves, so that it would be written over or moved away: a manifest called
+/// `metrics.csv`, by whatever path. A new folder in a data set and one around it are nobody's harm.
 ///
 /// # Errors
 /// [`Error::Setting`] naming the folder and what is in it.
@@ -148,8 +149,8 @@ pub fn refuse_films_in(run: &Path, index: &Index) -> Result<()> {
     Ok(())
 }
 
-/// Where a file of this run's folder is that is no longer there: in the latest `previous-N`, if it was set aside; `None` if it was not, or
-/// lay elsewhere.
+/// Where a file of this run's folder is that is no longer there: in the latest `previous-N`, if it was set aside;
+/// `None` if it was not, or lay elsewhere.
 pub(super) fn set_aside(run: &Path, file: &Path) -> Option<PathBuf> {
     let folder = files::folder_of(file);
     if file.exists() || folder.canonicalize().ok()? != run.canonicalize().ok()? {
@@ -162,8 +163,8 @@ pub(super) fn set_aside(run: &Path, file: &Path) -> Option<PathBuf> {
     numbers.into_iter().rev().map(|n| run.join(format!("previous-{n}")).join(name)).find(|path| path.exists())
 }
 
-/// Whether a run in this folder can be continued, or is at work right now: then [`TrainOptions::resume`](super::TrainOptions)
-/// takes it up where it is.
+/// Whether a run in this folder can be continued, or is at work right now: then
+/// [`TrainOptions::resume`](super::TrainOptions) takes it up where it is.
 pub fn is_unfinished(run: &Path) -> bool {
     let at_work = |lock: File| matches!(disk::try_lock(&lock), Ok(Lock::Busy));
     let is_left = run.join(RESUME_FILE).exists() && !run.join(FINISHED_FILE).exists();

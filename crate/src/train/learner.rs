@@ -1,4 +1,5 @@
-//! A training step, the only one: gradients of some batches, averaged, clipped, applied, and taken into the moving average.
+//! A training step, the only one: gradients of some batches, averaged, clipped, applied, and taken into the moving
+//! average.
 
 use tch::{Device, Reduction, Tensor};
 
@@ -23,7 +24,8 @@ pub(super) fn cross_entropy(class_weights: Option<&Tensor>, recipe: &Recipe) -> 
     move |logits, labels| logits.cross_entropy_loss(labels, class_weights, Reduction::Mean, -100, smoothing)
 }
 
-/// What moves the weights of a network, as a recipe says: preprocessing and augmentation, update rule, clipping, moving average.
+/// What moves the weights of a network, as a recipe says: preprocessing and augmentation, update rule, clipping, moving
+/// average.
 #[derive(Debug)]
 pub(super) struct Learner {
     recipe: Recipe,
@@ -47,8 +49,8 @@ impl Learner {
         Learner { recipe: recipe.clone(), update: Update::new(recipe.optimizer, weights), average: None }
     }
 
-    /// With the recipe's moving average, if it has one, after so many steps of the run. The averages of the learner before go on;
-    /// weights that no longer learn have none.
+    /// With the recipe's moving average, if it has one, after so many steps of the run. The averages of the learner
+    /// before go on; weights that no longer learn have none.
     pub fn averaging(network: &Classifier, recipe: &Recipe, before: usize, former: Option<&mut Learner>) -> Learner {
         let averages = former.filter(|former| former.average.is_some()).map(|former| {
             former.with_averages(|| network.variables().iter().map(|v| v.tensor.copy()).collect::<Vec<_>>())
@@ -70,12 +72,12 @@ impl Learner {
         learner
     }
 
-    /// One step at this learning rate along the mean gradient of `loss`, of logits and labels, over some batches, which are
-    /// augmented as in this epoch. Returns the loss of each batch before the step, scalars that stay on the device.
+    /// One step at this learning rate along the mean gradient of `loss`, of logits and labels, over some batches, which
+    /// are augmented as in this epoch. Returns the loss of each batch before the step, scalars that stay on the device.
     ///
     /// # Errors
-    /// Those of a batch; [`Error::Shape`](crate::Error::Shape) and [`Error::Gradient`](crate::Error::Gradient) where batches, loss and
-    /// network do not fit. No weight has then moved.
+    /// Those of a batch; [`Error::Shape`](crate::Error::Shape) and [`Error::Gradient`](crate::Error::Gradient) where
+    /// batches, loss and network do not fit. No weight has then moved.
     pub fn step(
         &mut self,
         network: &Classifier,

@@ -31,7 +31,8 @@ pub(super) fn write_metrics(folder: &RunFolder, history: &[EpochReport]) -> Resu
 
 fn csv(history: &[EpochReport]) -> String {
     let mut text = String::from(
-        "epoch,train_loss,tune_loss,tune_auroc,tune_accuracy,learning_rate,images_per_second,seconds,memory_bytes,best\n",
+        "epoch,train_loss,tune_loss,tune_auroc,tune_accuracy,learning_rate,images_per_second,seconds,memory_bytes,\
+         best\n",
     );
     for r in history {
         let auroc = r.tune_auroc.map_or(String::new(), |auroc| auroc.to_string());
@@ -57,7 +58,8 @@ const STEP_LOSS: &str = "step/loss";
 const CURVE: &str = "tune";
 
 impl Board {
-    /// Goes on with the event files of a run with `history`, of so many batches an epoch: what is not of it is taken out.
+    /// Goes on with the event files of a run with `history`, of so many batches an epoch: what is not of it is taken
+    /// out.
     pub fn open(folder: &RunFolder, history: &[EpochReport], batches: usize) -> Result<Board> {
         let epochs = history.len() as i64;
         let is_true = |tag: &str, step: i64| match tag {
@@ -100,8 +102,8 @@ impl Board {
         self.sync()
     }
 
-    /// Shows the epochs that are over: their figures, and of the last one, if it is given, the loss of each of its steps and the tune
-    /// studies' precision-recall curve.
+    /// Shows the epochs that are over: their figures, and of the last one, if it is given, the loss of each of its
+    /// steps and the tune studies' precision-recall curve.
     pub fn epochs(&mut self, folder: &RunFolder, history: &[EpochReport], last: Option<&Ended>) -> Result<()> {
         let before = self.seen.len();
         for report in history {

@@ -48,16 +48,18 @@ use studies::Split;
 
 /// What to do with a run that is in the folder already.
 ///
-/// A run *is the same* if recipe, data (studies, labels, splits, and each film's content), initial weights, device, precision and
-/// version of this crate are. Where [`TrainOptions::device`] and [`TrainOptions::precision`] are `Auto`, those of the run are taken. On a CPU it
-/// then ends with the weights of a run that was never interrupted to the last bit, if the number of threads (`OMP_NUM_THREADS`), the
-/// kind of processor and libtorch are the same too; another number of threads is told, and goes on. A GPU adds in no fixed order, so that
-/// there the last bits differ from run to run anyway.
+/// A run *is the same* if recipe, data (studies, labels, splits, and each film's content), initial weights, device,
+/// precision and version of this crate are. Where [`TrainOptions::device`] and [`TrainOptions::precision`] are `Auto`,
+/// those of the run are taken. On a CPU it then ends with the weights of a run that was never interrupted to the last
+/// bit, if the number of threads (`OMP_NUM_THREADS`), the kind of processor and libtorch are the same too; another
+/// number of threads is told, and goes on. A GPU adds in no fixed order, so that there the last bits differ from run to
+/// run anyway.
 ///
-/// A run given **more epochs** goes on, finished or not: [`Schedule::Constant`] and [`Schedule::ReduceOnPlateau`] as if it had been to have
-/// them from the start, unless it is in stages. [`Schedule::OneCycle`] and [`Schedule::Cosine`] are functions of the number of steps: from there
-/// on they are those of the longer run, so that the step size rises once to where it would have been and falls to its end again. The last
-/// stage of several takes the new epochs. What stopped early stays over.
+/// A run given **more epochs** goes on, finished or not: [`Schedule::Constant`] and [`Schedule::ReduceOnPlateau`] as if
+/// it had been to have them from the start, unless it is in stages. [`Schedule::OneCycle`] and [`Schedule::Cosine`] are
+/// functions of the number of steps: from there on they are those of the longer run, so that the learning rate rises
+/// once to where it would have been and falls to its end again. The last stage of several takes the new epochs. What
+/// stopped early stays over.
 ///
 /// A finished run is not trained again: its result is given again. Where the folder holds no run, one begins.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -75,8 +77,8 @@ pub enum Resume {
 #[derive(Debug, Clone)]
 pub struct TrainOptions {
     /// Folder that receives `model.safetensors`, `last.safetensors`, `metrics.jsonl`, `metrics.csv`, `tensorboard`, and
-    /// `resume.safetensors`, which is needed to continue the run: unfinished, or finished and given more epochs. What an earlier run left there is moved into `previous-1`, `previous-2` and
-    /// so on, never overwritten.
+    /// `resume.safetensors`, which is needed to continue the run: unfinished, or finished and given more epochs. What
+    /// an earlier run left there is moved into `previous-1`, `previous-2` and so on, never overwritten.
     pub run: PathBuf,
     /// Where to compute.
     pub device: DeviceChoice,
@@ -90,7 +92,8 @@ pub struct TrainOptions {
     pub allow: Vec<Leak>,
     /// What to do with a run that is in the folder already. Default [`Resume::No`].
     pub resume: Resume,
-    /// How often everything that resuming needs is saved within an epoch; it is after each epoch anyway. Default 10 minutes.
+    /// How often everything that resuming needs is saved within an epoch; it is after each epoch anyway. Default 10
+    /// minutes.
     pub checkpoint_every: Duration,
     /// How often [`Event::Step`] tells how far an epoch is. Default a minute.
     pub step_every: Duration,
@@ -119,18 +122,18 @@ impl TrainOptions {
 /// Name of the folder of event files for TensorBoard in a run's folder.
 pub const TENSORBOARD_FOLDER: &str = "tensorboard";
 
-/// Trains by `recipe` on the training studies of `index`, chooses the epoch on patients set aside from them, and scores the held-out
-/// split once, at the end.
+/// Trains by `recipe` on the training studies of `index`, chooses the epoch on patients set aside from them, and scores
+/// the held-out split once, at the end.
 ///
-/// Refuses copies and patients in two splits and studies with two labels, unless [`TrainOptions::allow`] names the leak; an index that
-/// was not audited is audited for that. `progress` hears of decoding and of each epoch.
+/// Refuses copies and patients in two splits and studies with two labels, unless [`TrainOptions::allow`] names the
+/// leak; an index that was not audited is audited for that. `progress` hears of decoding and of each epoch.
 ///
 /// # Errors
-/// [`Error::Setting`] for a recipe out of its ranges, [`Error::Split`] for sets too small or leaking, [`Error::Decode`] for a
-/// damaged film, [`Error::Hub`] for weights that cannot be fetched, [`Error::Checkpoint`] for weights that do not fit,
-/// [`Error::Resume`] for a run that cannot be continued, [`Error::Training`] if the loss is no longer finite or a file cannot be written,
-/// [`Error::Memory`] if a step needs more than there is, [`Error::Stopped`] if [`TrainOptions::stop`] asked for it; what was saved up to
-/// then stays.
+/// [`Error::Setting`] for a recipe out of its ranges, [`Error::Split`] for sets too small or leaking, [`Error::Decode`]
+/// for a damaged film, [`Error::Hub`] for weights that cannot be fetched, [`Error::Checkpoint`] for weights that do not
+/// fit, [`Error::Resume`] for a run that cannot be continued, [`Error::Training`] if the loss is no longer finite or a
+/// file cannot be written, [`Error::Memory`] if a step needs more than there is, [`Error::Stopped`] if
+/// [`TrainOptions::stop`] asked for it; what was saved up to then stays.
 pub fn run(
     index: &Index,
     recipe: &Recipe,

@@ -13,8 +13,8 @@ const EPSILON: f64 = 1e-8;
 
 /// An update rule together with its state for one list of weights.
 ///
-/// The weights are moved into one or two long vectors, of which each becomes a view: a step over DenseNet-121's 364 tensors
-/// then costs a dozen operations instead of thousands.
+/// The weights are moved into one or two long vectors, of which each becomes a view: a step over DenseNet-121's 364
+/// tensors then costs a dozen operations instead of thousands.
 #[derive(Debug)]
 pub struct Update {
     rule: Optimizer,
@@ -69,17 +69,19 @@ impl Update {
         &self.weights
     }
 
-    /// Moves every weight along its gradient, at this step size.
+    /// Moves every weight along its gradient, at this learning rate.
     ///
     /// # Errors
-    /// [`Error::Gradient`] if they are not as many as the weights, or one is missing or not of its weight's shape; none has then moved.
+    /// [`Error::Gradient`] if they are not as many as the weights, or one is missing or not of its weight's shape; none
+    /// has then moved.
     pub fn step(&mut self, gradients: &[Tensor], learning_rate: f64) -> Result<()> {
         let gradients = self.gather(gradients)?;
         self.apply(gradients, learning_rate);
         Ok(())
     }
 
-    /// Gradients of [`weights`](Self::weights), one for each and in their order, as the long vectors that [`apply`](Self::apply) takes.
+    /// Gradients of [`weights`](Self::weights), one for each and in their order, as the long vectors that
+    /// [`apply`](Self::apply) takes.
     ///
     /// # Errors
     /// [`Error::Gradient`] if they are not as many as the weights, or one is missing or not of its weight's shape.
@@ -102,7 +104,7 @@ impl Update {
         Ok(Gradients(self.groups.iter().map(vector).collect()))
     }
 
-    /// Moves every weight along its gradient, at this step size.
+    /// Moves every weight along its gradient, at this learning rate.
     pub(super) fn apply(&mut self, gradients: Gradients, learning_rate: f64) {
         let _guard = tch::no_grad_guard();
         self.steps += 1;
@@ -165,7 +167,8 @@ impl Update {
         named
     }
 
-    /// Takes over what [`state`](Self::state) gave after `steps` steps; `None` if a tensor is missing or of another shape.
+    /// Takes over what [`state`](Self::state) gave after `steps` steps; `None` if a tensor is missing or of another
+    /// shape.
     pub(super) fn restore(&mut self, steps: i32, saved: &dyn Fn(&str) -> Option<Tensor>) -> Option<()> {
         let _guard = tch::no_grad_guard();
         let rule = self.rule;
@@ -207,8 +210,9 @@ impl Gradients {
         }
     }
 
-    /// Scales all down so that their norm, over all weights together, is at most `max_norm`: PyTorch's `clip_grad_norm_`
-    /// (Pascanu et al., arXiv:1211.5063). Returns the norm before, a scalar that stays on the device: nothing waits for it.
+    /// Scales all down so that their norm, over all weights together, is at most `max_norm`: PyTorch's
+    /// `clip_grad_norm_` (Pascanu et al., arXiv:1211.5063). Returns the norm before, a scalar that stays on the device:
+    /// nothing waits for it.
     pub fn clip(&mut self, max_norm: f64) -> Tensor {
         let _guard = tch::no_grad_guard();
         let norms: Vec<Tensor> = self.0.iter().map(Tensor::norm).collect();

@@ -1,8 +1,9 @@
 //! Pretraining on phantoms: first weights without a download.
 //!
-//! A phantom is drawn with its truth, so a network can be asked more than whether there is a fracture: of what kind, where, how far
-//! displaced. Each question ([`Task`]) has a softmax of its own over some of the logits of one linear head; the loss is the mean of the
-//! questions' cross-entropies. The head is of no use afterwards: what is saved is for [`crate::weights::load`], which takes the features.
+//! A phantom is drawn with its truth, so a network can be asked more than whether there is a fracture: of what kind,
+//! where, how far displaced. Each question ([`Task`]) has a softmax of its own over some of the logits of one linear
+//! head; the loss is the mean of the questions' cross-entropies. The head is of no use afterwards: what is saved is for
+//! [`crate::weights::load`], which takes the features.
 
 mod task;
 mod told;
@@ -60,12 +61,13 @@ struct Set {
     answers: Tensor,
 }
 
-/// Learns to answer `tasks` about phantoms, from random weights, by the recipe's network, preprocessing, augmentation, update rule,
-/// schedule, epochs, batches, clipping and seed, and writes the weights. A tenth of the studies, of patients of their own, is held out.
+/// Learns to answer `tasks` about phantoms, from random weights, by the recipe's network, preprocessing, augmentation,
+/// update rule, schedule, epochs, batches, clipping and seed, and writes the weights. A tenth of the studies, of
+/// patients of their own, is held out.
 ///
 /// # Errors
-/// [`Error::Setting`] for settings out of their ranges, fewer than 20 studies or no task; [`Error::Training`] if the loss is no longer finite
-/// or the run was asked to stop; [`Error::Device`], [`Error::Io`].
+/// [`Error::Setting`] for settings out of their ranges, fewer than 20 studies or no task; [`Error::Training`] if the
+/// loss is no longer finite or the run was asked to stop; [`Error::Device`], [`Error::Io`].
 pub fn pretrain(
     phantoms: &PhantomConfig,
     tasks: &[Task],
@@ -124,7 +126,8 @@ pub fn pretrain(
     Ok(report)
 }
 
-/// How many of the first studies are learnt from: nine tenths, and one less where that would tear a patient's two studies apart.
+/// How many of the first studies are learnt from: nine tenths, and one less where that would tear a patient's two
+/// studies apart.
 fn learnt_from(studies: usize) -> usize {
     let learnt = studies - (studies + 5) / 10;
     if phantom::begins_a_patient(learnt) { learnt } else { learnt - 1 }

@@ -30,7 +30,7 @@ pub struct EpochReport {
     pub tune_auroc: Option<f64>,
     /// Share of tune views decided right.
     pub tune_accuracy: f64,
-    /// Step size at the epoch's first step.
+    /// Learning rate at the epoch's first step.
     pub learning_rate: f64,
     /// Training films per second.
     pub images_per_second: f64,
@@ -46,7 +46,8 @@ pub struct EpochReport {
     /// Bytes free on the GPU at the end of the epoch; `None` on a CPU.
     #[serde(default)]
     pub device_memory_free: Option<u64>,
-    /// The training loss of each batch, in order. In event files only, and not kept for epochs before a run was resumed.
+    /// The training loss of each batch, in order. In event files only, and not kept for epochs before a run was
+    /// resumed.
     #[serde(skip)]
     pub step_losses: Vec<f32>,
 }
@@ -137,7 +138,7 @@ pub enum Event {
         unfreeze: Unfreeze,
         /// Weights and biases that learn.
         trainable: i64,
-        /// Step size before any schedule.
+        /// Learning rate before any schedule.
         learning_rate: f64,
     },
     /// How far a long epoch is, as often as [`TrainOptions::step_every`](super::TrainOptions::step_every) says.
@@ -149,7 +150,8 @@ pub enum Event {
         /// Steps of the epoch.
         steps: usize,
     },
-    /// How far a sweep of the step size is, as often as [`TrainOptions::step_every`](super::TrainOptions::step_every) says.
+    /// How far a sweep of the learning rate is, as often as
+    /// [`TrainOptions::step_every`](super::TrainOptions::step_every) says.
     Swept {
         /// Steps done.
         step: usize,
@@ -185,7 +187,8 @@ impl fmt::Display for Event {
             Event::Preparing(preparing) => preparing.fmt(f),
             Event::Started { train, tune, device, parameters, seconds } => write!(
                 f,
-                "{} to learn from, {tune} to choose the epoch by, ready in {seconds:.1} s; {} of {} weights learn; {device}",
+                "{} to learn from, {tune} to choose the epoch by, ready in {seconds:.1} s; {} of {} weights learn; \
+                 {device}",
                 counted(*train, "film"),
                 parameters.trainable,
                 parameters.weights
@@ -289,7 +292,8 @@ pub(super) mod tests {
         let report = EpochReport { memory: Some(Memory { resident: 3 << 29, peak: 2 << 30 }), ..epoch(3) };
         assert_eq!(
             report.to_string(),
-            "epoch   3/12  loss 0.4120  tune loss 0.3880  tune AUROC 0.912    17.3 images/s  1.5 GiB  3 min 10 s left  best so far"
+            "epoch   3/12  loss 0.4120  tune loss 0.3880  tune AUROC 0.912    17.3 images/s  1.5 GiB  3 min 10 s left  \
+             best so far"
         );
     }
 }

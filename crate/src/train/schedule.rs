@@ -25,12 +25,12 @@ pub(super) struct PaceState {
 }
 
 impl Pace {
-    /// For a run of `total_steps` steps around this step size.
+    /// For a run of `total_steps` steps around this learning rate.
     pub fn new(schedule: Schedule, peak: f64, total_steps: usize) -> Self {
         Pace { schedule, peak, total_steps, state: PaceState { factor: 1.0, lowest_loss: None, waited: 0 } }
     }
 
-    /// The step size of step `step`, counted from 0.
+    /// The learning rate of step `step`, counted from 0.
     pub fn learning_rate(&self, step: usize) -> f64 {
         match self.schedule {
             Schedule::Constant => self.peak,

@@ -13,7 +13,7 @@ pub(super) struct Span {
     pub last: usize,
     /// How much of the network may learn.
     pub unfreeze: Unfreeze,
-    /// Step size before any schedule.
+    /// Learning rate before any schedule.
     pub learning_rate: f64,
 }
 

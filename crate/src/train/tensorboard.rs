@@ -33,8 +33,8 @@ pub(super) struct EventWriter {
 }
 
 impl EventWriter {
-    /// Begins a new event file in `folder`, which is made if it is not there. TensorBoard shows all files of a folder as
-    /// one run, so a resumed run simply begins another.
+    /// Begins a new event file in `folder`, which is made if it is not there. TensorBoard shows all files of a folder
+    /// as one run, so a resumed run simply begins another.
     ///
     /// # Errors
     /// [`Error::Io`].

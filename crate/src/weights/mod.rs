@@ -1,7 +1,7 @@
 //! Weights from elsewhere: named, fetched, read and fitted to a network.
 //!
-//! [`Weights`] says which; [`hub`] fetches and keeps a file, [`mod@file`] reads it without running anything that is in it, [`load`] gives its
-//! tensors to a network.
+//! [`Weights`] says which; [`hub`] fetches and keeps a file, [`mod@file`] reads it without running anything that is in
+//! it, [`load`] gives its tensors to a network.
 
 mod names;
 mod networks;
@@ -24,8 +24,9 @@ use files::sha256;
 
 /// Which weights a network starts from.
 ///
-/// As text: `auto`, `random`, `imagenet`, `hub:OWNER/NAME/FILE`, `hub:OWNER/NAME@REVISION/FILE`, or a file's path; of a file that holds several
-/// networks one is named behind `#`, as in `moco.pth#encoder_k` and `hub:OWNER/NAME/FILE#model_ema`.
+/// As text: `auto`, `random`, `imagenet`, `hub:OWNER/NAME/FILE`, `hub:OWNER/NAME@REVISION/FILE`, or a file's path; of a
+/// file that holds several networks one is named behind `#`, as in `moco.pth#encoder_k` and
+/// `hub:OWNER/NAME/FILE#model_ema`.
 ///
 /// ```
 /// use humerus::weights::Weights;
@@ -42,7 +43,8 @@ pub enum Weights {
     Auto,
     /// Drawn from the recipe's seed.
     Random,
-    /// timm's, from the Hugging Face hub: `densenet121.ra_in1k`, and `tv_in1k` of the other DenseNets. Fetched once, 32 to 116 MB.
+    /// timm's, from the Hugging Face hub: `densenet121.ra_in1k`, and `tv_in1k` of the other DenseNets. Fetched once, 32
+    /// to 116 MB.
     ImageNet,
     /// Any file of the Hugging Face hub.
     Hub(HubFile),
@@ -116,7 +118,8 @@ impl fmt::Display for Weights {
 /// Where a model's first weights came from, for its card: no paths.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// The hub's file with its commit, or the name of a file; with `#` and the network's name where one of several was asked for.
+    /// The hub's file with its commit, or the name of a file; with `#` and the network's name where one of several was
+    /// asked for.
     pub source: String,
     /// SHA-256 of the file, 64 hex digits.
     pub sha256: String,
@@ -150,8 +153,8 @@ impl Found {
 }
 
 impl Weights {
-    /// The file of these weights for a network, fetched if it is not there; none for random ones. `simulated` says whether the films are
-    /// phantoms, for [`Auto`](Self::Auto). `progress` hears of the fetching.
+    /// The file of these weights for a network, fetched if it is not there; none for random ones. `simulated` says
+    /// whether the films are phantoms, for [`Auto`](Self::Auto). `progress` hears of the fetching.
     ///
     /// # Errors
     /// [`Error::Hub`], whose message says how to get the file by hand; [`Error::Io`] for a file that cannot be read.
@@ -194,8 +197,8 @@ impl Weights {
     }
 }
 
-/// The mean and deviation that the weights of a file were trained with, if they are not ImageNet's: torchxrayvision's networks see films
-/// from -1024 to 1024.
+/// The mean and deviation that the weights of a file were trained with, if they are not ImageNet's: torchxrayvision's
+/// networks see films from -1024 to 1024.
 ///
 /// # Errors
 /// As [`load`], for the file.

@@ -5,8 +5,8 @@ const MODULES: [&str; 5] = ["conv0.", "norm0.", "denseblock", "transition", "nor
 
 /// torchvision's name of a tensor, from its name behind all that wraps the network.
 ///
-/// Undone are: a backbone saved by itself, without `features.`; torchvision's names before 0.3 (`norm.1` for `norm1`); MONAI's
-/// (`denselayer1.layers.norm1`, `class_layers.out`).
+/// Undone are: a backbone saved by itself, without `features.`; torchvision's names before 0.3 (`norm.1` for `norm1`);
+/// MONAI's (`denselayer1.layers.norm1`, `class_layers.out`).
 pub(super) fn torchvision(name: &str) -> String {
     if let Some(rest) = name.strip_prefix("class_layers.out.") {
         return format!("classifier.{rest}");

@@ -1,4 +1,5 @@
-//! Which of a file's networks is meant: query and key encoder, model and moving average, and whatever else a checkpoint holds.
+//! Which of a file's networks is meant: query and key encoder, model and moving average, and whatever else a checkpoint
+//! holds.
 
 use std::collections::HashSet;
 
@@ -31,8 +32,9 @@ fn is_copy(prefix: &str) -> bool {
     })
 }
 
-/// The network that a name means, by its whole prefix or any parts of it; without one the only network, the one that is no copy of another, or
-/// the one under the surest key. `same` says of two networks whether they are one under two names.
+/// The network that a name means, by its whole prefix or any parts of it; without one the only network, the one that is
+/// no copy of another, or the one under the surest key. `same` says of two networks whether they are one under two
+/// names.
 ///
 /// # Errors
 /// If none or several are meant, a line that lists them.
@@ -83,8 +85,8 @@ fn beginnings(name: &str) -> impl Iterator<Item = &str> {
     name.rmatch_indices('.').map(|(at, _)| &name[..=at]).chain([""])
 }
 
-/// Which part of a file a tensor belongs to that is not the network's behind `prefix`: another network, or the first of its parts that
-/// differs.
+/// Which part of a file a tensor belongs to that is not the network's behind `prefix`: another network, or the first of
+/// its parts that differs.
 pub(super) fn part<'n>(name: &'n str, prefix: &str, networks: &HashSet<&str>) -> &'n str {
     let other = beginnings(name).find(|start| !start.is_empty() && *start != prefix && networks.contains(start));
     if let Some(other) = other {

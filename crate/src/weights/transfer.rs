@@ -25,7 +25,8 @@ pub struct Loaded {
     pub loaded: Vec<String>,
     /// Those that were made to fit.
     pub adapted: Vec<Adapted>,
-    /// The network's own tensors, all of the head, that the file lacks or has in another shape; they stayed as they were.
+    /// The network's own tensors, all of the head, that the file lacks or has in another shape; they stayed as they
+    /// were.
     pub kept: Vec<String>,
     /// Tensors of the file's network that ours has no place for, by the file's names.
     pub unexpected: Vec<String>,
@@ -35,8 +36,8 @@ pub struct Loaded {
     pub others: Vec<Other>,
     /// Tensors that could not be read, with the reason; none of them is the network's.
     pub unreadable: Vec<(String, String)>,
-    /// Classes and functions, such as `pathlib.PosixPath`, that the file names for something that is no tensor. Nothing is ever called, so what they
-    /// would make is not there.
+    /// Classes and functions, such as `pathlib.PosixPath`, that the file names for something that is no tensor. Nothing
+    /// is ever called, so what they would make is not there.
     pub skipped: Vec<String>,
 }
 
@@ -96,7 +97,8 @@ pub struct Fate {
 }
 
 impl Loaded {
-    /// What was loaded, adapted, missing and unexpected, a row for each part of the network; unexpected tensors one by one.
+    /// What was loaded, adapted, missing and unexpected, a row for each part of the network; unexpected tensors one by
+    /// one.
     pub fn rows(&self) -> Vec<Fate> {
         let part = |name: &str| -> String {
             let depth = if name.starts_with("features.") { 2 } else { 1 };
@@ -126,17 +128,18 @@ impl Loaded {
     }
 }
 
-/// Starts a network from a weight file of any kind that [`torchfile::read`] knows, under the names of torchvision (of any version), timm,
-/// CheXNet, torchxrayvision, MONAI, or our own, whatever wraps them. Of several networks in a file the one is taken that is not, by its name,
-/// a copy of another: the query encoder, the model and not its moving average. [`Weights::Network`](super::Weights::Network) names another.
+/// Starts a network from a weight file of any kind that [`torchfile::read`] knows, under the names of torchvision (of
+/// any version), timm, CheXNet, torchxrayvision, MONAI, or our own, whatever wraps them. Of several networks in a file
+/// the one is taken that is not, by its name, a copy of another: the query encoder, the model and not its moving
+/// average. [`Weights::Network`](super::Weights::Network) names another.
 ///
-/// Everything below the head must be there in its shape, but that the first convolution is fitted to the network's input channels as timm
-/// does it: of three channels the sum goes to one, of one a third goes to each of three, so that a grey film gives the same. The head is
-/// taken over where it fits, and else stays as it is.
+/// Everything below the head must be there in its shape, but that the first convolution is fitted to the network's
+/// input channels as timm does it: of three channels the sum goes to one, of one a third goes to each of three, so that
+/// a grey film gives the same. The head is taken over where it fits, and else stays as it is.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Checkpoint`] if the file is none that we know, holds several networks of which none is the usual one, lacks a weight
-/// below the head or has it in another shape. The network is then unchanged.
+/// [`Error::Io`]; [`Error::Checkpoint`] if the file is none that we know, holds several networks of which none is the
+/// usual one, lacks a weight below the head or has it in another shape. The network is then unchanged.
 pub fn load(network: &Classifier, path: impl AsRef<Path>) -> Result<Loaded> {
     load_named(network, path.as_ref(), None)
 }
@@ -259,7 +262,8 @@ fn another(by_name: &BTreeMap<&str, &Entry>, wanted: Architecture) -> Option<Str
     let blocks: [i64; 4] = std::array::from_fn(|at| layers(at + 1));
     let name = Architecture::ALL.into_iter().find(|it| *it != wanted && it.blocks() == blocks)?.name();
     Some(format!(
-        "it is of a {name}, which `humerus weights --architecture {name}` and a recipe with \"architecture\": \"{name}\" take"
+        "it is of a {name}, which `humerus weights --architecture {name}` and a recipe with \"architecture\": \
+         \"{name}\" take"
     ))
 }
 

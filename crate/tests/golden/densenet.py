@@ -2,10 +2,12 @@
 
     python densenet.py NETWORK WEIGHTS.safetensors INPUT.safetensors OUTPUT.safetensors
 
-NETWORK is densenet121 and so on, or `reference`: the original project's network. Loading is strict, so it also shows that our file needs no
-renaming. OUTPUT holds, computed in f32 and in f64 (`float.` and `double.` before each name), for eval and train mode, features, pooled
-features, logits, loss and the gradient of every parameter, and BatchNorm's running statistics after one pass in train mode.
+NETWORK is densenet121 and so on, or `reference`: the original project's network. Loading is strict, so it also shows
+that our file needs no renaming. OUTPUT holds, computed in f32 and in f64 (`float.` and `double.` before each name), for
+eval and train mode, features, pooled features, logits, loss and the gradient of every parameter, and BatchNorm's
+running statistics after one pass in train mode.
 """
+
 import sys
 
 import torch
@@ -18,8 +20,15 @@ class Reference(nn.Module):
     def __init__(self):
         super().__init__()
         self.features = torchvision.models.densenet121(weights=None).features
-        self.classifier = nn.Sequential(nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(),
-                                        nn.Linear(1024, 512), nn.ReLU(), nn.Linear(512, 2))
+        self.classifier = nn.Sequential(
+            nn.Linear(1024, 1024),
+            nn.ReLU(),
+            nn.Linear(1024, 1024),
+            nn.ReLU(),
+            nn.Linear(1024, 512),
+            nn.ReLU(),
+            nn.Linear(512, 2),
+        )
 
     def pool(self, features):
         return torch.relu(features).amax((2, 3))
@@ -39,7 +48,8 @@ classes = weights["classifier.weight"].shape[0] if "classifier.weight" in weight
 result = {}
 for prefix, kind in (("float", torch.float), ("double", torch.double)):
     network = build(name, classes).to(kind)
-    # Channels last, as ours on a CPU: in train mode BatchNorm over few values magnifies what another order of summation rounds differently.
+    # Channels last, as ours on a CPU: in train mode BatchNorm over few values magnifies what another order of summation
+    # rounds differently.
     films = given["films"].to(kind, memory_format=torch.channels_last)
     found = {}
     for mode in ("eval", "train"):
@@ -56,7 +66,12 @@ for prefix, kind in (("float", torch.float), ("double", torch.double)):
             assert torch.allclose(network(given["films"].to(kind)), logits, rtol=1e-4, atol=1e-5)
         loss = nn.functional.cross_entropy(logits, given["labels"])
         loss.backward()
-        found |= {f"{mode}.features": features, f"{mode}.pooled": pooled, f"{mode}.logits": logits, f"{mode}.loss": loss}
+        found |= {
+            f"{mode}.features": features,
+            f"{mode}.pooled": pooled,
+            f"{mode}.logits": logits,
+            f"{mode}.loss": loss,
+        }
         found |= {f"{mode}.gradient.{key}": value.grad for key, value in network.named_parameters()}
     found |= {f"moved.{key}": value for key, value in network.named_buffers() if "running" in key}
     result |= {f"{prefix}.{key}": value for key, value in found.items()}

@@ -2,9 +2,9 @@
 
     python events.py FOLDER LABELS PROBABILITIES
 
-FOLDER holds event files; LABELS and PROBABILITIES are comma-separated. Prints one JSON object: {"scalars": {TAG: [[STEP, VALUE]]},
-"images": {TAG: [[STEP, WIDTH, HEIGHT, [PIXELS OF THE FIRST ROW]]]}, "curve": the tensor of the tag `pr`,
-"expected": the same counts and shares by scikit-learn}.
+FOLDER holds event files; LABELS and PROBABILITIES are comma-separated. Prints one JSON object: {"scalars": {TAG:
+[[STEP, VALUE]]}, "images": {TAG: [[STEP, WIDTH, HEIGHT, [PIXELS OF THE FIRST ROW]]]}, "curve": the tensor of the tag
+`pr`, "expected": the same counts and shares by scikit-learn}.
 """
 import io, json, sys
 import numpy as np

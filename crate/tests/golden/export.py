@@ -2,8 +2,8 @@
 
 usage: export.py MODEL.safetensors TRACED.pt BATCH.safetensors
 
-BATCH holds films and logits, and films2 and logits2 of another number and size. Prints one JSON object: the largest differences, as
-shares of the largest logit.
+BATCH holds films and logits, and films2 and logits2 of another number and size. Prints one JSON object: the largest
+differences, as shares of the largest logit.
 """
 
 import json

@@ -2,7 +2,8 @@
 
 usage: films.py FOLDER
 
-The name of each says what it is. `dicom.dcm`, `colour16.png`, `grey-alpha16.png`, `cmyk.jpg`, `film.bmp` and `cut.png` are for being refused.
+The name of each says what it is. `dicom.dcm`, `colour16.png`, `grey-alpha16.png`, `cmyk.jpg`, `film.bmp` and `cut.png`
+are for being refused.
 """
 
 import os

@@ -2,8 +2,9 @@
 
 usage: torchscript.py MODEL.pt BATCH.safetensors
 
-Prints one JSON object: what differs between the network as loaded and frozen, trained on, moved to another kind of number, and moved to a device that holds no values; the names of its
-parameters and buffers; devices that its graph names.
+Prints one JSON object: what differs between the network as loaded and frozen, trained on, moved to another kind of
+number, and moved to a device that holds no values; the names of its parameters and buffers; devices that its graph
+names.
 """
 
 import json

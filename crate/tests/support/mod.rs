@@ -25,8 +25,8 @@ pub fn small(epochs: usize) -> humerus::train::Recipe {
     Recipe { preprocess, augment: Augment::none(), batch_size: 8, epochs, ..plain }
 }
 
-/// Options for a run in a folder, on one core of the CPU, with a cache beside it: tests run side by side, and threads that wait for each
-/// other on a busy machine take ten times as long.
+/// Options for a run in a folder, on one core of the CPU, with a cache beside it: tests run side by side, and threads
+/// that wait for each other on a busy machine take ten times as long.
 pub fn options(folder: &Path, run: &str) -> humerus::train::TrainOptions {
     use humerus::dataset::{CacheFolder, Feeding};
     use humerus::device::{DeviceChoice, Precision};

@@ -98,8 +98,8 @@ fn compare(ready: &Ready, program: &Path, films: &Path, rival: &Path) -> Result<
 fn memory(ready: &Ready, program: &Path, films: &Path) -> Result<bool> {
     let mut table = Table::new(["epoch of 100,000 views of 512 px", "cache MiB", "peak MiB", "open s", "epoch s"]);
     let mut met = true;
-    // A few hundred films, each under hundreds of names, are one film each to the cache. So that it cannot be small for that
-    // reason alone, the same with as many different films as make the cache larger than the memory it may take.
+    // A few hundred films, each under hundreds of names, are one film each to the cache. So that it cannot be small for
+    // that reason alone, the same with as many different films as make the cache larger than the memory it may take.
     for different in [300, 5_000] {
         let step = Step::start(format!("an epoch of {VIEWS} views of {different} different films"));
         let set = folder(ready)?;
@@ -127,7 +127,8 @@ fn memory(ready: &Ready, program: &Path, films: &Path) -> Result<bool> {
     Ok(met)
 }
 
-/// Fills `to` with [`VIEWS`] names of `different` films: real ones, told apart by a number after the end of the picture.
+/// Fills `to` with [`VIEWS`] names of `different` films: real ones, told apart by a number after the end of the
+/// picture.
 fn link(from: &Path, to: &Path, different: usize) -> Result<()> {
     let mut real = Vec::new();
     for class in sorted(from)? {

@@ -2,9 +2,9 @@
 //!
 //! In the cache: `scripts-<digest>/` holds the Python pieces; `kernel-<key>/` one kernel for one toolchain, Python
 //! environment and set of dependencies: its `kernel.json` for the launcher, evcxr's configuration, and one template a
-//! checkout, `template-<digest of the crate's path>`, a link to the folder that was warmed last. A template starts as a copy
-//! of another one, so only what differs is built. After an edit, a kernel that needs the crate renews the template itself
-//! (`refresh.py`).
+//! checkout, `template-<digest of the crate's path>`, a link to the folder that was warmed last. A template starts as a
+//! copy of another one, so only what differs is built. After an edit, a kernel that needs the crate renews the template
+//! itself (`refresh.py`).
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
@@ -38,7 +38,8 @@ const SCRIPTS: [(&str, &str); 11] = [
     ("steps.py", include_str!("../../python/steps.py")),
 ];
 
-/// evcxr reads this when a kernel starts: its first build has emptied Cargo.lock, which pins the dependencies' versions.
+/// evcxr reads this when a kernel starts: its first build has emptied Cargo.lock, which pins the dependencies'
+/// versions.
 const INIT_EVCXR: &str = "!cp \"$HUMERUS_PINNED_LOCK\" \"$EVCXR_TMPDIR/Cargo.lock\" || true\n";
 
 /// An installed kernel.

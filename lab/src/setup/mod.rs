@@ -1,4 +1,5 @@
-//! Does what is still missing, step by step: Rust's parts, a compiler, the Python environment, the kernel, its warm copy.
+//! Does what is still missing, step by step: Rust's parts, a compiler, the Python environment, the kernel, its warm
+//! copy.
 
 pub mod cache;
 pub mod durations;
@@ -54,8 +55,8 @@ pub fn complete() -> Result<Ready> {
     Ok(Ready { checkout, cache, rust, python, cxx, kernel })
 }
 
-/// The Python environment waits for the network and the disk, the Rust kernel for the processor: they are made at once. So are
-/// the crates fetched that the warm copy is built from.
+/// The Python environment waits for the network and the disk, the Rust kernel for the processor: they are made at once.
+/// So are the crates fetched that the warm copy is built from.
 fn python_and_evcxr(
     checkout: &Checkout,
     cache: &Cache,
@@ -91,8 +92,8 @@ pub fn complete_and_warm() -> Result<Ready> {
     Ok(ready)
 }
 
-/// How long a thread of libtorch's spins while it waits for the others: by default so long that, on a machine with other
-/// work, most of the processor goes into waiting.
+/// How long a thread of libtorch's spins while it waits for the others: by default so long that, on a machine with
+/// other work, most of the processor goes into waiting.
 pub const SPIN: (&str, &str) = ("GOMP_SPINCOUNT", "10000");
 
 impl Ready {

@@ -1,10 +1,10 @@
 //! The `cargo` that the kernel runs.
 //!
-//! Where a cell does not compile, or a variable's type is unknown, evcxr asks `cargo check` for the reasons, and a check shares
-//! nothing with a build: the first mistake of every kernel waited minutes in silence until all dependencies were checked.
-//! A build finds the same errors from what is there, so this `cargo` builds where evcxr asks for a check. The alternative,
-//! checking everything while warming, takes minutes more for each machine, half a minute more for each edit of the crate,
-//! and twice the small files to copy for each kernel.
+//! Where a cell does not compile, or a variable's type is unknown, evcxr asks `cargo check` for the reasons, and a
+//! check shares nothing with a build: the first mistake of every kernel waited minutes in silence until all
+//! dependencies were checked. A build finds the same errors from what is there, so this `cargo` builds where evcxr asks
+//! for a check. The alternative, checking everything while warming, takes minutes more for each machine, half a minute
+//! more for each edit of the crate, and twice the small files to copy for each kernel.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,8 @@ use super::cache::write_if_changed;
 use super::rust::Rust;
 use crate::problem::{Problem, Result};
 
-/// Writes the programs that stand before all others on a kernel's PATH, into `folder`. `refresh` builds an edited crate.
+/// Writes the programs that stand before all others on a kernel's PATH, into `folder`. `refresh` builds an edited
+/// crate.
 pub fn write(folder: &Path, rust: &Rust, refresh: &Path) -> Result<()> {
     let cargo = folder.join("cargo");
     let rustc = folder.join("rustc-of-a-kernel");
@@ -38,9 +39,10 @@ exec {cargo} "$@"
         cargo = quoted(&real(rust, "cargo")?),
     );
     write_program(&cargo, &script)?;
-    // By evcxr's profile a crate has sixteen large units, optimised across each other, and an edit of one line does nearly all of
-    // that again. The crate itself is instead compiled in units as small as modules, each optimised for itself: an edit compiles
-    // few of them. What computes in long loops of its own (decoding, phantoms) are smaller crates, which stay as they are.
+    // By evcxr's profile a crate has sixteen large units, optimised across each other, and an edit of one line does
+    // nearly all of that again. The crate itself is instead compiled in units as small as modules, each optimised for
+    // itself: an edit compiles few of them. What computes in long loops of its own (decoding, phantoms) are smaller
+    // crates, which stay as they are.
     let script = format!(
         r#"#!/bin/sh
 real={rustc}

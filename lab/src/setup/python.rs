@@ -170,7 +170,8 @@ fn find_base(named: Option<PathBuf>) -> Result<Base> {
         ));
     }
     problem = problem.mend(format!(
-        "install {range} with venv (Debian, Ubuntu: `sudo apt install python3-venv`), or let HUMERUS_PYTHON_BASE name one"
+        "install {range} with venv (Debian, Ubuntu: `sudo apt install python3-venv`), or let HUMERUS_PYTHON_BASE name \
+         one"
     ));
     for program in candidates {
         let Some(report) = inspect(&program, None) else {
@@ -183,7 +184,8 @@ fn find_base(named: Option<PathBuf>) -> Result<Base> {
                 .mend(format!("install {range}, or let HUMERUS_PYTHON_BASE name one"));
         } else if !report.venv {
             problem = Problem::new(format!("Python {version} ({}) has no venv", program.display())).mend(format!(
-                "install it (Debian, Ubuntu: `sudo apt install python{version}-venv`), or let HUMERUS_PYTHON_BASE name another Python"
+                "install it (Debian, Ubuntu: `sudo apt install python{version}-venv`), or let HUMERUS_PYTHON_BASE name \
+                 another Python"
             ));
         } else {
             return Ok(Base { program: report.executable, version });

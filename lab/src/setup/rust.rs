@@ -83,9 +83,10 @@ impl Rust {
         self.sysroot.join("lib/rustlib/src/rust/library")
     }
 
-    /// Links to the parts of Rust's sources that matter for the types of variables. Without the vector intrinsics and the
-    /// library's own tests, and without the workspace's manifest, which has the kernel look for the library's dependencies,
-    /// a kernel answers 3 to 4 seconds of processor time earlier. Only inference reads this, rustc does not.
+    /// Links to the parts of Rust's sources that matter for the types of variables. Without the vector intrinsics and
+    /// the library's own tests, and without the workspace's manifest, which has the kernel look for the library's
+    /// dependencies, a kernel answers 3 to 4 seconds of processor time earlier. Only inference reads this, rustc does
+    /// not.
     pub fn link_sources(&self, links: &Path) -> Result<()> {
         let library = self.library();
         let done = links.join("core").read_link().is_ok_and(|target| target == library.join("core"));

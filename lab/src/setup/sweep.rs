@@ -1,7 +1,7 @@
 //! Removes from the cache what earlier versions left there, with one line said.
 //!
-//! Several checkouts, and several states of one, share the cache: what another one uses looks like an earlier version's. So each
-//! part says when it was last used, and goes when it was not for [`UNUSED`].
+//! Several checkouts, and several states of one, share the cache: what another one uses looks like an earlier
+//! version's. So each part says when it was last used, and goes when it was not for [`UNUSED`].
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! What file systems do not all do: locks, and syncing a folder.
 //!
-//! Lustre mounted without `flock` answers `ENOSYS` to a lock; CIFS before Linux 4.17 and some FUSE file systems answer `EINVAL` or
-//! `ENOTSUP` to the fsync of a folder. Neither is a reason to stop: work goes on without, and [`shortcomings`] says once what that means.
-//! A disk that is full or broken (`ENOSPC`, `EIO`) is an error as ever.
+//! Lustre mounted without `flock` answers `ENOSYS` to a lock; CIFS before Linux 4.17 and some FUSE file systems answer
+//! `EINVAL` or `ENOTSUP` to the fsync of a folder. Neither is a reason to stop: work goes on without, and
+//! [`shortcomings`] says once what that means. A disk that is full or broken (`ENOSPC`, `EIO`) is an error as ever.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -35,7 +35,8 @@ pub fn try_lock(file: &File) -> io::Result<Lock> {
     }
 }
 
-/// Locks a file. As long as another process has it, `keep_waiting` is asked, ten times a second, with the time waited so far.
+/// Locks a file. As long as another process has it, `keep_waiting` is asked, ten times a second, with the time waited
+/// so far.
 ///
 /// # Errors
 /// Whatever is wrong with the file itself.
@@ -60,7 +61,8 @@ pub fn sync(file: &File) -> io::Result<()> {
     }
 }
 
-/// Makes a rename in `folder` last through a power cut, on Unix where the file system can; elsewhere it sees to it by itself.
+/// Makes a rename in `folder` last through a power cut, on Unix where the file system can; elsewhere it sees to it by
+/// itself.
 ///
 /// # Errors
 /// [`Error`] if the disk fails.

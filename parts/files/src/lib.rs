@@ -1,5 +1,5 @@
-//! What every part of the project asks of a file system: files are written whole or not at all, only regular ones are read, and each is
-//! named in one line.
+//! What every part of the project asks of a file system: files are written whole or not at all, only regular ones are
+//! read, and each is named in one line.
 //!
 //! ```no_run
 //! humerus_files::write_atomically("card.json".as_ref(), b"{}")?; // whole, or not there

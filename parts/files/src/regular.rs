@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 /// Opens a file for reading.
 ///
 /// # Errors
-/// As the operating system says; [`io::ErrorKind::InvalidInput`] for a named pipe, a socket or a device, which is not opened.
+/// As the operating system says; [`io::ErrorKind::InvalidInput`] for a named pipe, a socket or a device, which is not
+/// opened.
 pub fn open(path: &Path) -> io::Result<File> {
     match special(&std::fs::metadata(path)?.file_type()) {
         Some(what) => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{what}, not a regular file"))),

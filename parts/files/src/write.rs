@@ -60,8 +60,9 @@ pub fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Writes `bytes` to a temporary sibling of `path`, syncs it to disk and renames it; the folder is made if it is not there. A file that
-/// was there keeps its rights, a symbolic link stays one, and what is no regular file is refused: it would be replaced.
+/// Writes `bytes` to a temporary sibling of `path`, syncs it to disk and renames it; the folder is made if it is not
+/// there. A file that was there keeps its rights, a symbolic link stays one, and what is no regular file is refused: it
+/// would be replaced.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let target = regular::target(path).map_err(Error::io(path))?;
     let path = target.as_path();

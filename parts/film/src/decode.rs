@@ -1,7 +1,7 @@
 //! A file's bytes to 8-bit grey pixels.
 //!
-//! PNG goes through `image`. JPEG does not: `image` sets its decoder to be lenient, and then a damaged film ends in flat
-//! grey without an error.
+//! PNG goes through `image`. JPEG does not: `image` sets its decoder to be lenient, and then a damaged film ends in
+//! flat grey without an error.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -19,8 +19,8 @@ use crate::{dicom, jpeg};
 
 /// The pixels of a PNG, JPEG or DICOM file as 8-bit grey, turned upright as its EXIF orientation asks.
 ///
-/// A DICOM film is rendered as a viewer shows it first: modality and VOI transformation, or from the lowest to the highest
-/// value where the file names none; MONOCHROME1 inverted, so that bone is bright; padding black (PS3.3 C.11).
+/// A DICOM film is rendered as a viewer shows it first: modality and VOI transformation, or from the lowest to the
+/// highest value where the file names none; MONOCHROME1 inverted, so that bone is bright; padding black (PS3.3 C.11).
 ///
 /// Colour becomes grey by ITU-R BT.601 luma, as Pillow's mode `L` does it; 16 bits become 8 by rounding `v / 257`;
 /// transparency is dropped; a palette is looked up first.

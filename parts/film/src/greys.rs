@@ -1,7 +1,7 @@
 //! Which greys does a film really use?
 //!
-//! Values of 12 bits that are declared as 16, a window beside the film, a clipped or blank film decode without an error, to
-//! pixels that no model can read. They show in the histogram, whatever made them.
+//! Values of 12 bits that are declared as 16, a window beside the film, a clipped or blank film decode without an
+//! error, to pixels that no model can read. They show in the histogram, whatever made them.
 
 use std::fmt;
 
@@ -12,8 +12,8 @@ use serde::Serialize;
 ///
 /// Pure black and pure white are set apart where greys are counted, since letterboxes, shutters and markers are made of
 /// them. The limits were chosen on FracAtlas' 1,092 upper-limb films, none of which is doubtful: the thousandth part of
-/// their greys is above 145 at least, the darkest hundredth below 58, and 99 % of their pixels take 78 greys or more, also
-/// where the film covers only a thirtieth of the picture.
+/// their greys is above 145 at least, the darkest hundredth below 58, and 99 % of their pixels take 78 greys or more,
+/// also where the film covers only a thirtieth of the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Doubt {
@@ -23,8 +23,8 @@ pub enum Doubt {
     NearlyWhite,
     /// Forty greys or fewer make up 99 % of the film.
     FewGreys,
-    /// A DICOM file's look-up table declares other bits than its entries take. The film is shown by what it holds, as other
-    /// viewers do.
+    /// A DICOM file's look-up table declares other bits than its entries take. The film is shown by what it holds, as
+    /// other viewers do.
     LookUpTable,
 }
 
@@ -61,8 +61,8 @@ impl fmt::Display for Doubt {
     }
 }
 
-/// What the greys of a film give reason to doubt, if anything: never [`Doubt::LookUpTable`], which a file tells. Nothing for a
-/// film without a pixel.
+/// What the greys of a film give reason to doubt, if anything: never [`Doubt::LookUpTable`], which a file tells.
+/// Nothing for a film without a pixel.
 pub fn doubt(film: &GrayImage) -> Option<Doubt> {
     let mut counts = [0u64; 256];
     for &pixel in film.as_raw() {

@@ -1,7 +1,8 @@
-//! Radiographs from PNG, JPEG and DICOM files as upright 8-bit grey images, or one line that says what is wrong with the file.
+//! Radiographs from PNG, JPEG and DICOM files as upright 8-bit grey images, or one line that says what is wrong with
+//! the file.
 //!
-//! A damaged file is an error, never a picture that ends in flat grey; what is declared allocates nothing before it was checked. What
-//! decodes and is doubtful all the same, by the greys that the film really uses, is a [`Doubt`].
+//! A damaged file is an error, never a picture that ends in flat grey; what is declared allocates nothing before it was
+//! checked. What decodes and is doubtful all the same, by the greys that the film really uses, is a [`Doubt`].
 //!
 //! ```no_run
 //! let film = humerus_film::decode("arm.dcm")?; // upright, 8-bit grey, bone bright
@@ -11,8 +12,9 @@
 //! # Ok::<(), humerus_film::Error>(())
 //! ```
 //!
-//! From bytes to grey: [`inspect`] walks the container (PNG, JPEG, DICOM) and says what is wrong with it without decoding a pixel,
-//! [`decode`] makes the pixels, [`examine`] doubts them, [`resize`] makes them smaller as Pillow does.
+//! From bytes to grey: [`inspect`] walks the container (PNG, JPEG, DICOM) and says what is wrong with it without
+//! decoding a pixel, [`decode`] makes the pixels, [`examine`] doubts them, [`resize`] makes them smaller as Pillow
+//! does.
 
 #![forbid(unsafe_code)]
 

@@ -1,8 +1,8 @@
 //! Is bone bright, as it should be?
 //!
 //! In a film of a limb more than half of the field is air or soft tissue, which let the X-rays through: dark in a film,
-//! bright in a negative. The border says less, since shutters and scanners leave black or white frames, which are cut off
-//! first.
+//! bright in a negative. The border says less, since shutters and scanners leave black or white frames, which are cut
+//! off first.
 
 use image::GrayImage;
 
@@ -10,8 +10,8 @@ use super::resize::resize;
 
 /// Whether a film looks like a negative, air bright and bone dark: its median, frames cut off, is above mid-grey.
 ///
-/// Of FracAtlas' upper-limb films none is taken for a negative, and each of their negatives for one. A film that is cropped
-/// to bone and thick soft tissue may be: this is a guard to ask by, not a verdict. A blank film is no negative.
+/// Of FracAtlas' upper-limb films none is taken for a negative, and each of their negatives for one. A film that is
+/// cropped to bone and thick soft tissue may be: this is a guard to ask by, not a verdict. A blank film is no negative.
 pub fn looks_inverted(film: &GrayImage) -> bool {
     /// Enough to see a limb; averages noise away, so that a frame is flat.
     const SIDE: u32 = 128;

@@ -1,8 +1,8 @@
 //! Pillow's `resize(…, BILINEAR)`: a triangle filter as wide as the reduction asks, in Pillow's fixed point.
 //!
-//! Equal to the last bit where Pillow goes across first and then down, as it does for most shapes; within one grey level
-//! where Pillow 13 goes down first (most films more than twice as tall as wide). Written here because rounding decides: the
-//! SIMD resizers use fewer bits, and came out two grey levels away.
+//! Equal to the last bit where Pillow goes across first and then down, as it does for most shapes; within one grey
+//! level where Pillow 13 goes down first (most films more than twice as tall as wide). Written here because rounding
+//! decides: the SIMD resizers use fewer bits, and came out two grey levels away.
 
 use image::GrayImage;
 

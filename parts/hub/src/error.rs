@@ -21,8 +21,8 @@ pub enum HubError {
     },
     /// A file that is not in the cache, whole, and could not be brought there.
     #[error(
-        "cannot fetch {file} ({cause}); download it elsewhere from {url} and pass it with --weights FILE, or {otherwise}; \
-         --weights random (in a notebook HUMERUS_WEIGHTS=random) does without"
+        "cannot fetch {file} ({cause}); download it elsewhere from {url} and pass it with --weights FILE, or \
+         {otherwise}; --weights random (in a notebook HUMERUS_WEIGHTS=random) does without"
     )]
     Fetch {
         /// The file.
@@ -67,12 +67,12 @@ pub enum Cause {
         reason: String,
     },
     /// A connection on which nothing came.
-    #[error("no answer from {host} for {} s", .silence.as_secs_f32())]
+    #[error("no answer from {host} for {} s", .read_timeout.as_secs_f32())]
     Silent {
         /// The server.
         host: String,
         /// How long it was waited for.
-        silence: Duration,
+        read_timeout: Duration,
     },
     /// The hub has no such file.
     #[error("404: {0}")]
@@ -136,7 +136,10 @@ pub enum Cause {
         got: String,
     },
     /// The content is not what it was when it was first used.
-    #[error("SHA-256: it was {expected} when it was first used and is {got} now; if that is right, remove {}", .record.display())]
+    #[error(
+        "SHA-256: it was {expected} when it was first used and is {got} now; if that is right, remove {}",
+        .record.display()
+    )]
     Changed {
         /// The checksum of the first use.
         expected: String,

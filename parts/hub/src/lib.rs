@@ -1,16 +1,19 @@
-//! Weight files from the [Hugging Face hub](https://huggingface.co/docs/hub), kept where Python's `huggingface_hub` keeps
-//! them: what timm fetched is found here without a request, and what is fetched here is found by timm.
+//! Weight files from the [Hugging Face hub](https://huggingface.co/docs/hub), kept where Python's `huggingface_hub`
+//! keeps them: what timm fetched is found here without a request, and what is fetched here is found by timm.
 //!
-//! **Layout.** `models--OWNER--NAME/snapshots/COMMIT/FILE` links to `models--OWNER--NAME/blobs/ETAG`, and `refs/REVISION`
-//! holds the commit. The crate `hf-hub` is not used: its downloads have no time-out, follow a circle of redirects for ever, append to a
-//! partial file whatever arrives, verify no checksum, and panic on some answers; what is left of it are the names of three paths.
+//! **Layout.** `models--OWNER--NAME/snapshots/COMMIT/FILE` links to `models--OWNER--NAME/blobs/ETAG`, and
+//! `refs/REVISION` holds the commit. The crate `hf-hub` is not used: its downloads have no time-out, follow a circle of
+//! redirects for ever, append to a partial file whatever arrives, verify no checksum, and panic on some answers; what
+//! is left of it are the names of three paths.
 //!
-//! **What is verified when.** The ETag of a large file is the SHA-256 of its content. It is compared after a download, before
-//! the file gets its name, and each time the file is used (some 0.1 s for 32 MB). timm's ImageNet weights must moreover have the SHA-256 that
-//! is in this crate's source, or, where none is, that of their first use, which the cache keeps as `humerus.first-use`.
+//! **What is verified when.** The ETag of a large file is the SHA-256 of its content. It is compared after a download,
+//! before the file gets its name, and each time the file is used (some 0.1 s for 32 MB). timm's ImageNet weights must
+//! moreover have the SHA-256 that is in this crate's source, or, where none is, that of their first use, which the
+//! cache keeps as `humerus.first-use`.
 //!
-//! **Interruptions.** What arrived stays as `blobs/ETAG.humerus.part`, and the next fetch asks for the rest only. One process
-//! at a time fetches a file, under the lock that `huggingface_hub` takes; others wait for it and then find the file.
+//! **Interruptions.** What arrived stays as `blobs/ETAG.humerus.part`, and the next fetch asks for the rest only. One
+//! process at a time fetches a file, under the lock that `huggingface_hub` takes; others wait for it and then find the
+//! file.
 
 #![forbid(unsafe_code)]
 
@@ -49,8 +52,8 @@ pub struct HubFile {
 }
 
 impl HubFile {
-    /// ImageNet weights of a DenseNet, by timm's name: `densenet121`, or `densenet121.tv_in1k` where there are several; at the commit that is
-    /// known here, if one is.
+    /// ImageNet weights of a DenseNet, by timm's name: `densenet121`, or `densenet121.tv_in1k` where there are several;
+    /// at the commit that is known here, if one is.
     ///
     /// # Errors
     /// [`HubError::Name`] for any other name; it lists those that exist.
@@ -126,7 +129,7 @@ pub struct Hub {
     pub endpoint: String,
     /// The folder that holds `models--OWNER--NAME`; made if it is not there.
     pub cache: PathBuf,
-    /// What proves who asks; sent to the endpoint's own host only. Default none.
+    /// The access token; sent to the endpoint's own host only. Default none.
     pub token: Option<String>,
     /// Whether to use only what is in the cache, without any request. Default no.
     pub offline: bool,
@@ -135,15 +138,15 @@ pub struct Hub {
     pub retries: u32,
     /// Time before the second try, doubled for each further one up to 8 s. Default 0.5 s.
     pub pause: Duration,
-    /// How long a server may say nothing. Default 10 s, as in Python.
-    pub silence: Duration,
+    /// Read timeout: how long a server may send nothing. Default 10 s, as in Python.
+    pub read_timeout: Duration,
     /// How long to wait for another process that fetches the same file. Default 10 minutes.
     pub wait: Duration,
 }
 
 impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Hub { endpoint, cache, token, offline, retries, pause, silence, wait } = self;
+        let Hub { endpoint, cache, token, offline, retries, pause, read_timeout, wait } = self;
         f.debug_struct("Hub")
             .field("endpoint", endpoint)
             .field("cache", cache)
@@ -151,7 +154,7 @@ impl fmt::Debug for Hub {
             .field("offline", offline)
             .field("retries", retries)
             .field("pause", pause)
-            .field("silence", silence)
+            .field("read_timeout", read_timeout)
             .field("wait", wait)
             .finish()
     }
@@ -216,18 +219,19 @@ impl Hub {
             offline: false,
             retries: 3,
             pause: Duration::from_millis(500),
-            silence: Duration::from_secs(10),
+            read_timeout: Duration::from_secs(10),
             wait: Duration::from_secs(600),
         }
     }
 
     /// The file, from the cache or else from the hub.
     ///
-    /// A file in the cache is used without asking whether the revision has moved on, after its checksum is verified; if it
-    /// is damaged it is fetched again.
+    /// A file in the cache is used without asking whether the revision has moved on, after its checksum is verified; if
+    /// it is damaged it is fetched again.
     ///
     /// # Errors
-    /// [`HubError::Name`] if a name cannot be one, else [`HubError::Fetch`], whose message says how to get the file by hand.
+    /// [`HubError::Name`] if a name cannot be one, else [`HubError::Fetch`], whose message says how to get the file by
+    /// hand.
     pub fn fetch(&self, file: &HubFile, progress: &mut dyn FnMut(Fetching)) -> Result<Fetched, HubError> {
         file.check()?;
         let failed = |cause, store: Option<&Store>| HubError::new(self, file, cause, store.map(Store::pointer));
@@ -239,7 +243,8 @@ impl Hub {
         let pin = Pin::of(file);
         let mut held = store.find()?;
         if let (Held::Nothing, Some(_)) = (&held, pin) {
-            // What timm itself has fetched lies under the commit that its branch had then: the same content, or it is refused below.
+            // What timm itself has fetched lies under the commit that its branch had then: the same content, or it is
+            // refused below.
             held = Store::new(&self.cache, &HubFile { revision: "main".to_owned(), ..file.clone() })?.find()?;
         }
         match held {

@@ -1,7 +1,9 @@
-//! What timm's ImageNet weights are: which commit of each repository, and the SHA-256 of its file, as far as they are known here.
+//! What timm's ImageNet weights are: which commit of each repository, and the SHA-256 of its file, as far as they are
+//! known here.
 //!
-//! A branch moves, and a server's word for a checksum is the server's. Where the checksum is known, nothing else is ever used, from whatever server or cache.
-//! Where it is not, the one of the first use is kept in the cache, and another later is an error.
+//! A branch moves, and a server's word for a checksum is the server's. Where the checksum is known, nothing else is
+//! ever used, from whatever server or cache. Where it is not, the one of the first use is kept in the cache, and
+//! another later is an error.
 
 use super::HubFile;
 
@@ -17,9 +19,10 @@ pub(super) struct Pin {
 
 pub(super) const FILE: &str = "model.safetensors";
 
-/// timm's names of ImageNet weights for DenseNets; the first of a network is its default. Commits are those of the hub's pages
-/// `huggingface.co/timm/NAME/commits/main` of 2023 and 2025, checksums of `.../blob/main/model.safetensors`. `cargo test -p humerus-hub --test hub --
-/// --ignored --nocapture pins` asks the hub and prints these lines.
+/// timm's names of ImageNet weights for DenseNets; the first of a network is its default. Commits are those of the
+/// hub's pages `huggingface.co/timm/NAME/commits/main` of 2023 and 2025, checksums of
+/// `.../blob/main/model.safetensors`. `cargo test -p humerus-hub --test hub -- --ignored --nocapture pins` asks the hub
+/// and prints these lines.
 pub(super) const PINS: [Pin; 5] = [
     Pin { name: "densenet121.ra_in1k", commit: Some("e65bed9f92a2e438879b179438d22ed719be26d6"), sha256: None },
     Pin {

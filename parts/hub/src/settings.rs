@@ -11,7 +11,8 @@ impl Hub {
     /// - endpoint: `HF_ENDPOINT`, else `https://huggingface.co`
     /// - cache: `HF_HUB_CACHE`, else `HUGGINGFACE_HUB_CACHE`, else `hub` in `HF_HOME`, which is else `huggingface` in
     ///   `XDG_CACHE_HOME`, which is else `~/.cache`
-    /// - token: `HF_TOKEN`, else `HUGGING_FACE_HUB_TOKEN`, else the content of `HF_TOKEN_PATH`, else of `token` in `HF_HOME`
+    /// - token: `HF_TOKEN`, else `HUGGING_FACE_HUB_TOKEN`, else the content of `HF_TOKEN_PATH`, else of `token` in
+    ///   `HF_HOME`
     /// - offline: `HF_HUB_OFFLINE`, else `TRANSFORMERS_OFFLINE`, is `1`, `ON`, `YES` or `TRUE`
     ///
     /// # Errors

@@ -71,17 +71,17 @@ impl<'a> Client<'a> {
         if !["http", "https"].contains(&scheme) || host(&endpoint).is_empty() || endpoint.query().is_some() {
             return Err(malformed());
         }
-        let silence = Some(hub.silence);
+        let read_timeout = Some(hub.read_timeout);
         let mut config = Config::builder()
             .user_agent(concat!("humerus/", env!("CARGO_PKG_VERSION")))
             .http_status_as_error(false)
             .max_redirects(0)
-            .timeout_resolve(silence)
-            .timeout_connect(silence)
-            .timeout_send_request(silence)
-            .timeout_recv_response(silence)
-            .timeout_per_read(silence)
-            .timeout_per_write(silence);
+            .timeout_resolve(read_timeout)
+            .timeout_connect(read_timeout)
+            .timeout_send_request(read_timeout)
+            .timeout_recv_response(read_timeout)
+            .timeout_per_read(read_timeout)
+            .timeout_per_write(read_timeout);
         if ["localhost", "127.0.0.1", "[::1]"].contains(&endpoint.host().unwrap_or_default()) {
             config = config.proxy(None);
         }
@@ -212,8 +212,8 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Asks for the file, following redirects; gives the last address and answer, and the headers of the first that names
-    /// a commit.
+    /// Asks for the file, following redirects; gives the last address and answer, and the headers of the first that
+    /// names a commit.
     fn ask(&self, file: &HubFile, ask: Ask) -> Result<(Uri, Response<Body>, HeaderMap), Cause> {
         let start = file.url(&self.hub.endpoint);
         let mut url: Uri = start.parse().map_err(|_| Cause::Endpoint(self.hub.endpoint.clone()))?;
@@ -281,9 +281,9 @@ impl<'a> Client<'a> {
     fn cause(&self, url: &Uri, error: Error) -> Cause {
         let host = host(url);
         match error {
-            Error::Timeout(_) => Cause::Silent { host, silence: self.hub.silence },
+            Error::Timeout(_) => Cause::Silent { host, read_timeout: self.hub.read_timeout },
             Error::Io(error) if error.kind() == ErrorKind::TimedOut => {
-                Cause::Silent { host, silence: self.hub.silence }
+                Cause::Silent { host, read_timeout: self.hub.read_timeout }
             }
             Error::Io(error) => Cause::Unreachable { host, reason: line(error) },
             Error::Protocol(_) | Error::Http(_) | Error::LargeResponseHeader(..) | Error::BadUri(_) => {

@@ -274,8 +274,8 @@ impl Bone {
 
     /// What the ray, given in the bone's own coordinates, meets.
     ///
-    /// The section at the height where the ray passes the axis stands for the whole crossing, which is exact for rays at
-    /// right angles to the axis and good while the section changes slowly over the ray's slant.
+    /// The section at the height where the ray passes the axis stands for the whole crossing, which is exact for rays
+    /// at right angles to the axis and good while the section changes slowly over the ray's slant.
     pub fn cross(&self, ray: &Ray) -> Option<Crossing> {
         let passing = ray.at(ray.nearest_to_axis());
         let z = passing.z;

@@ -53,7 +53,8 @@ pub(super) struct Body<'a> {
     first: f32,
     forearm: Limb,
     trunk: Option<Trunk>,
-    /// The cast, where along the arm it begins and ends, and its thickness on either side every [`Body::STEP`] millimetres.
+    /// The cast, where along the arm it begins and ends, and its thickness on either side every [`Body::STEP`]
+    /// millimetres.
     plaster: Option<(&'a Plaster, f32, f32)>,
     walls: Vec<[f32; 2]>,
     texture: &'a Texture,

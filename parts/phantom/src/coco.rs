@@ -1,6 +1,6 @@
-//! The truth as one COCO file (Lin et al., arXiv:1405.0312): every film, a box and an exact mask for each fracture and each
-//! implant. Masks are run-length encoded column by column, beginning with a run of zeros: COCO's
-//! uncompressed form.
+//! The truth as one COCO file (Lin et al., arXiv:1405.0312): every film, a box and an exact mask for each fracture and
+//! each implant. Masks are run-length encoded column by column, beginning with a run of zeros: COCO's uncompressed
+//! form.
 
 use image::GrayImage;
 use serde::Serialize;

@@ -1,8 +1,8 @@
 //! A film as a DICOM file: Digital X-Ray Image Storage, for presentation (DICOM PS3.3 A.26), 12 bits in 16.
 //!
-//! Every file says that it is synthetic: in the patient's name and number, as a phantom image (`QualityControlImage`), as
-//! made for research (`ContentQualification`) and in its comments. Identifiers are UUIDs in the root 2.25 (PS3.5 B.2),
-//! derived from the settings, the seed and the film's number, so the same set has the same identifiers.
+//! Every file says that it is synthetic: in the patient's name and number, as a phantom image (`QualityControlImage`),
+//! as made for research (`ContentQualification`) and in its comments. Identifiers are UUIDs in the root 2.25 (PS3.5
+//! B.2), derived from the settings, the seed and the film's number, so the same set has the same identifiers.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};

@@ -1,8 +1,9 @@
 //! Implants: plates with screws, intramedullary nails with interlocking screws, cerclage wires.
 //!
-//! Sizes after the AO's large-fragment set: plates 11 to 14 mm wide with a hole every 15 to 18 mm, screws of 3.5 to 4.5 mm,
-//! nails of 7 to 9 mm. Drawn from a stream of their own that does not know the fracture; whether there is an implant
-//! depends on the label only as far as [`PhantomConfig::hardware_correlation`](super::PhantomConfig) asks for it.
+//! Sizes after the AO's large-fragment set: plates 11 to 14 mm wide with a hole every 15 to 18 mm, screws of 3.5 to 4.5
+//! mm, nails of 7 to 9 mm. Drawn from a stream of their own that does not know the fracture; whether there is an
+//! implant depends on the label only as far as [`PhantomConfig::hardware_correlation`](super::PhantomConfig) asks for
+//! it.
 
 use std::f32::consts::{FRAC_PI_2, PI, TAU};
 

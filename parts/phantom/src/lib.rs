@@ -1,16 +1,17 @@
 //! Radiographs of a humerus made by simulation, with the truth about each fracture.
 //!
 //! A parallel beam passes a three-dimensional arm (a lofted shaft with cortex and medullary canal, head, condyles,
-//! neighbouring bones, fat, muscle, chest) and is weakened by Beer–Lambert's law, `I = I₀ exp(-Σ μ L)`, with the attenuation
-//! coefficients that NIST tabulates (Hubbell and Seltzer, NISTIR 5632) at 40 keV, near the mean of a 65 kV beam. Path lengths are chords of ellipses, so a
-//! film costs a few dozen square roots a pixel. Then come focal-spot blur, scatter, quantum noise, the logarithm and a
-//! digital system's window. They are stylised: good to learn a network's workings on, not to learn medicine from.
+//! neighbouring bones, fat, muscle, chest) and is weakened by Beer–Lambert's law, `I = I₀ exp(-Σ μ L)`, with the
+//! attenuation coefficients that NIST tabulates (Hubbell and Seltzer, NISTIR 5632) at 40 keV, near the mean of a 65 kV
+//! beam. Path lengths are chords of ellipses, so a film costs a few dozen square roots a pixel. Then come focal-spot
+//! blur, scatter, quantum noise, the logarithm and a digital system's window. They are stylised: good to learn a
+//! network's workings on, not to learn medicine from.
 //!
-//! Patients differ in age, with thin cortex late in life and open growth plates early; films in projection, exposure and in
-//! what lies in the beam: ribs, cables, plaster, plates and nails. [`Difficulty`] moves it all together.
+//! Patients differ in age, with thin cortex late in life and open growth plates early; films in projection, exposure
+//! and in what lies in the beam: ribs, cables, plaster, plates and nails. [`Difficulty`] moves it all together.
 //!
-//! Every study depends on the seed and its own number alone; the films are drawn from a stream that does not know whether
-//! a fracture will be in them, so nothing but the fracture tells the label, unless
+//! Every study depends on the seed and its own number alone; the films are drawn from a stream that does not know
+//! whether a fracture will be in them, so nothing but the fracture tells the label, unless
 //! [`PhantomConfig::hardware_correlation`] plants a shortcut.
 //!
 //! ```no_run
@@ -98,8 +99,8 @@ pub struct PhantomConfig {
     pub difficulty: Difficulty,
     /// Share of fractures that are hardly displaced, `0.0..=1.0`. Default by the difficulty.
     pub subtle_fraction: Option<f64>,
-    /// Quanta a square millimetre of film in an empty beam, `100..=1e7`; each film varies by half and more. Default by the
-    /// difficulty.
+    /// Quanta a square millimetre of film in an empty beam, `100..=1e7`; each film varies by half and more. Default by
+    /// the difficulty.
     pub fluence: Option<f32>,
     /// Share of studies in plaster, `0.0..=1.0`. Default by the difficulty.
     pub plaster_fraction: Option<f64>,
@@ -261,7 +262,8 @@ pub struct PhantomView {
 /// Draws study `number` of the set that `config` describes.
 ///
 /// Depends on the seed, the number and the fields about films and fractures, not on [`PhantomConfig::studies`] or
-/// [`PhantomConfig::valid_fraction`]. Call [`PhantomConfig::validate`] first: values out of range give meaningless films.
+/// [`PhantomConfig::valid_fraction`]. Call [`PhantomConfig::validate`] first: values out of range give meaningless
+/// films.
 ///
 /// # Example
 /// ```
@@ -369,8 +371,8 @@ pub fn begins_a_patient(number: usize) -> bool {
     patient(number).1 == 1
 }
 
-/// Exactly the asked share of every ten studies is abnormal; of each two, the first or the second is first to become so,
-/// at random, which keeps small sets balanced.
+/// Exactly the asked share of every ten studies is abnormal; of each two, the first or the second is first to become
+/// so, at random, which keeps small sets balanced.
 fn label(config: &PhantomConfig, number: usize) -> Label {
     let mut draw = Draw::new(config.seed, Purpose::Labels, (number / 10) as u64);
     let (mut low, mut high) = ([0, 1, 2, 3, 4], [5, 6, 7, 8, 9]);

@@ -12,7 +12,8 @@ use files::disk::{self, Lock};
 /// Held, in each unfinished folder, by whoever fills it; the system lets go of it however that process ends.
 const LOCK: &str = ".filling";
 
-/// An unfinished folder without the lock's file may be about to get it, or about to be moved; after this time it is not.
+/// An unfinished folder without the lock's file may be about to get it, or about to be moved; after this time it is
+/// not.
 const GRACE: Duration = Duration::from_secs(600);
 
 /// A folder being filled; removed unless it is moved into place.

@@ -14,8 +14,8 @@ pub(super) struct Plaster {
     /// Padding between skin and cast, and the cast's thickness; millimetres.
     pub padding: f32,
     pub wall: f32,
-    /// Attenuation per millimetre. Set gypsum, CaSO₄·2H₂O, has about 0.73 cm²/g at 40 keV, and as a bandage 0.7 to 1 g/cm³;
-    /// knitted glass in resin is half as dense.
+    /// Attenuation per millimetre. Set gypsum, CaSO₄·2H₂O, has about 0.73 cm²/g at 40 keV, and as a bandage 0.7 to 1
+    /// g/cm³; knitted glass in resin is half as dense.
     mu: f32,
     /// Width of a turn of the bandage in millimetres, its slope and where the first one begins.
     turn: f32,
@@ -52,8 +52,8 @@ impl Plaster {
         (0..count).map(at).collect()
     }
 
-    /// Attenuation at `d` across and `v` along a limb of half-width `half`, whose thickness is `depth` times the half chord
-    /// of a circle, where the cast's thickness is `wall`.
+    /// Attenuation at `d` across and `v` along a limb of half-width `half`, whose thickness is `depth` times the half
+    /// chord of a circle, where the cast's thickness is `wall`.
     pub fn over(&self, d: f32, v: f32, half: f32, wall: f32, depth: f32, texture: &Texture) -> f32 {
         let inner = half + self.padding;
         let outer = inner + wall;

@@ -1,5 +1,5 @@
-//! How a film is taken: projection, field, collimation, exposure, marker and whatever else lies in the beam. Drawn from a
-//! stream that knows nothing of the fracture.
+//! How a film is taken: projection, field, collimation, exposure, marker and whatever else lies in the beam. Drawn from
+//! a stream that knows nothing of the fracture.
 
 use std::f32::consts::FRAC_PI_2;
 

@@ -1,4 +1,5 @@
-//! Whether a set on disk has all its files, and how those that are missing come back: the same settings draw the same bytes.
+//! Whether a set on disk has all its files, and how those that are missing come back: the same settings draw the same
+//! bytes.
 
 use std::fs;
 use std::io;
@@ -11,7 +12,8 @@ use crate::{Error, Result};
 /// The settings file, written last: a folder with it is a whole set.
 pub(super) const CARD_FILE: &str = "phantom.json";
 
-/// Every file of a set but its settings file and this one: `path,bytes`, the bytes left open where the path of the root is in it.
+/// Every file of a set but its settings file and this one: `path,bytes`, the bytes left open where the path of the root
+/// is in it.
 const LIST: &str = "truth/files.csv";
 
 /// Writes the list of the files that lie in a folder, the last thing before its settings file.
@@ -51,10 +53,12 @@ pub(super) fn is_whole(root: &Path) -> bool {
     })
 }
 
-/// Moves what `root` lacks there from a set of the same settings that was drawn beside it; returns how many files that were.
+/// Moves what `root` lacks there from a set of the same settings that was drawn beside it; returns how many files that
+/// were.
 ///
 /// # Errors
-/// [`Error::Setting`] if a file is there with other content, which is not overwritten; [`Error::Io`] if the disk refuses.
+/// [`Error::Setting`] if a file is there with other content, which is not overwritten; [`Error::Io`] if the disk
+/// refuses.
 pub(super) fn complete(root: &Path, drawn: &Path) -> Result<usize> {
     let mut moved = 0;
     let mut changed = Vec::new();

@@ -1,17 +1,17 @@
 //! A set of phantoms on disk, in MURA's layout with the truth beside.
 //!
 //! ```text
-//! OUT/phantom.json                                   settings, crate version, version of the drawing
-//! OUT/train_image_paths.csv                          OUT/train/XR_HUMERUS/patient00001/study1_positive/image1.png
-//! OUT/train_labeled_studies.csv                      OUT/train/XR_HUMERUS/patient00001/study1_positive/,1
+//! OUT/phantom.json                           settings, crate version, version of the drawing
+//! OUT/train_image_paths.csv                  OUT/train/XR_HUMERUS/patient00001/study1_positive/image1.png
+//! OUT/train_labeled_studies.csv              OUT/train/XR_HUMERUS/patient00001/study1_positive/,1
 //! OUT/train/XR_HUMERUS/patient00001/study1_positive/image1.png
-//! OUT/truth/files.csv                                every file with its bytes, to tell a whole set from a torn one
-//! OUT/truth/annotations.json                         COCO: boxes and masks of fractures and hardware, what each film shows
+//! OUT/truth/files.csv                        every file with its bytes, to tell a whole set from a torn one
+//! OUT/truth/annotations.json                 COCO: boxes and masks of fractures and hardware, what each film shows
 //! OUT/truth/train/XR_HUMERUS/patient00001/study1_positive/image1_mask.png
 //! OUT/truth/train/XR_HUMERUS/patient00001/study1_positive/image1_hardware.png
 //! ```
-//! and the same for `valid`; DICOM films end in `.dcm`. As in MURA the paths of the tables begin with the name of the root
-//! folder; those of `annotations.json` begin below it.
+//! and the same for `valid`; DICOM films end in `.dcm`. As in MURA the paths of the tables begin with the name of the
+//! root folder; those of `annotations.json` begin below it.
 
 use std::fs;
 use std::io::{BufWriter, Write};
@@ -89,13 +89,12 @@ struct Rows {
 
 /// Writes a set in MURA's layout to `out`, which is new, empty, or holds the very same set already.
 ///
-/// Drawn beside `out` and moved into place when whole, so an interrupted call leaves nothing that looks like a set. Of a set
-/// that has lost files the missing ones come back.
-/// `progress` hears of the studies drawn.
+/// Drawn beside `out` and moved into place when whole, so an interrupted call leaves nothing that looks like a set. Of
+/// a set that has lost files the missing ones come back. `progress` hears of the studies drawn.
 ///
 /// # Errors
-/// [`Error::Setting`] for settings out of range, or if `out` holds anything but this set or changed files of it: nothing
-/// foreign is overwritten. [`Error::Io`] if the disk refuses.
+/// [`Error::Setting`] for settings out of range, or if `out` holds anything but this set or changed files of it:
+/// nothing foreign is overwritten. [`Error::Io`] if the disk refuses.
 pub fn write(config: &PhantomConfig, out: &Path, progress: &mut dyn FnMut(Tally)) -> Result<PhantomSet> {
     config.validate()?;
     let torn = match existing(config, out)? {

@@ -31,11 +31,13 @@ pub struct Index {
     pub warnings: Vec<Warning>,
     /// Whether the data set came with its split. If not, ours deals whole groups and may be dealt again.
     pub official_split: bool,
-    /// Whether the split was dealt on purpose, by [`split::k_folds`] or [`split::hold_out_tune`]: nothing deals it again.
+    /// Whether the split was dealt on purpose, by [`split::k_folds`] or [`split::hold_out_tune`]: nothing deals it
+    /// again.
     pub fixed_split: bool,
     /// Whether every film has been decoded and compared with all others: see [`Index::audit`].
     pub audited: bool,
-    /// The sets of films that are copies of each other: of the same content, and once audited nearly identical ones too.
+    /// The sets of films that are copies of each other: of the same content, and once audited nearly identical ones
+    /// too.
     #[serde(serialize_with = "lossy_sets")]
     pub copies: Vec<Vec<PathBuf>>,
     /// Which fold of how many the splits are, if [`split::k_folds`] dealt them.

@@ -80,7 +80,8 @@ pub fn trainable(index: &Index, allow: &[Leak]) -> Result<Index> {
     Ok(index)
 }
 
-/// Checks that no film, patient or block is in two splits, no study has two labels, and no film or study is there twice.
+/// Checks that no film, patient or block is in two splits, no study has two labels, and no film or study is there
+/// twice.
 ///
 /// # Errors
 /// [`Error::Split`] that names the first offender, how many there are, and how to allow it.

@@ -1,9 +1,10 @@
 //! Which studies exist in a folder, what each file of it became, and how they are split.
 //!
-//! One file a layout: MURA (Rajpurkar et al., arXiv:1712.06957; phantoms use it too), FracAtlas (Abedeen et al., Sci Data
-//! 10, 521, 2023), folders of classes, a manifest, DICOM files with a table of labels. The layout is recognised from the
-//! names, or said. No file is dropped silently: each below the root becomes a view, a known companion of the films (label
-//! lists, annotations, masks), or a [`Skipped`] with its reason; what is doubtful without being unusable is a [`Warning`].
+//! One file a layout: MURA (Rajpurkar et al., arXiv:1712.06957; phantoms use it too), FracAtlas (Abedeen et al., Sci
+//! Data 10, 521, 2023), folders of classes, a manifest, DICOM files with a table of labels. The layout is recognised
+//! from the names, or said. No file is dropped silently: each below the root becomes a view, a known companion of the
+//! films (label lists, annotations, masks), or a [`Skipped`] with its reason; what is doubtful without being unusable
+//! is a [`Warning`].
 //!
 //! ```no_run
 //! use humerus_studies::Split;
@@ -60,13 +61,13 @@ pub fn index(root: impl AsRef<Path>) -> Result<Index> {
 /// Indexes a folder of films. Reads every file once to check that it is a whole picture; decodes none.
 ///
 /// `root` may be the folder that holds `train` and `valid` (or `images`), its parent, or any folder below, such as one
-/// split or one part; or the table of a manifest. Links are followed. Where the data set brings no split, whole groups are
-/// dealt, a quarter to [`Split::Valid`], always the same ones; files of the same content stay together.
+/// split or one part; or the table of a manifest. Links are followed. Where the data set brings no split, whole groups
+/// are dealt, a quarter to [`Split::Valid`], always the same ones; files of the same content stay together.
 ///
 /// # Errors
-/// [`Error::Io`] if `root` does not exist, [`Error::NoFilms`] if it holds no film of a known layout, [`Error::Layout`] if
-/// it could be read in more than one way, [`Error::Labels`] if a table of labels cannot be used or means more than one film
-/// by a row. Damaged and foreign files are no errors: see [`Index::skipped`].
+/// [`Error::Io`] if `root` does not exist, [`Error::NoFilms`] if it holds no film of a known layout, [`Error::Layout`]
+/// if it could be read in more than one way, [`Error::Labels`] if a table of labels cannot be used or means more than
+/// one film by a row. Damaged and foreign files are no errors: see [`Index::skipped`].
 pub fn index_with(root: impl AsRef<Path>, options: &IndexOptions) -> Result<Index> {
     let root = root.as_ref();
     let (layout, found) = layout::read(root, options)?;

@@ -5,8 +5,8 @@ use image::{GrayImage, Luma};
 use crate::Result;
 use crate::study::{Finding, View};
 
-/// White (255) where the data set says that the fracture is, black elsewhere, in the size of the upright film; `None` if
-/// the data set says nothing about this film.
+/// White (255) where the data set says that the fracture is, black elsewhere, in the size of the upright film; `None`
+/// if the data set says nothing about this film.
 ///
 /// From the view's mask, else from the outlines of its findings, else from their boxes.
 ///

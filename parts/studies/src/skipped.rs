@@ -59,8 +59,8 @@ pub enum SkipReason {
         /// Why.
         why: String,
     },
-    /// The container is whole, but the picture inside cannot be decoded; says why. Found by the audit and in scoring, not by
-    /// indexing.
+    /// The container is whole, but the picture inside cannot be decoded; says why. Found by the audit and in scoring,
+    /// not by indexing.
     Undecodable(String),
     /// Annotations that cannot be read; says why. The films stay, without their findings.
     Annotations(String),

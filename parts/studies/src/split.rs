@@ -23,8 +23,8 @@ const TRIES: usize = 64;
 /// same ones for the same `seed`. Studies of other splits stay. A data set that brings its own tune split keeps it.
 ///
 /// # Errors
-/// [`Error::Setting`] if `fraction` is not between 0 and 1; [`Error::Split`] if there is no train split, or train and tune
-/// cannot both have a study of each label.
+/// [`Error::Setting`] if `fraction` is not between 0 and 1; [`Error::Split`] if there is no train split, or train and
+/// tune cannot both have a study of each label.
 pub fn hold_out_tune(index: &Index, fraction: f64, seed: u64) -> Result<Index> {
     let mut index = index.clone();
     require_train(&index)?;
@@ -47,8 +47,8 @@ fn require_train(index: &Index) -> Result<()> {
     Err(Error::Split(format!("no train split in {root}, whose studies are {}", there.join(" and "))))
 }
 
-/// The share of studies that are held out where the data set brings no split. MURA holds out 18 % of its humerus films, which
-/// of FracAtlas' upper limbs would leave 50 fractures.
+/// The share of studies that are held out where the data set brings no split. MURA holds out 18 % of its humerus films,
+/// which of FracAtlas' upper limbs would leave 50 fractures.
 const VALID: f64 = 0.25;
 
 /// Deals all studies to train and valid, the same ones each time.
@@ -80,13 +80,14 @@ pub(super) fn keep_together(index: &mut Index) {
 
 /// The index in `k` ways: in the `i`-th, fold `i` is [`Split::Valid`] and the others are [`Split::Train`].
 ///
-/// Folds are dealt as [`hold_out_tune`] deals: whole groups, both labels in proportion, the same ones for the same `seed`.
-/// Of a data set with an official split the held-out studies are left out of every fold, so that they stay unseen while
-/// folds choose between recipes. Nothing deals them again: audit the index first ([`Index::audit`]), so that copies are in one fold.
+/// Folds are dealt as [`hold_out_tune`] deals: whole groups, both labels in proportion, the same ones for the same
+/// `seed`. Of a data set with an official split the held-out studies are left out of every fold, so that they stay
+/// unseen while folds choose between recipes. Nothing deals them again: audit the index first ([`Index::audit`]), so
+/// that copies are in one fold.
 ///
 /// # Errors
-/// [`Error::Setting`] if `k` is below 2 or above the number of patients and blocks; [`Error::Split`] if there is nothing but
-/// held-out studies, or a fold would lack a label.
+/// [`Error::Setting`] if `k` is below 2 or above the number of patients and blocks; [`Error::Split`] if there is
+/// nothing but held-out studies, or a fold would lack a label.
 pub fn k_folds(index: &Index, k: usize, seed: u64) -> Result<Vec<Index>> {
     two_or_more(k)?;
     let mut all = Index { fixed_split: true, ..index.clone() };

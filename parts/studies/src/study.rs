@@ -102,7 +102,8 @@ pub struct View {
     /// How the beam went, in the data set's words, for example `frontal` or `LATERAL`; only where the data set says so.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub projection: Option<String>,
-    /// What else the data set says about this film, for example FracAtlas' `hardware` and `multiscan`: shortcuts to report on.
+    /// What else the data set says about this film, for example FracAtlas' `hardware` and `multiscan`: shortcuts to
+    /// report on.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub tags: Vec<String>,
     /// XXH3 (128 bits) of the file's bytes; none if nobody read it. Not saved: it says nothing that the file does not.

@@ -181,7 +181,8 @@ impl fmt::Display for Summary {
             let SplitSummary { studies, positive_studies, views, positive_views, .. } = row;
             writeln!(
                 f,
-                "part {part}: studies {studies} ({positive_studies} abnormal), views {views} ({positive_views} abnormal)"
+                "part {part}: studies {studies} ({positive_studies} abnormal), views {views} ({positive_views} \
+                 abnormal)"
             )?;
         }
         writeln!(f, "views per study: {}", counts(&self.views_per_study))?;

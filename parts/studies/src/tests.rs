@@ -308,7 +308,8 @@ fn fracatlas_is_split_by_whole_blocks_with_its_boxes_on_the_films() {
     let rate = |split: &SplitSummary| split.positive_studies as f64 / split.studies as f64;
     assert!((rate(train) - rate(valid)).abs() < 0.02, "{} {}", rate(train), rate(valid));
 
-    // Blocks are contiguous: in the order of image numbers a group comes back only where a copy ties two blocks together.
+    // Blocks are contiguous: in the order of image numbers a group comes back only where a copy ties two blocks
+    // together.
     let mut groups: Vec<&str> = index.studies.iter().map(|study| study.group.as_str()).collect();
     assert!(index.studies.is_sorted_by_key(|study| &study.id));
     groups.dedup();

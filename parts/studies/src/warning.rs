@@ -67,8 +67,8 @@ pub enum WarningKind {
     UnlistedFile,
     /// A table or a row of it that cannot be read.
     Annotations,
-    /// Rows of a table that were matched although their names are written otherwise: without leading zeros, with `.0`, in
-    /// other case.
+    /// Rows of a table that were matched although their names are written otherwise: without leading zeros, with `.0`,
+    /// in other case.
     LooseMatch,
 }
 

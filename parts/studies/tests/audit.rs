@@ -28,8 +28,8 @@ fn warned(index: &Index, kind: WarningKind) -> Vec<Vec<String>> {
     index.warnings.iter().filter(|warning| warning.kind == kind).map(|warning| names(&warning.paths)).collect()
 }
 
-/// Forty real films, all different, and a copy of each: cut by up to `cut` of its side on every side, at 70 % of its size, in
-/// JPEG of quality 60. Returns how many copies are found, and how many sets of films that are no copies.
+/// Forty real films, all different, and a copy of each: cut by up to `cut` of its side on every side, at 70 % of its
+/// size, in JPEG of quality 60. Returns how many copies are found, and how many sets of films that are no copies.
 fn copies_found(root: &Path, cut: f64) -> (usize, usize) {
     let mut rng = ChaCha8Rng::seed_from_u64(11);
     let index = dataset::index(root).unwrap();
@@ -76,8 +76,8 @@ fn copies_of_real_films_are_found_after_encoding_scaling_and_cutting() {
     assert!(found >= 28 && wrong == 0, "{found} {wrong}");
 }
 
-/// The pairs that looking at pictures confirms: the film of the second number is a copy of the first's, in three cases a
-/// damaged one.
+/// The pairs that looking at pictures confirms: the film of the second number is a copy of the first's, in three cases
+/// a damaged one.
 const COPIES: [(u32, u32); 43] = [
     (1763, 2615),
     (2626, 4081),

@@ -1,6 +1,8 @@
-//! Folders of any shape: indexing them ends in an index that names every file or in an error of one line, never in a panic or a hang.
+//! Folders of any shape: indexing them ends in an index that names every file or in an error of one line, never in a
+//! panic or a hang.
 //!
-//! Seeded: the same numbers give the same folders, a fiftieth of `HUMERUS_FUZZ_CASES` (default 3,000), of `HUMERUS_FUZZ_SEED`.
+//! Seeded: the same numbers give the same folders, a fiftieth of `HUMERUS_FUZZ_CASES` (default 3,000), of
+//! `HUMERUS_FUZZ_SEED`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -72,7 +74,8 @@ const LINES: [&str; 17] = [
     ",,,,",
     "",
     "a;b;c",
-    "{\"images\":[{\"id\":1,\"file_name\":\"IMG0000001.jpg\"}],\"annotations\":[{\"image_id\":1,\"bbox\":[1,2,-3,1e38]}]}",
+    "{\"images\":[{\"id\":1,\"file_name\":\"IMG0000001.jpg\"}],\
+     \"annotations\":[{\"image_id\":1,\"bbox\":[1,2,-3,1e38]}]}",
 ];
 
 /// Folders of the layouts that there are, and names of their films.

@@ -353,13 +353,15 @@ fn fracatlas_table_gives_part_projection_and_tags_and_is_compared() {
     set.file(
         "dataset.csv",
         "image_id,hand,leg,hip,shoulder,mixed,hardware,multiscan,fractured,fracture_count,frontal,lateral,oblique\n\
-         IMG0000001.png,1,0,0,1,1,1,0,1,1,1,1,0\nIMG0000002.png,0,1,0,0,0,0,0,0,1,0,0,1\nIMG0000009.png,1,0,0,0,0,0,0,0,0,1,0,0\n",
+         IMG0000001.png,1,0,0,1,1,1,0,1,1,1,1,0\nIMG0000002.png,0,1,0,0,0,0,0,0,1,0,0,1\n\
+         IMG0000009.png,1,0,0,0,0,0,0,0,0,1,0,0\n",
     );
     set.file(
         "Annotations/COCO JSON/masks.json",
         r#"{"images": [{"id": 1, "file_name": "IMG0000001.png"}, {"id": 2, "file_name": "IMG0000002.png"}],
             "annotations": [{"image_id": 1, "bbox": [1, 2, 3, 4], "segmentation": [[1, 2, 4, 2, 4, 6]]},
-                            {"image_id": 2, "bbox": [0, 0, 4, 4], "segmentation": {"size": [48, 64], "counts": [0, 4, 3068]}}]}"#,
+                            {"image_id": 2, "bbox": [0, 0, 4, 4],
+                             "segmentation": {"size": [48, 64], "counts": [0, 4, 3068]}}]}"#,
     );
     let index = dataset::index(set.root()).unwrap();
     let first = study(&index, "IMG0000001");

@@ -1,5 +1,5 @@
-//! What a folder's name, a column or a cell of a table means: the nearest plain word, the usual names of columns, one film and
-//! never a guess between two.
+//! What a folder's name, a column or a cell of a table means: the nearest plain word, the usual names of columns, one
+//! film and never a guess between two.
 
 mod support;
 

@@ -1,9 +1,9 @@
-//! Damaged tables of every layout: reading ends in an index or in one line, never in a panic or a hang; no file is lost, no
-//! film is there twice, and a table means the same in every encoding.
+//! Damaged tables of every layout: reading ends in an index or in one line, never in a panic or a hang; no file is
+//! lost, no film is there twice, and a table means the same in every encoding.
 //!
 //! Seeded: the same numbers give the same tables. `HUMERUS_FUZZ_CASES` sets how many are made (default 2,000),
-//! `HUMERUS_FUZZ_SEED` which. A table that fails is kept in the temporary folder and named; once mended it belongs among the
-//! tests of `dataset`.
+//! `HUMERUS_FUZZ_SEED` which. A table that fails is kept in the temporary folder and named; once mended it belongs
+//! among the tests of `dataset`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -79,9 +79,10 @@ fn kinds() -> Vec<Kind> {
     let fracatlas = TestSet::new();
     fracatlas.film("images/Fractured/IMG0000001.png", 1);
     fracatlas.film("images/Non_fractured/IMG0000002.png", 2);
-    let atlas = "image_id,hand,leg,hardware,multiscan,fractured,frontal\nIMG0000001.png,1,0,1,0,1,1\nIMG0000002.png,0,1,0,0,0,1\n";
-    let coco = "{\"images\":[{\"id\":1,\"file_name\":\"IMG0000001.png\"}],\"annotations\":[{\"image_id\":1,\"bbox\":[1,2,3,4],\
-                \"segmentation\":[[1,2,4,2,4,6]]}]}";
+    let atlas = "image_id,hand,leg,hardware,multiscan,fractured,frontal\n\
+                 IMG0000001.png,1,0,1,0,1,1\nIMG0000002.png,0,1,0,0,0,1\n";
+    let coco = "{\"images\":[{\"id\":1,\"file_name\":\"IMG0000001.png\"}],\"annotations\":\
+                [{\"image_id\":1,\"bbox\":[1,2,3,4],\"segmentation\":[[1,2,4,2,4,6]]}]}";
     let dicom = TestSet::new();
     let config = PhantomConfig { studies: 4, longest_side: 64, format: Format::Dicom, ..PhantomConfig::default() };
     let source = tempfile::tempdir().unwrap();
@@ -263,7 +264,8 @@ fn encodings(text: &str) -> Vec<Vec<u8>> {
     ]
 }
 
-/// Puts a new file in the place of an old one: what is cut to nothing and written again, ext4 brings to the disk at once.
+/// Puts a new file in the place of an old one: what is cut to nothing and written again, ext4 brings to the disk at
+/// once.
 fn put(path: &Path, bytes: &[u8]) {
     std::fs::remove_file(path).unwrap();
     std::fs::write(path, bytes).unwrap();

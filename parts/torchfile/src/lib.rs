@@ -1,11 +1,11 @@
 //! Weight files of every kind, read without executing anything that is in them.
 //!
-//! A kind is recognised by what a file holds, not by its name: safetensors; PyTorch's zip and its legacy row of pickles, in which `torch.save`
-//! puts a `state_dict`, a checkpoint around one, or a whole module; TorchScript, and tch's `.ot`, which is a form of it. A pickle is
-//! data here, never a program.
+//! A kind is recognised by what a file holds, not by its name: safetensors; PyTorch's zip and its legacy row of
+//! pickles, in which `torch.save` puts a `state_dict`, a checkpoint around one, or a whole module; TorchScript, and
+//! tch's `.ot`, which is a form of it. A pickle is data here, never a program.
 //!
-//! Of a file its names, shapes and places are read, values only when asked for, by reading and not by mapping. What a file merely declares
-//! allocates nothing: every size is checked against what is there first.
+//! Of a file its names, shapes and places are read, values only when asked for, by reading and not by mapping. What a
+//! file merely declares allocates nothing: every size is checked against what is there first.
 //!
 //! ```no_run
 //! let file = humerus_torchfile::read("densenet121.pth".as_ref())?;
@@ -110,7 +110,7 @@ struct Contents {
 pub struct Entry {
     /// Its name in the file: of a checkpoint with all that it lies in, such as `state_dict.features.conv0.weight`.
     pub name: String,
-    /// Its kind of number.
+    /// Its dtype.
     pub dtype: Dtype,
     /// Its shape. A tensor that repeats its elements may have far more of them than the file: compare before
     /// [`WeightFile::values`] is called.
@@ -146,14 +146,14 @@ impl WeightFile {
         &self.contents.entries
     }
 
-    /// The names of tensors that cannot be read, each with the reason: of a kind of number that is not known here, or with values that are
-    /// not in the file.
+    /// The names of tensors that cannot be read, each with the reason: of a dtype that is not known here, or
+    /// with values that are not in the file.
     pub fn unreadable(&self) -> &[(String, String)] {
         &self.contents.unreadable
     }
 
-    /// The classes and functions, such as `pathlib.PosixPath`, that a pickle names and that make neither a tensor nor a module. None is ever
-    /// called: what they would make is not there.
+    /// The classes and functions, such as `pathlib.PosixPath`, that a pickle names and that make neither a tensor nor a
+    /// module. None is ever called: what they would make is not there.
     pub fn foreign(&self) -> &[String] {
         &self.contents.foreign
     }
@@ -242,7 +242,7 @@ fn safetensors(source: &Source) -> Result<Vec<Entry>, Problem> {
         let shown = || pickle::shown(name.as_bytes());
         let (from, to) = info.data_offsets;
         if info.dtype.bitsize() % 8 != 0 {
-            return Err(format!("{}: kind of number {:?} is not known here", shown(), info.dtype).into());
+            return Err(format!("{}: dtype {:?} is not known here", shown(), info.dtype).into());
         }
         let size = info.shape.iter().try_fold(tensor::width(info.dtype), |size, n| size.checked_mul(*n));
         let place = start.checked_add(from).zip(start.checked_add(to)).filter(|(_, to)| *to <= source.length());

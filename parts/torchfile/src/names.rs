@@ -23,8 +23,8 @@ pub(super) struct Found {
     pub foreign: Vec<String>,
 }
 
-/// The tensors of a checkpoint by their names in it: of dictionaries and lists with all that they lie in, of a module of any class as its
-/// `state_dict()` would name them.
+/// The tensors of a checkpoint by their names in it: of dictionaries and lists with all that they lie in, of a module
+/// of any class as its `state_dict()` would name them.
 pub(super) fn tensors(pickle: &Pickle<'_>) -> Result<Found, String> {
     let mut walk = Walk {
         pickle,
@@ -87,8 +87,8 @@ impl Modules<'_, '_> {
     }
 }
 
-/// The class of the module that was saved whole, if one was: torchxrayvision's wherever it stands, since its networks see films of a scale of their
-/// own; else that of the outermost module.
+/// The class of the module that was saved whole, if one was: torchxrayvision's wherever it stands, since its networks
+/// see films of a scale of their own; else that of the outermost module.
 pub(super) fn class(pickle: &Pickle<'_>) -> Option<String> {
     let of = |value: &Value<'_>| match value {
         Value::Object { class, .. } => pickle.class(*class),
@@ -197,8 +197,8 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// Attributes of an object: of a module its parameters, buffers and modules, without a word of these in a name; in TorchScript each attribute
-    /// is one of them.
+    /// Attributes of an object: of a module its parameters, buffers and modules, without a word of these in a name; in
+    /// TorchScript each attribute is one of them.
     fn attributes(&mut self, all: &[(Id, Id)], module: bool, name: &str, depth: usize) -> Result<(), String> {
         if !module {
             return self.pairs(all, name, depth);
@@ -318,7 +318,8 @@ mod tests {
         assert!(names(deep).unwrap_err().contains("nested without end"));
     }
 
-    /// Keeps a dictionary of `n` numbers, `last` being its last key, as 1, an object of a class of its own with it as 2.
+    /// Keeps a dictionary of `n` numbers, `last` being its last key, as 1, an object of a class of its own with it as
+    /// 2.
     fn crowded(n: usize, last: &[u8]) -> Vec<u8> {
         let mut bytes = b"X\x01\x00\x00\x00aq\x000K\x07q\x030}q\x01(".to_vec();
         bytes.extend(b"h\x00h\x03".repeat(n));

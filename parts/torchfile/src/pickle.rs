@@ -1,9 +1,10 @@
 //! A pickle read as data: nothing in it is imported, called or executed.
 //!
-//! Python's pickle is a program for a stack machine (its opcodes: CPython's `pickletools`, protocols 0 to 5), in which `REDUCE` calls any function
-//! that `GLOBAL` names. Here a call is a record of itself: those that make tensors and modules are understood, of all others only the name is
-//! kept. Values lie in one vector and refer to each other by position, so that cycles, depth and shared parts cost nothing and break nothing; one byte of
-//! a pickle makes one value at most, and a million of them are the limit.
+//! Python's pickle is a program for a stack machine (its opcodes: CPython's `pickletools`, protocols 0 to 5), in which
+//! `REDUCE` calls any function that `GLOBAL` names. Here a call is a record of itself: those that make tensors and
+//! modules are understood, of all others only the name is kept. Values lie in one vector and refer to each other by
+//! position, so that cycles, depth and shared parts cost nothing and break nothing; one byte of a pickle makes one
+//! value at most, and a million of them are the limit.
 
 mod machine;
 mod opcodes;
@@ -29,7 +30,8 @@ pub(super) enum Value<'a> {
     Dict(Vec<(Id, Id)>),
     /// What a name stands for.
     Global(Known<'a>),
-    /// What a class or function makes that is no tensor: which [global](Self::Global), its `__dict__`, and what it holds if it is a kind of dictionary.
+    /// What a class or function makes that is no tensor: which [global](Self::Global), its `__dict__`, and what it
+    /// holds if it is a kind of dictionary.
     Object {
         class: Id,
         state: Option<Id>,
@@ -49,7 +51,7 @@ pub(super) enum Value<'a> {
 pub(super) enum Rebuild {
     /// `_rebuild_tensor` and `_rebuild_tensor_v2`: storage, offset, size, stride, …
     V2,
-    /// `_rebuild_tensor_v3`: the same with the kind of number in eighth place.
+    /// `_rebuild_tensor_v3`: the same with the dtype in eighth place.
     V3,
 }
 
@@ -95,7 +97,7 @@ fn known<'a>(module: &'a [u8], name: &'a [u8]) -> Known<'a> {
     }
 }
 
-/// Whether `torch.NAME` is a storage or a kind of number.
+/// Whether `torch.NAME` is a storage or a dtype.
 fn is_numbers(name: &[u8]) -> bool {
     const KINDS: [&[u8]; 11] = [
         b"float32",

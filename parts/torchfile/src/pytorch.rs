@@ -1,4 +1,5 @@
-//! PyTorch's two containers: the zip of 1.6 and later, which TorchScript and tch use too, and the row of pickles before it.
+//! PyTorch's two containers: the zip of 1.6 and later, which TorchScript and tch use too, and the row of pickles before
+//! it.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -122,7 +123,8 @@ fn contents(
     Ok(contents)
 }
 
-/// A magic number, a version, facts about the machine, the object, the storages' keys, and their values, each after the other.
+/// A magic number, a version, facts about the machine, the object, the storages' keys, and their values, each after the
+/// other.
 pub(super) fn legacy(source: &Source) -> Result<Contents, Problem> {
     legacy_within(source, MOST)
 }

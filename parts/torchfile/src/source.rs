@@ -1,7 +1,8 @@
 //! A file's bytes, read where they are asked for.
 //!
-//! Not mapped into memory: whoever changes a mapped file changes values behind the program's back, and whoever cuts it ends the program. Not
-//! read at once either: of a checkpoint of gigabytes only the tensors that are wanted ever are in memory.
+//! Not mapped into memory: whoever changes a mapped file changes values behind the program's back, and whoever cuts it
+//! ends the program. Not read at once either: of a checkpoint of gigabytes only the tensors that are wanted ever are in
+//! memory.
 
 use std::fs::File;
 use std::io;
@@ -41,7 +42,8 @@ impl Source {
         }
     }
 
-    /// The bytes of a range, as far as there are any. A range is never larger than the file, so neither is what this takes.
+    /// The bytes of a range, as far as there are any. A range is never larger than the file, so neither is what this
+    /// takes.
     pub fn read(&self, range: Range<usize>) -> io::Result<Vec<u8>> {
         let end = range.end.min(self.length());
         let mut bytes = vec![0; end.saturating_sub(range.start)];

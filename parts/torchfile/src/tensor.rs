@@ -35,7 +35,7 @@ pub(super) fn width(dtype: Dtype) -> usize {
     dtype.bitsize() / 8
 }
 
-/// The kind of number of `torch.NAME`, a storage's class or a `dtype`; none for an untyped storage, which counts bytes.
+/// The dtype of `torch.NAME`, a storage's class or a `dtype`; none for an untyped storage, which counts bytes.
 fn numbers(name: &[u8]) -> Result<Option<Dtype>, String> {
     Ok(Some(match name {
         b"FloatStorage" | b"float32" | b"float" => Dtype::F32,
@@ -50,7 +50,7 @@ fn numbers(name: &[u8]) -> Result<Option<Dtype>, String> {
         b"BoolStorage" | b"bool" => Dtype::BOOL,
         b"UntypedStorage" => return Ok(None),
         other => {
-            return Err(format!("holds a tensor of {}, which is no kind of number that is known here", shown(other)));
+            return Err(format!("holds a tensor of {}, which is a dtype that is not known here", shown(other)));
         }
     }))
 }
@@ -61,7 +61,7 @@ fn count(pickle: &Pickle<'_>, id: u32, what: &str) -> Result<usize, String> {
     usize::try_from(value).map_err(|_| format!("has a tensor whose {what} is {value}"))
 }
 
-/// Where a persistent identifier says that a storage is, and its kind of number.
+/// Where a persistent identifier says that a storage is, and its dtype.
 fn storage<'a>(pickle: &Pickle<'a>, id: u32) -> Result<(Storage<'a>, Option<Dtype>), String> {
     let odd = || "has a tensor whose storage is described in an unknown way".to_owned();
     let Value::Persistent(id) = pickle.get(id) else { return Err(odd()) };
@@ -101,7 +101,7 @@ pub(super) fn window<'a>(pickle: &Pickle<'a>, version: Rebuild, arguments: u32) 
         (Rebuild::V3, Some(Value::Global(Known::Numbers(name)))) => numbers(name)?,
         _ => dtype,
     };
-    let dtype = dtype.ok_or_else(|| "has a tensor of bytes without a kind of number".to_owned())?;
+    let dtype = dtype.ok_or_else(|| "has a tensor of bytes without a dtype".to_owned())?;
     let offset = count(pickle, *offset, "offset")?;
     let all = |id: u32, what: &str| -> Result<Vec<usize>, String> {
         let ids = pickle.sequence(id).ok_or_else(|| format!("has a tensor whose {what} is not a tuple"))?;

@@ -1,8 +1,9 @@
-//! Damaged weight files: reading them ends in tensors or in an error of one line, never in a panic, a hang or in memory that the file could
-//! not fill.
+//! Damaged weight files: reading them ends in tensors or in an error of one line, never in a panic, a hang or in memory
+//! that the file could not fill.
 //!
-//! Seeded: the same numbers give the same files. `HUMERUS_FUZZ_CASES` sets how many (default 3,000), `HUMERUS_FUZZ_SEED` which. Seeds are
-//! small files that PyTorch writes (`golden/weights.py`), so `HUMERUS_PYTHON` is needed, or `HUMERUS_FUZZ_WEIGHTS`, a folder of such files.
+//! Seeded: the same numbers give the same files. `HUMERUS_FUZZ_CASES` sets how many (default 3,000),
+//! `HUMERUS_FUZZ_SEED` which. Seeds are small files that PyTorch writes (`golden/weights.py`), so `HUMERUS_PYTHON` is
+//! needed, or `HUMERUS_FUZZ_WEIGHTS`, a folder of such files.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -18,7 +19,8 @@ use testing::counting::{Counting, NOW, PEAK};
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What reading may take: for each byte of the file, so many; values and names of a pickle of a few bytes each have a size of their own.
+/// What reading may take: for each byte of the file, so many; values and names of a pickle of a few bytes each have a
+/// size of their own.
 const MEMORY_PER_BYTE: usize = 256;
 /// And so much besides, for a buffer to read a zip's directory by, an error line and the like.
 const MEMORY: usize = 1 << 17;
@@ -59,6 +61,10 @@ fn seeds() -> Option<Vec<(String, Vec<u8>)>> {
     Some(seeds)
 }
 
+/// Opcodes of a pickle, and the letters of lengths and numbers.
+const OPCODES: &[u8] = b"(.0123BCGIJKLMNQRSTUVXabcdeghijloprqstu)]}\
+                         \x80\x81\x85\x86\x87\x8a\x8b\x8c\x8d\x8e\x8f\x90\x91\x92\x93\x94\x95\x96\xff\x7f";
+
 /// One to eight changes, of which half keep the length: a zip with wrong places is no longer a zip.
 fn mutate(seeds: &[(String, Vec<u8>)], rng: &mut ChaCha8Rng) -> (String, Vec<u8>) {
     let (name, bytes) = seeds.choose(rng).unwrap();
@@ -70,7 +76,7 @@ fn mutate(seeds: &[(String, Vec<u8>)], rng: &mut ChaCha8Rng) -> (String, Vec<u8>
             0..=2 if at < bytes.len() => bytes[at] ^= 1 << rng.random_range(0..8),
             3 | 4 if at < bytes.len() => bytes[at] = rng.random(),
             // Opcodes and lengths that mean something.
-            5 if at < bytes.len() => bytes[at] = *b"(.0123BCGIJKLMNQRSTUVXabcdeghijloprqstu)]}\x80\x81\x85\x86\x87\x8a\x8b\x8c\x8d\x8e\x8f\x90\x91\x92\x93\x94\x95\x96\xff\x7f".choose(rng).unwrap(),
+            5 if at < bytes.len() => bytes[at] = *OPCODES.choose(rng).unwrap(),
             6 => drop(bytes.drain(at.min(bytes.len())..end.max(at.min(bytes.len())))),
             7 => {
                 let (_, other) = seeds.choose(rng).unwrap();

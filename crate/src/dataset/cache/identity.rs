@@ -1,7 +1,7 @@
 //! Which content a file has, remembered so that it need not be read at each start.
 //!
-//! A file whose path, size and time of last change (in nanoseconds) are those of an earlier run is taken to have the same
-//! content; any other is read and hashed. Paths are kept as hashes only, since patients' names may stand in them.
+//! A file whose path, size and time of last change (in nanoseconds) are those of an earlier run is taken to have the
+//! same content; any other is read and hashed. Paths are kept as hashes only, since patients' names may stand in them.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -74,8 +74,8 @@ pub(super) fn contents(folder: &Path, paths: &[&Path]) -> Result<Vec<u128>> {
 
 /// The content key of the file of each view, in order: those of the pixels that the cache in `folder` will give.
 ///
-/// Where a view says another content than is remembered, its file was changed behind its time's back, or since it was indexed; it is read,
-/// and what it holds is remembered. Without a folder every file is read, on all cores.
+/// Where a view says another content than is remembered, its file was changed behind its time's back, or since it was
+/// indexed; it is read, and what it holds is remembered. Without a folder every file is read, on all cores.
 ///
 /// # Errors
 /// [`Error::Io`] that names the first file that cannot be read.

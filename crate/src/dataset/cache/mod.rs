@@ -1,20 +1,21 @@
 //! Decoded films on disk, so that no film is decoded twice.
 //!
 //! **Key.** A film is found by the content of its file (XXH3, 128 bits) and by everything that decides its pixels: the
-//! preprocessing but for mean and deviation, and the version of this crate's pixels. So films keep their place when files
-//! are renamed, linked, or dealt to other splits and folds, and a film that changes is decoded again.
+//! preprocessing but for mean and deviation, and the version of this crate's pixels. So films keep their place when
+//! files are renamed, linked, or dealt to other splits and folds, and a film that changes is decoded again.
 //!
 //! **Files.** A folder for each preprocessing holds files of up to 512 MiB of films, read at their offsets. A file
-//! appears by a rename when it is complete. One process at a time adds films to a folder; others wait for it and then find
-//! them.
+//! appears by a rename when it is complete. One process at a time adds films to a folder; others wait for it and then
+//! find them.
 //!
-//! **What is verified when.** Opening verifies each file's length, header and table by checksum, and removes a file that
-//! fails. Each film is verified by its own checksum *every time it is read*; one that fails is decoded anew and put back, also where a
-//! file was shortened while it was in use. A source file is taken to be unchanged while path, size and time of change (in nanoseconds) are; any other is read and hashed
-//! again at the start.
+//! **What is verified when.** Opening verifies each file's length, header and table by checksum, and removes a file
+//! that fails. Each film is verified by its own checksum *every time it is read*; one that fails is decoded anew and
+//! put back, also where a file was shortened while it was in use. A source file is taken to be unchanged while path,
+//! size and time of change (in nanoseconds) are; any other is read and hashed again at the start.
 //!
-//! **Bounds.** After films were added, the files that were not used for longest are removed until all are below the limit.
-//! Where the folder cannot be written, or the disk is full, films are kept in memory instead, and the reader is told once.
+//! **Bounds.** After films were added, the files that were not used for longest are removed until all are below the
+//! limit. Where the folder cannot be written, or the disk is full, films are kept in memory instead, and the reader is
+//! told once.
 
 mod identity;
 mod pack;
@@ -69,8 +70,8 @@ impl CacheFolder {
     }
 }
 
-/// The content key of the file of each view, in order. Costs a look at each file's time and size where the cache remembers it; others are
-/// read.
+/// The content key of the file of each view, in order. Costs a look at each file's time and size where the cache
+/// remembers it; others are read.
 ///
 /// # Errors
 /// [`Error::Io`] that names the first file that cannot be read.
@@ -309,8 +310,8 @@ impl Store {
     }
 }
 
-/// Waits until no other process holds the lock at `path`; calls `waiting` if one does. File systems without locks are used
-/// without: then two processes may do the same work, and nothing worse.
+/// Waits until no other process holds the lock at `path`; calls `waiting` if one does. File systems without locks are
+/// used without: then two processes may do the same work, and nothing worse.
 fn lock(path: &Path, waiting: &mut dyn FnMut()) -> std::io::Result<File> {
     let file = File::options().create(true).append(true).open(path)?;
     let mut told = false;

@@ -1,11 +1,12 @@
 //! One file of decoded films.
 //!
-//! All numbers are little-endian. A header of 64 bytes (magic, format, recipe, bytes a film, number of films, checksum of
-//! the table, checksum of the header), then the films one after the other, then a table with the content key and the
-//! checksum of each. A file appears by a rename when it is complete, and then only changes where a damaged film is mended.
+//! All numbers are little-endian. A header of 64 bytes (magic, format, recipe, bytes a film, number of films, checksum
+//! of the table, checksum of the header), then the films one after the other, then a table with the content key and the
+//! checksum of each. A file appears by a rename when it is complete, and then only changes where a damaged film is
+//! mended.
 //!
-//! Films are read at their offsets, never through a memory map: another process may mend a film meanwhile, or shorten the file, which
-//! then is a film that has to be decoded again, and nothing worse.
+//! Films are read at their offsets, never through a memory map: another process may mend a film meanwhile, or shorten
+//! the file, which then is a film that has to be decoded again, and nothing worse.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -50,7 +51,8 @@ pub(super) struct Pack {
 }
 
 impl Pack {
-    /// Looks at a file; `None` if a byte of its header or table, or its length, is not as it was written for this `recipe`.
+    /// Looks at a file; `None` if a byte of its header or table, or its length, is not as it was written for this
+    /// `recipe`.
     pub fn open(path: &Path, recipe: Recipe) -> std::io::Result<Option<Pack>> {
         let mut file = File::open(path)?;
         let table = table(&mut file, recipe)?;
@@ -198,8 +200,8 @@ impl Writer {
         self.table.len() as u64 * self.recipe.film as u64
     }
 
-    /// Writes table and header and lets the file appear. Not flushed to the disk: what a power failure leaves behind has
-    /// wrong checksums.
+    /// Writes table and header and lets the file appear. Not flushed to the disk: what a power failure leaves behind
+    /// has wrong checksums.
     pub fn finish(mut self) -> std::io::Result<PathBuf> {
         let mut table = Vec::with_capacity(self.table.len() * ENTRY);
         for entry in &self.table {

@@ -247,8 +247,8 @@ fn a_folder_that_cannot_be_made_is_the_folders_fault() {
     assert!(matches!(failed, Err(Failure::Folder(_))));
 }
 
-/// Films in the cache stay only right while this holds: if it fails because decoding or fitting changed on purpose, raise
-/// [`PIXELS`] and put the new number here.
+/// Films in the cache stay only right while this holds: if it fails because decoding or fitting changed on purpose,
+/// raise [`PIXELS`] and put the new number here.
 #[test]
 fn the_version_of_the_pixels_is_raised_when_they_change() {
     let film = GrayImage::from_fn(301, 207, |x, y| Luma([((x * x + 3 * y * y) % 251) as u8]));

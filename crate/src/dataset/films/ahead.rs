@@ -3,8 +3,8 @@
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
-/// Items of an iterator, of which a thread has the next few ready. It waits most of its time, for room or for a disk, which none of
-/// rayon's threads must: what it makes on all cores, it makes on those.
+/// Items of an iterator, of which a thread has the next few ready. It waits most of its time, for room or for a disk,
+/// which none of rayon's threads must: what it makes on all cores, it makes on those.
 #[derive(Debug)]
 pub(crate) struct Ahead<T> {
     ready: Option<Receiver<T>>,

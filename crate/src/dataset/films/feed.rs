@@ -23,7 +23,8 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The films, `[B, 1, size, size]`, `f32` in `0.0..=1.0`: what [`Augment::apply`](crate::augment::Augment::apply) takes.
+    /// The films, `[B, 1, size, size]`, `f32` in `0.0..=1.0`: what [`Augment::apply`](crate::augment::Augment::apply)
+    /// takes.
     pub fn films(&self) -> Tensor {
         grey(&self.pixels)
     }
@@ -37,8 +38,8 @@ impl Batch {
     }
 }
 
-/// Batches in a given order, a few of them made ahead: what [`Films::feed`](super::Films::feed) returns. The batches are bit for
-/// bit those that [`Films::batch`](super::Films::batch) is made of.
+/// Batches in a given order, a few of them made ahead: what [`Films::feed`](super::Films::feed) returns. The batches
+/// are bit for bit those that [`Films::batch`](super::Films::batch) is made of.
 #[derive(Debug)]
 pub struct Feed {
     batches: std::vec::IntoIter<Vec<usize>>,

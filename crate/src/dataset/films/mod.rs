@@ -28,13 +28,13 @@ use studies::{Study, View};
 pub struct Feeding {
     /// Where decoded films are kept between runs. Default [`CacheFolder::PerUser`].
     pub cache: CacheFolder,
-    /// Bytes that the cache may take; what was not used for longest goes first. Default 32 GiB. The films in use are never
-    /// removed, even if they take more.
+    /// Bytes that the cache may take; what was not used for longest goes first. Default 32 GiB. The films in use are
+    /// never removed, even if they take more.
     pub cache_limit: u64,
     /// Films move to a GPU, as bytes, if they take at most this share of its free memory. Default 0.5.
     pub device_share: f64,
-    /// Without a cache, films stay in memory if they take at most this share of what is available, and else are decoded in
-    /// each epoch. Default 0.5.
+    /// Without a cache, films stay in memory if they take at most this share of what is available, and else are decoded
+    /// in each epoch. Default 0.5.
     pub memory_share: f64,
     /// Batches that lie ready before the network asks for them, at least 1. Default 4.
     pub ahead: usize,
@@ -81,8 +81,8 @@ pub struct Films {
     pub study: Vec<usize>,
     /// The views themselves, in the order of the studies.
     pub views: Arc<[View]>,
-    /// How the pixels are made and how batches are standardised. Mean and standard deviation may be changed afterwards; to
-    /// change anything else has no effect.
+    /// How the pixels are made and how batches are standardised. Mean and standard deviation may be changed afterwards;
+    /// to change anything else has no effect.
     pub preprocess: Preprocess,
 }
 
@@ -99,8 +99,8 @@ impl Films {
     /// Opens every view of `studies` through the [cache], decoding on all cores those that it lacks. Takes
     /// memory only for the list of films.
     ///
-    /// Where the cache cannot be used, the films are decoded into memory, or in each epoch if they do not fit; `progress` hears of
-    /// it once, as [`Preparing::Notice`].
+    /// Where the cache cannot be used, the films are decoded into memory, or in each epoch if they do not fit;
+    /// `progress` hears of it once, as [`Preparing::Notice`].
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Decode`] that names a film that cannot be used; [`Error::Setting`] if `preprocess` or
@@ -130,8 +130,8 @@ impl Films {
     /// The views of `studies`, decoded whenever they are asked for: for one pass over any number of films.
     ///
     /// # Errors
-    /// [`Error::Setting`] if `preprocess` is not valid; [`Error::Split`] if there is no view. Films that cannot be decoded
-    /// are met in [`Films::batch`] and [`Films::feed`].
+    /// [`Error::Setting`] if `preprocess` is not valid; [`Error::Split`] if there is no view. Films that cannot be
+    /// decoded are met in [`Films::batch`] and [`Films::feed`].
     pub fn undecoded(studies: &[&Study], preprocess: &Preprocess) -> Result<Films> {
         Films::new(studies, preprocess, |_| Ok(Source::Files))
     }
@@ -165,8 +165,8 @@ impl Films {
         self.views.is_empty()
     }
 
-    /// Moves the films to a GPU, as bytes, if they take at most `share` of its free memory; from then on batches are made
-    /// there. Returns whether they are there. A CPU is left alone: there the films stay where they are.
+    /// Moves the films to a GPU, as bytes, if they take at most `share` of its free memory; from then on batches are
+    /// made there. Returns whether they are there. A CPU is left alone: there the films stay where they are.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Decode`] that names a film that cannot be decoded.
@@ -192,7 +192,8 @@ impl Films {
     /// Some films, standardised. What a film looks like does not depend on the others in the batch.
     ///
     /// # Shapes
-    /// - returns: films `[B, 3, size, size]`, `f32`, and labels `[B]`, `i64`, both on `device`, in the order of `indices`
+    /// - returns: films `[B, 3, size, size]`, `f32`, and labels `[B]`, `i64`, both on `device`, in the order of
+    ///   `indices`
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Decode`] if a film must be decoded and cannot be.
@@ -231,8 +232,8 @@ impl Films {
     /// Mean and standard deviation of these films: see [`training_statistics`]. Looks at a few films at a time.
     ///
     /// # Errors
-    /// [`Error::Setting`] if all pixels are equal; [`Error::Io`] or [`Error::Decode`] if a film must be decoded and cannot
-    /// be.
+    /// [`Error::Setting`] if all pixels are equal; [`Error::Io`] or [`Error::Decode`] if a film must be decoded and
+    /// cannot be.
     pub fn statistics(&self) -> Result<([f32; 3], [f32; 3])> {
         let order: Vec<usize> = (0..self.len()).collect();
         let mut failed = None;
@@ -246,8 +247,8 @@ impl Films {
     }
 }
 
-/// Adds what the cache lacks of the films of `studies`, so that they are there when [`Films::open`] asks. Does nothing where
-/// there is no cache to use.
+/// Adds what the cache lacks of the films of `studies`, so that they are there when [`Films::open`] asks. Does nothing
+/// where there is no cache to use.
 ///
 /// # Errors
 /// As [`Films::open`].

@@ -70,8 +70,8 @@ impl Pixels {
 /// done.
 ///
 /// # Errors
-/// [`Error::Io`] or [`Error::Decode`] that names the first film that cannot be used; [`Error::Setting`] if memory is too
-/// small.
+/// [`Error::Io`] or [`Error::Decode`] that names the first film that cannot be used; [`Error::Setting`] if memory is
+/// too small.
 pub(super) fn decoded(paths: &[&Path], preprocess: &Preprocess, progress: &mut dyn FnMut(Tally)) -> Result<Vec<u8>> {
     let (film, of) = (preprocess.size as usize * preprocess.size as usize, paths.len());
     let mut pixels = Vec::new();

@@ -7,8 +7,9 @@ use tch::{Device, Kind, Tensor};
 use crate::preprocess::Preprocess;
 use crate::slices;
 
-/// Bytes `[B, size, size]` as standardised films `[B, 3, size, size]`, `f32`: bit for bit [`Preprocess::standardise`]'s. `None` for
-/// tensors of another kind or shape, or on another device, and for another number of channels.
+/// Bytes `[B, size, size]` as standardised films `[B, 3, size, size]`, `f32`: bit for bit
+/// [`Preprocess::standardise`]'s. `None` for tensors of another kind or shape, or on another device, and for another
+/// number of channels.
 pub(super) fn in_one_pass(pixels: &Tensor, preprocess: &Preprocess) -> Option<Tensor> {
     let [n, height, width] = pixels.size()[..] else { return None };
     if preprocess.channels != 3 || pixels.kind() != Kind::Uint8 || pixels.device() != Device::Cpu {

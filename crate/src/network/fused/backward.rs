@@ -1,4 +1,4 @@
-//! The way back through the fused layers.
+//! The backward pass through the fused layers.
 
 use tch::{Kind, Tensor};
 
@@ -9,7 +9,7 @@ use crate::network::layers::{BatchNorm, Conv};
 
 impl Features {
     /// The gradients of all weights that learn, from that of the last feature map.
-    pub(in crate::network) fn back(&self, tape: Tape, gradient: &Tensor) -> Gradients {
+    pub(in crate::network) fn backward(&self, tape: Tape, gradient: &Tensor) -> Gradients {
         let _guard = tch::no_grad_guard();
         let mut gradients = Gradients::new();
         let (_, mut above) = rows(gradient);
@@ -21,14 +21,14 @@ impl Features {
             let target = below.then_some((&mut whole, Store::Written));
             match (&block.transition, self.transitions.get(at)) {
                 (Some(step), Some(transition)) => {
-                    let read = transition.conv.back(&above, step, &mut gradients);
+                    let read = transition.conv.backward(&above, step, &mut gradients);
                     // Averages of four: each of them takes a quarter.
                     let spread = block.grid.spread(&(read * 0.25));
-                    transition.norm.back(&spread, &block.buffer, &step.norm, target, &mut gradients);
+                    transition.norm.backward(&spread, &block.buffer, &step.norm, target, &mut gradients);
                 }
                 _ => {
                     debug_assert_eq!(at + 1, count);
-                    self.norm5.back(&above, &block.buffer, &tape.last, target, &mut gradients);
+                    self.norm5.backward(&above, &block.buffer, &tape.last, target, &mut gradients);
                 }
             }
             if !below {
@@ -38,12 +38,12 @@ impl Features {
             for (number, (layer, kept)) in layers.iter().zip(block.layers).enumerate().rev() {
                 let Some(kept) = kept else { return gradients };
                 let from = block.first + number * layer.growth();
-                layer.back(kept, block.grid, &block.buffer, &mut whole, from, &mut gradients);
+                layer.backward(kept, block.grid, &block.buffer, &mut whole, from, &mut gradients);
             }
             above = whole.narrow(1, 0, block.first as i64).contiguous();
         }
         if let Some(stem) = tape.stem {
-            self.stem_back(&stem, &above, &mut gradients);
+            self.stem_backward(&stem, &above, &mut gradients);
         }
         gradients
     }
@@ -53,11 +53,11 @@ impl Features {
             || self.transitions[..block].iter().any(Transition::learns)
     }
 
-    fn stem_back(&self, stem: &Stem, gradient: &Tensor, gradients: &mut Gradients) {
+    fn stem_backward(&self, stem: &Stem, gradient: &Tensor, gradients: &mut Gradients) {
         let (grid, out) = rows(&stem.out.detach());
         let size = stem.indices.size();
         let gradient = Grid { n: size[0], height: size[2], width: size[3] }.image(gradient);
-        // Its values do not matter to the pooling's way back, its shape does.
+        // Its values do not matter to the pooling's backward pass, its shape does.
         let spread = grid.image(&out).max_pool2d_with_indices_backward(
             &gradient,
             [3, 3],
@@ -68,16 +68,17 @@ impl Features {
             &stem.indices,
         );
         let mut target = out.empty_like();
-        self.norm0.back(&rows(&spread).1, &out, &stem.norm, Some((&mut target, Store::Written)), gradients);
+        self.norm0.backward(&rows(&spread).1, &out, &stem.norm, Some((&mut target, Store::Written)), gradients);
         if self.conv0.learns() {
-            let found = convolution_back(&stem.out, &grid.image(&target), &[&stem.weight]);
+            let found = convolution_backward(&stem.out, &grid.image(&target), &[&stem.weight]);
             gradients.insert(address(&self.conv0.weight), found[0].to_kind(Kind::Float));
         }
     }
 }
 
 impl Grid {
-    /// Rows of a map half as high and wide, each four times; an odd last line gets zeros, since averaging leaves it out.
+    /// Rows of a map half as high and wide, each four times; an odd last line gets zeros, since averaging leaves it
+    /// out.
     fn spread(self, rows: &Tensor) -> Tensor {
         let half = Grid { height: self.height / 2, width: self.width / 2, ..self };
         let [height, width] = [half.height * 2, half.width * 2];
@@ -88,8 +89,8 @@ impl Grid {
 }
 
 impl BatchNorm {
-    /// The way back, which also notes the gradients of weight and bias.
-    fn back(
+    /// The backward pass, which also notes the gradients of weight and bias.
+    fn backward(
         &self,
         gradient: &Tensor,
         read: &Tensor,
@@ -106,8 +107,9 @@ impl BatchNorm {
 }
 
 impl Conv {
-    /// The way back through a convolution of 1 × 1, from the gradient of its output to that of its input, `[rows, c_in]`.
-    fn back(&self, gradient: &Tensor, step: &Step, gradients: &mut Gradients) -> Tensor {
+    /// The backward pass through a convolution of 1 × 1, from the gradient of its output to that of its input, `[rows,
+    /// c_in]`.
+    fn backward(&self, gradient: &Tensor, step: &Step, gradients: &mut Gradients) -> Tensor {
         if self.learns() {
             let found = gradient.tr().matmul(&step.read).to_kind(Kind::Float);
             gradients.insert(address(&self.weight), found.view_as(&self.weight));
@@ -117,9 +119,9 @@ impl Conv {
 }
 
 impl DenseLayer {
-    /// The way back through a layer that wrote its channels to `buffer` at `from`: the gradient of what it read is added to the
-    /// first channels of `whole`, the gradient of the buffer.
-    fn back(
+    /// The backward pass through a layer that wrote its channels to `buffer` at `from`: the gradient of what it read is
+    /// added to the first channels of `whole`, the gradient of the buffer.
+    fn backward(
         &self,
         kept: Layer,
         grid: Grid,
@@ -129,25 +131,25 @@ impl DenseLayer {
         gradients: &mut Gradients,
     ) {
         let gradient = grid.image(&whole.narrow(1, from as i64, self.growth() as i64).contiguous());
-        let mut found = convolution_back(&kept.out, &gradient, &[&kept.read2, &kept.weight2]);
+        let mut found = convolution_backward(&kept.out, &gradient, &[&kept.read2, &kept.weight2]);
         if self.conv2.learns() {
             gradients.insert(address(&self.conv2.weight), found.remove(1).to_kind(Kind::Float));
         }
         let mut between = kept.between.empty_like();
         let target = (kept.wanted > Wanted::Norm2).then_some((&mut between, Store::Written));
-        self.norm2.back(&found[0].contiguous(), &kept.between, &kept.norm2, target, gradients);
+        self.norm2.backward(&found[0].contiguous(), &kept.between, &kept.norm2, target, gradients);
         if kept.wanted > Wanted::Norm2 {
-            let read = self.conv1.back(&between, &kept.one, gradients);
+            let read = self.conv1.backward(&between, &kept.one, gradients);
             let target = (kept.wanted == Wanted::Input).then_some((whole, Store::Added));
-            self.norm1.back(&read, buffer, &kept.one.norm, target, gradients);
+            self.norm1.backward(&read, buffer, &kept.one.norm, target, gradients);
         }
     }
 }
 
-/// Gradients of a convolution's inputs, given that of its output: libtorch's own way back.
-fn convolution_back(out: &Tensor, gradient: &Tensor, of: &[&Tensor]) -> Vec<Tensor> {
+/// Gradients of a convolution's inputs, given that of its output: libtorch's own backward pass.
+fn convolution_backward(out: &Tensor, gradient: &Tensor, of: &[&Tensor]) -> Vec<Tensor> {
     tch::with_grad(|| {
-        // Where there is more than one number, libtorch starts with a slope of 1 at each.
+        // Where there is more than one number, libtorch starts with a gradient of 1 at each.
         Tensor::run_backward(&[&(out * gradient)], of, false, false)
     })
 }

@@ -1,8 +1,8 @@
 //! BatchNorm and ReLU in one pass over memory, forward and backward, on a CPU.
 //!
-//! All work on [`rows`](super::rows): the pixels of a feature map that lies channels last, `[pixels, channels]`, of which the first
-//! channels may be taken. On a CPU these steps are bound by memory: PyTorch's separate concatenation, statistics, normalisation and
-//! ReLU read and write a feature map seven times, this does it twice.
+//! All work on [`rows`](super::rows): the pixels of a feature map that lies channels last, `[pixels, channels]`, of
+//! which the first channels may be taken. On a CPU these steps are bound by memory: PyTorch's separate concatenation,
+//! statistics, normalisation and ReLU read and write a feature map seven times, this does it twice.
 
 use half::bf16;
 use tch::{Kind, Tensor};
@@ -11,15 +11,15 @@ use super::parallel;
 use super::rows::{self, CHUNK, Rows, Value, Wide};
 use crate::slices::{self, Element};
 
-/// What a BatchNorm layer does to each channel at one step, with what its way back needs: numbers of the precision that the feature
-/// maps are computed in, [`rounded`].
+/// What a BatchNorm layer does to each channel at one step, with what its backward pass needs: numbers of the precision
+/// that the feature maps are computed in, [`rounded`].
 #[derive(Debug)]
 pub(super) struct Norm {
     /// `x · scale + shift`, before the ReLU.
     pub scale: Vec<f64>,
     pub shift: Vec<f64>,
     pub mean: Vec<f64>,
-    /// One over the standard deviation.
+    /// Inverse standard deviation.
     pub sharpness: Vec<f64>,
     /// Whether mean and deviation are those of the batch, so that they move with it.
     pub of_batch: bool,
@@ -32,7 +32,7 @@ pub(super) struct Moments {
     pub variance: Vec<f64>,
 }
 
-/// Calls a kernel for the kind of number that a tensor holds.
+/// Calls a kernel for the dtype that a tensor holds.
 macro_rules! by_kind {
     ($tensor:expr, $kernel:ident($($argument:expr),*)) => {
         match $tensor.kind() {
@@ -136,8 +136,8 @@ pub(super) enum Store {
     Added,
 }
 
-/// The way back through `relu(norm(x))`: from the gradient of its output, `[rows, channels]`, to that of weight and bias, and to
-/// that of `x`, which goes to the first channels of `target`, `[rows, stride]`, if there is one.
+/// The backward pass through `relu(norm(x))`: from the gradient of its output, `[rows, channels]`, to that of weight
+/// and bias, and to that of `x`, which goes to the first channels of `target`, `[rows, stride]`, if there is one.
 pub(super) fn backward(
     gradient: &Tensor,
     matrix: &Tensor,
@@ -233,7 +233,7 @@ mod tests {
     fn norm_and_relu_are_libtorchs_forward_and_backward_for_batch_and_stored_statistics_in_every_kind() {
         tch::manual_seed(1);
         let options = (Kind::Double, Device::Cpu);
-        // Weight and bias leave their way back as f32, whatever they were computed in.
+        // Weight and bias leave their backward pass as f32, whatever they were computed in.
         for (kind, values, weights) in
             [(Kind::Double, 1e-9, 1e-7), (Kind::Float, 1e-5, 1e-5), (Kind::BFloat16, 1e-2, 1e-3)]
         {

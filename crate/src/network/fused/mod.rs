@@ -1,11 +1,11 @@
-//! The same network on a CPU with less memory traffic, and its way back by hand.
+//! The same network on a CPU with less memory traffic, and its backward pass by hand.
 //!
-//! - A dense block has one buffer, channels last, that its layers write their channels to, instead of a concatenation for each
-//!   layer; its gradient likewise (compare Pleiss et al., arXiv:1707.06990).
+//! - A dense block has one buffer, channels last, that its layers write their channels to, instead of a concatenation
+//!   for each layer; its gradient likewise (compare Pleiss et al., arXiv:1707.06990).
 //! - The mean and variance of a channel are those of the buffer, computed once, not by each layer that reads it.
-//! - BatchNorm and ReLU are one pass ([`kernels`]); the way back through a convolution of 1 × 1 is two matrix products; a
-//!   transition averages before its convolution, which gives the same and is a quarter of the work.
-//! - Layers that do not learn, below all that do, keep nothing and have no way back.
+//! - BatchNorm and ReLU are one pass ([`kernels`]); the backward pass through a convolution of 1 × 1 is two matrix
+//!   products; a transition averages before its convolution, which gives the same and is a quarter of the work.
+//! - Layers that do not learn, below all that do, keep nothing and have no backward pass.
 
 mod backward;
 mod kernels;
@@ -24,7 +24,7 @@ use super::layers::{BatchNorm, Conv};
 /// Gradients by the address of the weight.
 pub(in crate::network) type Gradients = HashMap<usize, Tensor>;
 
-/// What the way back needs of the way forth.
+/// What the backward pass needs of the forward pass.
 #[derive(Debug)]
 pub(in crate::network) struct Tape {
     stem: Option<Stem>,
@@ -122,7 +122,8 @@ fn numbers(tensor: &Tensor) -> Vec<f64> {
 }
 
 impl BatchNorm {
-    /// What this layer does at this step to feature maps of this kind; running statistics move if it learns from batches.
+    /// What this layer does at this step to feature maps of this kind; running statistics move if it learns from
+    /// batches.
     fn at_step(&self, train: bool, kind: Kind, rows: i64, batch: impl FnOnce() -> Moments) -> Norm {
         let of_batch = train && self.learns();
         let Moments { mean, variance } = if of_batch {
@@ -190,8 +191,8 @@ impl Known {
 }
 
 impl Features {
-    /// The last feature map after its ReLU, `[N, C, h, w]`, channels last, of a batch `[N, 3, H, W]`, in the batch's kind; with what
-    /// the way back needs if `train`.
+    /// The last feature map after its ReLU, `[N, C, h, w]`, channels last, of a batch `[N, 3, H, W]`, in the batch's
+    /// kind; with what the backward pass needs if `train`.
     pub(in crate::network) fn fused(&self, batch: &Tensor, train: bool) -> (Tensor, Option<Tape>) {
         let _guard = tch::no_grad_guard();
         let (stem, mut image) = self.fused_stem(batch, train);
@@ -231,7 +232,8 @@ impl Features {
     }
 }
 
-/// A dense block with its transition, of `[N, C, h, w]`. Behind the last block, where there is no transition, the buffer comes back.
+/// A dense block with its transition, of `[N, C, h, w]`. Behind the last block, where there is no transition, the
+/// buffer comes back.
 fn fused_block(
     image: &Tensor,
     layers: &[DenseLayer],

@@ -1,7 +1,8 @@
 //! Work on the very threads that libtorch computes with.
 //!
-//! Threads of our own beside them would have to be woken for each pass, while libtorch's still spin on the same cores in wait for their
-//! next layer; rayon's take over where libtorch's cannot be had. libtorch's threads are OpenMP's, which are started through one function with a stable C interface.
+//! Threads of our own beside them would have to be woken for each pass, while libtorch's still spin on the same cores
+//! in wait for their next layer; rayon's take over where libtorch's cannot be had. libtorch's threads are OpenMP's,
+//! which are started through one function with a stable C interface.
 
 use std::any::Any;
 use std::ffi::c_uint;
@@ -11,8 +12,8 @@ use std::sync::{Mutex, OnceLock};
 
 use rayon::prelude::*;
 
-/// `GOMP_parallel` of GNU's OpenMP, which LLVM's has too: hands an address to a function on so many threads, and returns when all have
-/// returned. The address is C's `void *`, which a reference is to C.
+/// `GOMP_parallel` of GNU's OpenMP, which LLVM's has too: hands an address to a function on so many threads, and
+/// returns when all have returned. The address is C's `void *`, which a reference is to C.
 type Parallel = unsafe extern "C" fn(for<'a, 'b> extern "C" fn(&'a Share<'b>), &Share<'_>, c_uint, c_uint);
 
 /// Calls `work` with each number below `count`, once, in any order, from as many threads as libtorch uses.
@@ -27,8 +28,9 @@ pub(super) fn each(count: usize, work: &(dyn Fn(usize) + Sync)) {
     match openmp() {
         Some(parallel) => {
             let share = Share { count, next: AtomicUsize::new(0), work, panic: Mutex::new(None) };
-            // SAFETY: `openmp` found the function of this signature; it calls `run` with `share`, which may be used by several threads
-            // at once (all in it is `Sync`) and lives until the call returns, and that is after all threads have left `run`.
+            // SAFETY: `openmp` found the function of this signature; it calls `run` with `share`, which may be used by
+            // several threads at once (all in it is `Sync`) and lives until the call returns, and that is after all
+            // threads have left `run`.
             unsafe { parallel(run, &share, threads as c_uint, 0) };
             if let Ok(Some(panic)) = share.panic.into_inner() {
                 resume_unwind(panic);
@@ -83,7 +85,8 @@ fn openmp() -> Option<Parallel> {
             let flags = libc::RTLD_NOW | libc::RTLD_NOLOAD;
             // SAFETY: loads nothing, so that no code of the library runs; it was loaded when this program began.
             let library = unsafe { Library::open(Some("libtorch_cpu.so"), flags) }.ok()?;
-            // SAFETY: the function has had this signature since GCC 4.9, and the library stays, as its handle is forgotten.
+            // SAFETY: the function has had this signature since GCC 4.9, and the library stays, as its handle is
+            // forgotten.
             let parallel = unsafe { library.get::<Parallel>(b"GOMP_parallel\0") }.ok().map(|found| *found);
             std::mem::forget(library);
             parallel

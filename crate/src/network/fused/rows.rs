@@ -1,17 +1,18 @@
 //! What the kernels do to some rows: plain slices, no tensors, no threads.
 //!
-//! A row is a pixel of a feature map that lies channels last: of a matrix `[rows, stride]`, the columns from one to another.
+//! A row is a pixel of a feature map that lies channels last: of a matrix `[rows, stride]`, the columns from one to
+//! another.
 
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Range, Sub};
 
 use half::bf16;
 use multiversion::multiversion;
 
-/// Rows that are worked on at once. Sums are taken over so many in [`Value::Wide`] and joined in `f64`, in order, so that they do not
-/// depend on the number of threads.
+/// Rows that are worked on at once. Sums are taken over so many in [`Value::Wide`] and joined in `f64`, in order, so
+/// that they do not depend on the number of threads.
 pub(super) const CHUNK: usize = 256;
 
-/// A kind of number that is computed with.
+/// A dtype that is computed with.
 pub(super) trait Wide:
     Copy
     + Default
@@ -44,7 +45,7 @@ impl Wide for f64 {
     }
 }
 
-/// A kind of number that feature maps are made of.
+/// A dtype that feature maps are made of.
 pub(super) trait Value: Copy + Send + Sync {
     /// What it is computed with.
     type Wide: Wide;
@@ -157,7 +158,8 @@ pub(super) fn normalise<E: Value>(xs: Rows<'_, E>, ys: &mut [E], scale: &[E::Wid
     }
 }
 
-/// For each channel, adds to `first` the gradients that pass the ReLU, and to `second` the same times how far `x` lies from its mean.
+/// For each channel, adds to `first` the gradients that pass the ReLU, and to `second` the same times how far `x` lies
+/// from its mean.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2+fma"))]
 pub(super) fn reduce<E: Value>(
     gs: Rows<'_, E>,
@@ -181,8 +183,8 @@ pub(super) fn reduce<E: Value>(
     }
 }
 
-/// The gradient of `x`, `g · scale + x · tilt + lift` where `g` passes the ReLU, written to the first columns of `to`, rows of `stride`
-/// values, or added to what is there.
+/// The gradient of `x`, `g · scale + x · tilt + lift` where `g` passes the ReLU, written to the first columns of `to`,
+/// rows of `stride` values, or added to what is there.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2+fma"))]
 pub(super) fn apply<E: Value>(
     gs: Rows<'_, E>,

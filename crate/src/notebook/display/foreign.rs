@@ -12,7 +12,7 @@ use studies::Study;
 
 /// Shows a tensor, a picture or a list under the evcxr cell that ends on it; `use humerus::prelude::*` brings it along.
 ///
-/// A tensor tells its shape, kind and device, its range and its first values; a picture is drawn; several are a sheet.
+/// A tensor tells its shape, dtype and device, its range and its first values; a picture is drawn; several are a sheet.
 pub trait Show {
     /// Shows the value.
     fn evcxr_display(&self);

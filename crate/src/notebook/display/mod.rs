@@ -1,8 +1,8 @@
 //! Pictures, tables and words inline in an evcxr notebook.
 //!
-//! evcxr shows a value by calling its `evcxr_display` when a cell ends on it, and keeps one output per MIME type: so one
-//! figure or table a cell. Every type of this crate has that method; for those of other crates, tensors and pictures, and
-//! for lists there is [`Show`].
+//! evcxr shows a value by calling its `evcxr_display` when a cell ends on it, and keeps one output per MIME type: so
+//! one figure or table a cell. Every type of this crate has that method; for those of other crates, tensors and
+//! pictures, and for lists there is [`Show`].
 
 mod foreign;
 mod tensor;
@@ -23,8 +23,8 @@ impl Figure {
         draw(|| Ok(self.clone()));
     }
 
-    /// The figure for a page: all its pixels in the room of [`width`](Self::width), sharp on dense screens, which a bare PNG is
-    /// not, as evcxr cannot say how large it is to be.
+    /// The figure for a page: all its pixels in the room of [`width`](Self::width), sharp on dense screens, which a
+    /// bare PNG is not, as evcxr cannot say how large it is to be.
     fn html(&self, png: &[u8]) -> String {
         format!(
             "<img width=\"{}\" style=\"max-width:100%;height:auto\" alt=\"{}\" src=\"data:image/png;base64,{}\">",

@@ -1,11 +1,11 @@
-//! A tensor in words: `tch` itself says its shape and kind alone.
+//! A tensor in words: `tch` itself says its shape and dtype alone.
 
 use tch::{Kind, Tensor};
 
 /// Values that are shown.
 const VALUES: i64 = 8;
 
-/// Shape, kind and device, the range, and the first values in row-major order.
+/// Shape, dtype and device, the range, and the first values in row-major order.
 pub(super) fn describe(tensor: &Tensor) -> String {
     if !tensor.defined() {
         return "an undefined tensor".to_owned();

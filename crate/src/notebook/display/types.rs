@@ -256,8 +256,8 @@ shows! {
 
 draws! {
     part
-    PhantomView: |it| figures::phantom("Simulated film, where it is fractured, and where metal is seen", std::slice::from_ref(it));
-    PhantomStudy: |it| figures::phantom(&format!("Study {} of a simulated patient, {}", it.number, it.label), &it.views);
+    PhantomView: |it| figures::phantom("Simulated film, fracture and metal", std::slice::from_ref(it));
+    PhantomStudy: |it| figures::phantom(&format!("Simulated study {}, {}", it.number, it.label), &it.views);
 }
 
 #[cfg(test)]

@@ -41,7 +41,8 @@ impl Task {
         match self {
             Task::Fracture => 1,
             Task::Kind => 1 + FractureKind::ALL.iter().position(|it| it == kind).unwrap_or(0) as i64,
-            // Where fractures are drawn: the neck up to 0.24 of the length, the shaft from 0.28 to 0.74, the condyles from 0.76.
+            // Where fractures are drawn: the neck up to 0.24 of the length, the shaft from 0.28 to 0.74, the condyles
+            // from 0.76.
             Task::Segment => 1 + [0.26, 0.51, 0.75].iter().filter(|end| site > end).count() as i64,
             Task::Displacement if *subtle => 1,
             Task::Displacement => {

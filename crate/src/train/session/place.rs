@@ -39,8 +39,8 @@ impl Place {
         Ok(Place { folder, fingerprint, found })
     }
 
-    /// What an earlier process left of this run, as far as it is wanted; from then on this is a run of the same fingerprint. Tells what
-    /// will not be as in a run that was never interrupted.
+    /// What an earlier process left of this run, as far as it is wanted; from then on this is a run of the same
+    /// fingerprint. Tells what will not be as in a run that was never interrupted.
     ///
     /// # Errors
     /// [`Error::Resume`] if it cannot be continued, and a new one is not wanted.
@@ -108,7 +108,8 @@ fn longer(before: usize, epochs: usize, exact: bool) -> String {
     let how = match exact {
         true => "as if it had been to have them from the start",
         false => {
-            "its step size and stages from here on are those of the longer run, so that it ends with other weights than one begun so"
+            "its learning rate and stages from here on are those of the longer run, so that it ends with other weights \
+             than one begun so"
         }
     };
     format!("the run was to have {} and goes on to {epochs}; {how}", counted(before, "epoch"))

@@ -19,7 +19,8 @@ use crate::train::standing::Standing;
 use crate::train::{FINISHED_FILE, LAST_FILE, MODEL_FILE, RESUME_FILE};
 
 impl Session<'_> {
-    /// Writes the checkpoint, then what it makes true: whatever ends the process between the two, the next one does the rest.
+    /// Writes the checkpoint, then what it makes true: whatever ends the process between the two, the next one does the
+    /// rest.
     pub(super) fn save(&mut self) -> Result<()> {
         self.write_checkpoint()?;
         self.publish()
@@ -190,7 +191,8 @@ impl Session<'_> {
         let Error::Memory(words) = error else { return error };
         let (epoch, batch, size) = (self.at.epoch, self.recipe.batch_size, self.recipe.preprocess.size);
         Error::Memory(format!(
-            "{words}, in epoch {epoch}; a smaller batch (--batch, now {batch}) or film size (--size, now {size}) takes less. {}",
+            "{words}, in epoch {epoch}; a smaller batch (--batch, now {batch}) or film size (--size, now {size}) takes \
+             less. {}",
             self.what_is_saved()
         ))
     }

@@ -12,8 +12,8 @@ use crate::files::write_atomically;
 /// A tag and a step.
 pub(in crate::train) type Point = (String, i64);
 
-/// Goes through our event files in `folder`, in order, and takes out records that were not written to their end, points that are not
-/// `true_`, and points that are there already. Returns those that stay.
+/// Goes through our event files in `folder`, in order, and takes out records that were not written to their end, points
+/// that are not `true_`, and points that are there already. Returns those that stay.
 ///
 /// # Errors
 /// [`Error::Io`].

@@ -1,8 +1,8 @@
 //! What a DICOM file holds, PS3.10: preamble, file meta group, data elements up to the pixel data, and those.
 //!
-//! Every declared length is checked here against the bytes that are there, and only the elements that decoding needs are
-//! handed to dicom-rs, which reads their values: its parser fills a buffer of the declared length (up to 4 GiB) before it
-//! reads, and descends into sequences without a limit.
+//! Every declared length is checked here against the bytes that are there, and only the elements that decoding needs
+//! are handed to dicom-rs, which reads their values: its parser fills a buffer of the declared length (up to 4 GiB)
+//! before it reads, and descends into sequences without a limit.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -110,7 +110,8 @@ fn start(file: &[u8]) -> Option<usize> {
     if file.starts_with(b"DICM") {
         return Some(4);
     }
-    // Without a preamble: a first element of group 2 or 8, with its value representation or a length that it could have.
+    // Without a preamble: a first element of group 2 or 8, with its value representation or a length that it could
+    // have.
     let head = file.get(..8)?;
     let group = [head[0], head[1]];
     let explicit = looks_explicit(head);
@@ -276,7 +277,8 @@ fn write(element: &Wanted<'_>, big: bool, out: &mut Vec<u8>) {
         out.extend_from_slice(&item);
         return;
     }
-    // Of a number of odd length, which is an error of the writer, dicom-rs would take the last byte for the next tag's first.
+    // Of a number of odd length, which is an error of the writer, dicom-rs would take the last byte for the next tag's
+    // first.
     let is_number = matches!(element.vr, b"US" | b"SS" | b"OW");
     let value = if is_number { &element.value[..element.value.len() & !1] } else { element.value };
     if element.vr == b"OW" {

@@ -1,7 +1,7 @@
 //! JPEG 2000, ITU-T T.800, by hayro-jpeg2000.
 //!
-//! The decoder keeps some 16 bytes for each sample and some 300 for each code-block, and a file of a few hundred bytes may
-//! ask for millions of both. What makes so many is refused from the headers (annex A); films have none of it.
+//! The decoder keeps some 16 bytes for each sample and some 300 for each code-block, and a file of a few hundred bytes
+//! may ask for millions of both. What makes so many is refused from the headers (annex A); films have none of it.
 
 use std::fmt::Display;
 
@@ -104,8 +104,8 @@ fn siz(plan: &Plan, stream: &[u8]) -> Result<Size, Flaw> {
     Ok(Size { is_signed: size[42] & 0x80 != 0, tiles: u64::from(across) * u64::from(down) })
 }
 
-/// Coding style: `parameters` begin with the number of levels, then the exponents of a code-block's sides less 2; with the
-/// lowest bit of `style` the exponents of the precincts' sides follow after two more.
+/// Coding style: `parameters` begin with the number of levels, then the exponents of a code-block's sides less 2; with
+/// the lowest bit of `style` the exponents of the precincts' sides follow after two more.
 fn check_blocks(style: Option<&u8>, parameters: Option<&[u8]>) -> Result<(), Flaw> {
     let (Some(style), Some(&[_, width, height, _, _, ref precincts @ ..])) = (style, parameters) else {
         return Err(damaged("has a coding style that is cut"));

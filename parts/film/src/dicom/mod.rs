@@ -1,7 +1,7 @@
 //! DICOM films: the header, and the pixels as a viewer would show them.
 //!
-//! Structure as in PS3.10 and PS3.5, values read by dicom-rs, pixels rendered by PS3.3 C.11. Decoded are native, deflated,
-//! RLE, JPEG (8 bits, and lossless to 16) and JPEG 2000 films of one frame; everything else is refused by name.
+//! Structure as in PS3.10 and PS3.5, values read by dicom-rs, pixels rendered by PS3.3 C.11. Decoded are native,
+//! deflated, RLE, JPEG (8 bits, and lossless to 16) and JPEG 2000 films of one frame; all else is refused by name.
 
 mod dataset;
 mod frame;
@@ -59,8 +59,8 @@ pub struct DicomHeader {
 /// Reads what a DICOM file says about its film, without its pixels.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read; [`Error::Decode`] if it is no DICOM file with an image or is damaged before
-/// its pixel data.
+/// [`Error::Io`] if the file cannot be read; [`Error::Decode`] if it is no DICOM file with an image or is damaged
+/// before its pixel data.
 pub fn dicom_header(path: impl AsRef<Path>) -> Result<DicomHeader> {
     /// Headers are shorter than this but for private data and embedded thumbnails.
     const FIRST: u64 = 256 << 10;
@@ -269,7 +269,8 @@ impl Plan {
         if self.is_signed { (-values / 2.0, values / 2.0 - 1.0) } else { (0.0, values - 1.0) }
     }
 
-    /// The value that a padding element stands for, which has 16 bits or as many as are stored; none that no sample can have.
+    /// The value that a padding element stands for, which has 16 bits or as many as are stored; none that no sample can
+    /// have.
     fn padding(&self, bits: u16) -> Option<i64> {
         let (low, high) = self.range();
         let is_met = |value: &i64| (low..=high).contains(&(*value as f64));
@@ -300,7 +301,7 @@ pub(super) fn inspect(bytes: &[u8]) -> Result<Header, Flaw> {
     Ok(Header { format: Format::Dicom, width: plan.columns, height: plan.rows })
 }
 
-/// The film as a viewer would show it first, 8-bit grey, and whether its look-up table declares other bits than it holds.
+/// The film as a viewer would show it, 8-bit grey, and whether its look-up table declares other bits than it holds.
 pub(super) fn decode(bytes: &[u8]) -> Result<(GrayImage, bool), Flaw> {
     let dataset = DataSet::read(bytes)?;
     let plan = Plan::of(&dataset)?;

@@ -1,5 +1,5 @@
-//! Data elements as they lie in a file, PS3.5: every declared length is checked against the bytes that are there, and sequences are
-//! entered to a limited depth.
+//! Data elements as they lie in a file, PS3.5: every declared length is checked against the bytes that are there, and
+//! sequences are entered to a limited depth.
 
 use std::ops::Range;
 

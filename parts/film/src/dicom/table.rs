@@ -86,9 +86,9 @@ impl Table {
     }
 }
 
-/// The first value mapped, whose 16 bits are signed where a value that is looked up may be negative (C.11.2.1.1), or where
-/// the file says so. Writers get this wrong, so where the table would then lie beside all values and otherwise not, the
-/// other sign is meant.
+/// The first value mapped, whose 16 bits are signed where a value that is looked up may be negative (C.11.2.1.1), or
+/// where the file says so. Writers get this wrong, so where the table would then lie beside all values and otherwise
+/// not, the other sign is meant.
 fn first_mapped(bits: u16, count: usize, says_signed: bool, (low, high): Range) -> i64 {
     let (signed, unsigned) = (i64::from(bits as i16), i64::from(bits));
     let (one, other) = if low < 0.0 || says_signed { (signed, unsigned) } else { (unsigned, signed) };

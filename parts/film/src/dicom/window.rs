@@ -1,5 +1,5 @@
-//! Stored samples to the 8-bit grey that a viewer would show, PS3.3 C.7.6.3, C.11.1 and C.11.2, in the standard's order:
-//! modality transformation, values of interest, photometric interpretation.
+//! Stored samples to the 8-bit grey that a viewer would show, PS3.3 C.7.6.3, C.11.1 and C.11.2, in the standard's
+//! order: modality transformation, values of interest, photometric interpretation.
 
 use image::GrayImage;
 
@@ -128,7 +128,8 @@ impl Pipeline {
             let other = padding(tags::PADDING_LIMIT).unwrap_or(one);
             (one.min(other), one.max(other))
         });
-        // An inverse presentation look-up table is what a MONOCHROME1 film carries (C.8.11.3.1.2): one inversion, not two.
+        // An inverse presentation look-up table is what a MONOCHROME1 film carries (C.8.11.3.1.2): one inversion, not
+        // two.
         let is_inverse = text(attributes, tags::LUT_SHAPE).eq_ignore_ascii_case("INVERSE");
         Ok(Pipeline { modality, interest, is_inverted: plan.is_monochrome1 || is_inverse, padding, is_doubtful })
     }

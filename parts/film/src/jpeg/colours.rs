@@ -1,5 +1,5 @@
-//! From the planes of components to pixels: smaller components are enlarged as libjpeg does (`jdsample.c`, "fancy"), by the
-//! triangle filter where they have half the width or height, else by repetition; colours as JFIF defines them.
+//! From the planes of components to pixels: smaller components are enlarged as libjpeg does (`jdsample.c`, "fancy"), by
+//! the triangle filter where they have half the width or height, else by repetition; colours as JFIF defines them.
 
 use super::frame::Component;
 use super::planes::Plane;
@@ -96,8 +96,8 @@ fn enlarged(frame: &Frame, component: &Component, plane: &Plane, y: usize, row: 
     }
 }
 
-/// A row twice as wide, of samples that count four times, each a quarter of the way to its neighbour; `round` is added to
-/// the first and the second of each pair before the last four bits go.
+/// A row twice as wide, of samples that count four times, each a quarter of the way to its neighbour; `round` is added
+/// to the first and the second of each pair before the last four bits go.
 fn widened(row: impl Iterator<Item = u16> + Clone, round: [u16; 2], target: &mut Vec<u16>) {
     let before = row.clone().take(1).chain(row.clone());
     let last = row.clone().last();

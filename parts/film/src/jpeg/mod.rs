@@ -4,14 +4,15 @@
 //! entropy-coded data end, so that neither the end marker of an embedded thumbnail nor bytes after the picture mislead.
 //!
 //! # Decoders
-//! The usual film, one scan of 8 bits in grey or YCbCr, goes to zune-jpeg ([`plain`]). All else, several scans, progressive,
-//! unusual samplings and colours, up to 12 bits, and the lossless process, is decoded here, a scan at a time
-//! ([`coefficients`], [`planes`], [`colours`], [`lossless`]), since no kept decoder in Rust does it rightly. Of 884 lawful
-//! files with loss that `tests/golden/jpeg.py` writes, zune-jpeg 0.5.15 gave wrong pixels without an error for 185 and
-//! refused 145, nearly all in several scans; jpeg-decoder 0.3.2 heeds names of components before Adobe's marker, loses its
-//! place where three samplings meet, panics where colours stay as stored, and was wrong for lossless files with restarts or
-//! a point transform. libjpeg-turbo's crates need cmake and nasm on the reader's machine. What is decoded here is
-//! libjpeg-turbo's picture to the bit, in samples, enlargement and colours, at a third of zune-jpeg's speed.
+//! The usual film, one scan of 8 bits in grey or YCbCr, goes to zune-jpeg ([`plain`]). All else, several scans,
+//! progressive, unusual samplings and colours, up to 12 bits, and the lossless process, is decoded here, a scan at a
+//! time ([`coefficients`], [`planes`], [`colours`], [`lossless`]), since no kept decoder in Rust does it rightly. Of
+//! 884 lawful files with loss that `tests/golden/jpeg.py` writes, zune-jpeg 0.5.15 gave wrong pixels without an error
+//! for 185 and refused 145, nearly all in several scans; jpeg-decoder 0.3.2 heeds names of components before Adobe's
+//! marker, loses its place where three samplings meet, panics where colours stay as stored, and was wrong for lossless
+//! files with restarts or a point transform. libjpeg-turbo's crates need cmake and nasm on the reader's machine. What
+//! is decoded here is libjpeg-turbo's picture to the bit, in samples, enlargement and colours, at a third of
+//! zune-jpeg's speed.
 
 mod bits;
 mod coefficients;

@@ -53,8 +53,8 @@ fn one_line(error: impl std::fmt::Display) -> Flaw {
     Flaw::Damaged(format!("JPEG: {}", error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")))
 }
 
-/// The picture with ones before its end marker, so that a decoder that needs more data than there are fails, and without
-/// the metadata before its first scan, which a decoder may stumble over though it does not need them.
+/// The picture with ones before its end marker, so that a decoder that needs more data than there are fails, and
+/// without the metadata before its first scan, which a decoder may stumble over though it does not need them.
 fn for_decoder(bytes: &[u8], frame: &Frame) -> Vec<u8> {
     /// Stuffed bytes of ones, more than the longest run of bits that are no Huffman code needs.
     const ONES: usize = 4096;

@@ -1,5 +1,5 @@
-//! From coefficients to the samples of a component: libjpeg's accurate integer transform (`jidctint.c`), so that pictures
-//! are libjpeg-turbo's to the bit.
+//! From coefficients to the samples of a component: libjpeg's accurate integer transform (`jidctint.c`), so that
+//! pictures are libjpeg-turbo's to the bit.
 
 use super::coefficients::Blocks;
 

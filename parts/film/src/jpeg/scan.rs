@@ -58,8 +58,8 @@ impl Scan {
         if is_lawful { Ok(scan) } else { Err(damaged("with a scan that its process does not know")) }
     }
 
-    /// Notes which bits are there now. A scan that sends what is there already, or leaves out what should come before, is
-    /// damaged.
+    /// Notes which bits are there now. A scan that sends what is there already, or leaves out what should come before,
+    /// is damaged.
     pub fn note(&self, process: Process, progress: &mut [Progress]) -> Result<(), Flaw> {
         let (first, last, low) = match process {
             Process::Progressive => (self.first, self.last, self.low),

@@ -38,8 +38,8 @@ impl<'a> Segments<'a> {
         }
     }
 
-    /// The entropy-coded data after a scan header, and how many restart markers are within. Of those the first `wanted` must
-    /// count 0 to 7 and on from 0.
+    /// The entropy-coded data after a scan header, and how many restart markers are within. Of those the first `wanted`
+    /// must count 0 to 7 and on from 0.
     pub fn entropy_coded(&mut self, wanted: u64) -> Result<(&'a [u8], u64), Flaw> {
         let bytes = &self.bytes[self.at..];
         let (mut at, mut restarts) = (0, 0);

@@ -2,17 +2,18 @@
 
     python dicom.py OUT
 
-Writes films of every kind that the crate renders to OUT with pydicom, then for these and each of pydicom's own test files
-`N.grey.png`, the film as 8-bit grey, and `index.json`, a list in the order of N of {"path", "name", "is_ours", "lossy",
-"refusal", "header"}: `is_ours` of the files written here, `refusal` is pydicom's error where it makes no picture, `header` what
-it reads of the elements before the pixel data.
+Writes films of every kind that the crate renders to OUT with pydicom, then for these and each of pydicom's own test
+files `N.grey.png`, the film as 8-bit grey, and `index.json`, a list in the order of N of {"path", "name", "is_ours",
+"lossy", "refusal", "header"}: `is_ours` of the files written here, `refusal` is pydicom's error where it makes no
+picture, `header` what it reads of the elements before the pixel data.
 
-Grey, for one sample a pixel: v = apply_voi_lut(apply_modality_lut(stored)), then 255 (v - low) / (high - low), rounded to even,
-where low and high are the ends of what apply_voi_lut returns (of the window's range, of the table's bits), or where there is
-neither window nor table the ends of the values, padding apart; 255 minus that for MONOCHROME1 or an INVERSE presentation table;
-padding is 0. A palette is applied first. Colour becomes Pillow's L; 16 bits become 8 at the end.
-Deterministic. Needs pydicom, numpy and Pillow.
+Grey, for one sample a pixel: v = apply_voi_lut(apply_modality_lut(stored)), then 255 (v - low) / (high - low), rounded
+to even, where low and high are the ends of what apply_voi_lut returns (of the window's range, of the table's bits), or
+where there is neither window nor table the ends of the values, padding apart; 255 minus that for MONOCHROME1 or an
+INVERSE presentation table; padding is 0. A palette is applied first. Colour becomes Pillow's L; 16 bits become 8 at the
+end. Deterministic. Needs pydicom, numpy and Pillow.
 """
+
 import io, json, os, sys, warnings
 import numpy as np
 import pydicom
@@ -20,8 +21,17 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
-from pydicom.uid import (DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian,
-                         JPEG2000, JPEG2000Lossless, JPEGBaseline8Bit, JPEGExtended12Bit, RLELossless)
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    RLELossless,
+)
 
 warnings.simplefilter("ignore")
 out = sys.argv[1]
@@ -75,11 +85,20 @@ def grey(path):
     values = apply_voi_lut(measured, ds)
     if ds.get("VOILUTSequence"):
         low, high = 0, 2 ** ds.VOILUTSequence[0].LUTDescriptor[2] - 1
-    elif "WindowCenter" in ds and "WindowWidth" in ds and ds.WindowCenter not in (None, "") and ds.WindowWidth not in (None, ""):
+    elif (
+        "WindowCenter" in ds
+        and "WindowWidth" in ds
+        and ds.WindowCenter not in (None, "")
+        and ds.WindowWidth not in (None, "")
+    ):
         if ds.get("ModalityLUTSequence"):
             low, high = 0, 2 ** ds.ModalityLUTSequence[0].LUTDescriptor[2] - 1
         else:
-            low, high = (-(2 ** (ds.BitsStored - 1)), 2 ** (ds.BitsStored - 1) - 1) if ds.PixelRepresentation else (0, 2**ds.BitsStored - 1)
+            low, high = (
+                (-(2 ** (ds.BitsStored - 1)), 2 ** (ds.BitsStored - 1) - 1)
+                if ds.PixelRepresentation
+                else (0, 2**ds.BitsStored - 1)
+            )
             slope, intercept = ds.get("RescaleSlope"), ds.get("RescaleIntercept")
             if slope is not None and intercept is not None:
                 low, high = low * float(slope) + float(intercept), high * float(slope) + float(intercept)
@@ -167,7 +186,13 @@ smooth = (127 + 80 * np.sin(xs / 9.0) + 40 * np.cos(ys / 7.0)).astype(np.uint8)
 rgb = np.stack([low, low[::-1], 255 - low // 2], -1)
 smooth_rgb = np.stack([smooth, smooth[::-1], 255 - smooth // 2], -1)
 
-for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian, RLELossless):
+for syntax in (
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+    RLELossless,
+):
     label = syntax.name.split(",")[0].replace(" ", "-")
     film(f"twelve-{label}", ramp, syntax, stored=12)
     film(f"eight-{label}", low, syntax)
@@ -175,26 +200,71 @@ for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndi
     film(f"rgb-{label}", rgb, syntax, photometric="RGB")
 for photometric in ("MONOCHROME1", "MONOCHROME2"):
     film(f"window-{photometric}", ramp, stored=12, photometric=photometric, WindowCenter="1800", WindowWidth="900")
-    film(f"window-twice-{photometric}", ramp, stored=12, photometric=photometric, WindowCenter=["500.5", "9"], WindowWidth=["101", "7"])
+    film(
+        f"window-twice-{photometric}",
+        ramp,
+        stored=12,
+        photometric=photometric,
+        WindowCenter=["500.5", "9"],
+        WindowWidth=["101", "7"],
+    )
     film(f"plain-{photometric}", ramp, stored=12, photometric=photometric)
-    film(f"table-{photometric}", ramp, stored=12, photometric=photometric, VOILUTSequence=table(np.linspace(0, 1, 3000) ** 2 * 1023, 200, 10))
+    film(
+        f"table-{photometric}",
+        ramp,
+        stored=12,
+        photometric=photometric,
+        VOILUTSequence=table(np.linspace(0, 1, 3000) ** 2 * 1023, 200, 10),
+    )
 film("inverse", ramp, stored=12, photometric="MONOCHROME1", PresentationLUTShape="INVERSE")
 film("identity", ramp, stored=12, PresentationLUTShape="IDENTITY")
 film("inverse-of-two", ramp, stored=12, PresentationLUTShape="INVERSE")
 film("exact", ramp, stored=12, WindowCenter="2000", WindowWidth="800", VOILUTFunction="LINEAR_EXACT")
 film("sigmoid", ramp, stored=12, WindowCenter="2000", WindowWidth="800", VOILUTFunction="SIGMOID")
 film("threshold", ramp, stored=12, WindowCenter="2000", WindowWidth="1")
-film("rescaled", ramp, stored=12, RescaleSlope="0.37", RescaleIntercept="-300.5", WindowCenter="200", WindowWidth="600.5")
+film(
+    "rescaled", ramp, stored=12, RescaleSlope="0.37", RescaleIntercept="-300.5", WindowCenter="200", WindowWidth="600.5"
+)
 film("rescaled-down", ramp, stored=12, RescaleSlope="-2", RescaleIntercept="5")
-film("signed-window", signed_ramp, stored=13, RescaleSlope="2", RescaleIntercept="-1024", WindowCenter="40", WindowWidth="4000")
+film(
+    "signed-window",
+    signed_ramp,
+    stored=13,
+    RescaleSlope="2",
+    RescaleIntercept="-1024",
+    WindowCenter="40",
+    WindowWidth="4000",
+)
 film("modality-table", ramp, stored=12, ModalityLUTSequence=table(np.sqrt(np.arange(4096)) * 1000, 0, 16))
-film("modality-table-window", ramp, stored=12, ModalityLUTSequence=table(np.arange(4096)[::-1] * 16, 0, 16), WindowCenter="30000", WindowWidth="50000")
+film(
+    "modality-table-window",
+    ramp,
+    stored=12,
+    ModalityLUTSequence=table(np.arange(4096)[::-1] * 16, 0, 16),
+    WindowCenter="30000",
+    WindowWidth="50000",
+)
 film("signed-table", signed_ramp, stored=13, VOILUTSequence=table(np.arange(4096) * 16, -1000, 16, "SS"))
 film("table-of-eight-bits", low, VOILUTSequence=table(np.arange(256)[::-1], 0, 8))
-film("table-before-window", ramp, stored=12, VOILUTSequence=table(np.arange(4096)[::-1], 0, 12), WindowCenter="10", WindowWidth="20")
+film(
+    "table-before-window",
+    ramp,
+    stored=12,
+    VOILUTSequence=table(np.arange(4096)[::-1], 0, 12),
+    WindowCenter="10",
+    WindowWidth="20",
+)
 film("table-of-65536", (ramp * 16).astype(np.uint16), VOILUTSequence=table(65535 - np.arange(65536), 0, 16))
 film("padding", np.where(xs < 20, 4095, ramp).astype(np.uint16), stored=12, PixelPaddingValue=4095)
-film("padding-range", ramp, stored=12, PixelPaddingValue=100, PixelPaddingRangeLimit=900, WindowCenter="2000", WindowWidth="4000")
+film(
+    "padding-range",
+    ramp,
+    stored=12,
+    PixelPaddingValue=100,
+    PixelPaddingRangeLimit=900,
+    WindowCenter="2000",
+    WindowWidth="4000",
+)
 film("padding-signed", np.where(xs < 20, -2000, signed_ramp).astype(np.int16), PixelPaddingValue=-2000)
 film("padding-alone", np.full((20, 20), 7, np.uint16), PixelPaddingValue=7)
 film("flat", np.full((20, 20), 900, np.uint16), stored=12)
@@ -206,24 +276,61 @@ film("one-pixel", np.full((1, 1), 5, np.uint8))
 film("one-row", ramp[:1], stored=12)
 entries = np.arange(256)
 palette = {"Red": entries * 200 + 3000, "Green": 65535 - entries * 90, "Blue": (entries * 7919) % 65536}
-film("palette", low, photometric="PALETTE COLOR",
-     **{f"{c}PaletteColorLookupTableDescriptor": [256, 0, 16] for c in palette},
-     **{f"{c}PaletteColorLookupTableData": v.astype("<u2").tobytes() for c, v in palette.items()})
-film("palette-of-eight-bits", low, photometric="PALETTE COLOR",
-     **{f"{c}PaletteColorLookupTableDescriptor": [256, 0, 8] for c in palette},
-     **{f"{c}PaletteColorLookupTableData": (v >> 8).astype("<u1").tobytes() for c, v in palette.items()})
-film("palette-from-100", low, photometric="PALETTE COLOR",
-     **{f"{c}PaletteColorLookupTableDescriptor": [64, 100, 16] for c in palette},
-     **{f"{c}PaletteColorLookupTableData": v[:64].astype("<u2").tobytes() for c, v in palette.items()})
+film(
+    "palette",
+    low,
+    photometric="PALETTE COLOR",
+    **{f"{c}PaletteColorLookupTableDescriptor": [256, 0, 16] for c in palette},
+    **{f"{c}PaletteColorLookupTableData": v.astype("<u2").tobytes() for c, v in palette.items()},
+)
+film(
+    "palette-of-eight-bits",
+    low,
+    photometric="PALETTE COLOR",
+    **{f"{c}PaletteColorLookupTableDescriptor": [256, 0, 8] for c in palette},
+    **{f"{c}PaletteColorLookupTableData": (v >> 8).astype("<u1").tobytes() for c, v in palette.items()},
+)
+film(
+    "palette-from-100",
+    low,
+    photometric="PALETTE COLOR",
+    **{f"{c}PaletteColorLookupTableDescriptor": [64, 100, 16] for c in palette},
+    **{f"{c}PaletteColorLookupTableData": v[:64].astype("<u2").tobytes() for c, v in palette.items()},
+)
 film("jpeg", smooth, JPEGBaseline8Bit, payload=[encoded(smooth, "JPEG", quality=90)])
-film("jpeg-window", smooth, JPEGBaseline8Bit, photometric="MONOCHROME1", payload=[encoded(smooth, "JPEG", quality=90)], WindowCenter="128", WindowWidth="300")
-film("jpeg-colour", smooth_rgb, JPEGBaseline8Bit, photometric="YBR_FULL_422", payload=[encoded(smooth_rgb, "JPEG", quality=95)])
-film("jpeg-rgb", smooth_rgb, JPEGBaseline8Bit, photometric="RGB", payload=[encoded(smooth_rgb, "JPEG", quality=95, keep_rgb=True)])
+film(
+    "jpeg-window",
+    smooth,
+    JPEGBaseline8Bit,
+    photometric="MONOCHROME1",
+    payload=[encoded(smooth, "JPEG", quality=90)],
+    WindowCenter="128",
+    WindowWidth="300",
+)
+film(
+    "jpeg-colour",
+    smooth_rgb,
+    JPEGBaseline8Bit,
+    photometric="YBR_FULL_422",
+    payload=[encoded(smooth_rgb, "JPEG", quality=95)],
+)
+film(
+    "jpeg-rgb",
+    smooth_rgb,
+    JPEGBaseline8Bit,
+    photometric="RGB",
+    payload=[encoded(smooth_rgb, "JPEG", quality=95, keep_rgb=True)],
+)
 film("j2k-eight", low, JPEG2000Lossless, payload=[encoded(low, "JPEG2000", no_jp2=True)])
 film("j2k-twelve", ramp, JPEG2000Lossless, stored=16, payload=[encoded(ramp, "JPEG2000", no_jp2=True)])
 film("j2k-rgb", rgb, JPEG2000Lossless, photometric="RGB", payload=[encoded(rgb, "JPEG2000", no_jp2=True, mct=0)])
 film("j2k-rct", rgb, JPEG2000Lossless, photometric="YBR_RCT", payload=[encoded(rgb, "JPEG2000", no_jp2=True, mct=1)])
-film("j2k-lossy", smooth, JPEG2000, payload=[encoded(smooth, "JPEG2000", no_jp2=True, irreversible=True, quality_mode="rates", quality_layers=[8])])
+film(
+    "j2k-lossy",
+    smooth,
+    JPEG2000,
+    payload=[encoded(smooth, "JPEG2000", no_jp2=True, irreversible=True, quality_mode="rates", quality_layers=[8])],
+)
 film("no-preamble", ramp, stored=12)
 path = files[-1]
 with open(path, "rb") as file:
@@ -246,18 +353,33 @@ def is_lossy(path):
 def header(path):
     ds = pydicom.dcmread(path, force=True, stop_before_pixels=True)
     text = lambda tag: str(ds[tag].value).strip() if tag in ds and ds[tag].value not in (None, "") else None
-    return {"patient": text("PatientID"), "study": text("StudyInstanceUID"),
-            "accession": text("AccessionNumber"), "series": text("SeriesInstanceUID"),
-            "instance": text("SOPInstanceUID"), "part": text("BodyPartExamined"), "view": text("ViewPosition"),
-            "laterality": text("ImageLaterality") or text("Laterality"), "modality": text("Modality"),
-            "photometric": text("PhotometricInterpretation") or "", "rows": int(ds.Rows), "columns": int(ds.Columns),
-            "frames": int(ds.get("NumberOfFrames") or 1)}
+    return {
+        "patient": text("PatientID"),
+        "study": text("StudyInstanceUID"),
+        "accession": text("AccessionNumber"),
+        "series": text("SeriesInstanceUID"),
+        "instance": text("SOPInstanceUID"),
+        "part": text("BodyPartExamined"),
+        "view": text("ViewPosition"),
+        "laterality": text("ImageLaterality") or text("Laterality"),
+        "modality": text("Modality"),
+        "photometric": text("PhotometricInterpretation") or "",
+        "rows": int(ds.Rows),
+        "columns": int(ds.Columns),
+        "frames": int(ds.get("NumberOfFrames") or 1),
+    }
 
 
 index = []
 for at, path in enumerate(files):
-    entry = {"path": path, "name": os.path.relpath(path, root) if path.startswith(root) else os.path.basename(path),
-             "is_ours": not path.startswith(root), "lossy": is_lossy(path), "refusal": None, "header": None}
+    entry = {
+        "path": path,
+        "name": os.path.relpath(path, root) if path.startswith(root) else os.path.basename(path),
+        "is_ours": not path.startswith(root),
+        "lossy": is_lossy(path),
+        "refusal": None,
+        "header": None,
+    }
     try:
         entry["header"] = header(path)
     except Exception:

@@ -27,6 +27,7 @@ for what pydicom 3.0 is known to do otherwise:
 Padding is no part of pydicom's functions: what it covers is black here, and not counted among the film's values.
 Deterministic. Needs pydicom, numpy and Pillow.
 """
+
 import json, os, sys, warnings
 import numpy as np
 import pydicom
@@ -46,6 +47,7 @@ index, names, checked = [], set(), {}
 
 
 # --- by the standard ---
+
 
 def levels(values, low, high):
     """Values as grey, from low to high; black where there is no difference."""
@@ -86,6 +88,7 @@ def grey_of(rgb, bits):
 
 # --- films ---
 
+
 class Storage:
     """How a sample lies in its bits."""
 
@@ -123,8 +126,8 @@ def encoded(samples, syntax):
 
 def sixteen(number, vr):
     """16 bits of a number as pydicom wants them for this representation."""
-    number &= 0xffff
-    return number - 0x10000 if vr == "SS" and number > 0x7fff else number
+    number &= 0xFFFF
+    return number - 0x10000 if vr == "SS" and number > 0x7FFF else number
 
 
 class Table:
@@ -234,8 +237,21 @@ def attempt(function):
         return error
 
 
-def grey(name, storage, photometric="MONOCHROME2", syntax=EXPLICIT, rescale=None, modality=None, voi=None, window=None,
-         padding=None, values=None, shape=None, quirks=(), **elements):
+def grey(
+    name,
+    storage,
+    photometric="MONOCHROME2",
+    syntax=EXPLICIT,
+    rescale=None,
+    modality=None,
+    voi=None,
+    window=None,
+    padding=None,
+    values=None,
+    shape=None,
+    quirks=(),
+    **elements,
+):
     """A film of grey. `rescale`: slope, intercept; `window`: centre, width, function; `padding`: first, last."""
     values = storage.ramp() if values is None else values
     quirks = set(quirks)
@@ -262,7 +278,7 @@ def grey(name, storage, photometric="MONOCHROME2", syntax=EXPLICIT, rescale=None
         x = x * rescale[0] + rescale[1]
     covered = np.zeros(values.shape, bool) if padding is None else (values >= padding[0]) & (values <= padding[1])
     if voi:
-        low, high = 0, 2 ** voi.held - 1
+        low, high = 0, 2**voi.held - 1
         shown = look_up(voi.entries, voi.first, x)
     elif window and not (function in ("", "LINEAR") and width < 1):
         low, high = 0, 1
@@ -322,11 +338,13 @@ def curve(count, bits):
 
 
 # Bits: representation × allocated × stored × high bit × photometric interpretation × what is of interest.
-storages = [Storage(signed, allocated, stored, high)
-            for signed in (False, True)
-            for allocated, several in ((8, (8, 7, 5)), (16, (16, 14, 12, 10, 9)), (32, (32, 20)))
-            for stored in several
-            for high in sorted({stored - 1, allocated - 1})]
+storages = [
+    Storage(signed, allocated, stored, high)
+    for signed in (False, True)
+    for allocated, several in ((8, (8, 7, 5)), (16, (16, 14, 12, 10, 9)), (32, (32, 20)))
+    for stored in several
+    for high in sorted({stored - 1, allocated - 1})
+]
 for storage in storages:
     middle, span = (storage.low + storage.top) / 2, storage.top - storage.low
     views = {
@@ -343,8 +361,11 @@ for storage in storages:
         "threshold": {"window": (middle, 1, "")},
         "narrower-than-1": {"window": (middle, 0.5, "")},
         "exact-narrower-than-1": {"window": (middle, 0.5, "LINEAR_EXACT")},
-        "several": {"window": (middle, span // 2, ""), "WindowCenter": [str(middle), "9", "7"],
-                    "WindowWidth": [str(span // 2), "7", "3"]},
+        "several": {
+            "window": (middle, span // 2, ""),
+            "WindowCenter": [str(middle), "9", "7"],
+            "WindowWidth": [str(span // 2), "7", "3"],
+        },
         "empty": {"WindowCenter": "", "WindowWidth": ""},
         "centre-alone": {"WindowCenter": "9"},
     }
@@ -398,7 +419,9 @@ for storage, rescale, first, count, encodings in places:
                 # pydicom takes its time over long lists of numbers.
                 continue
             voi = Table(first, curve(count, held), declared, descriptor, data, packed)
-            grey(f"interest {storage} {rescale} {SYNTAX[syntax]} {voi}", storage, syntax=syntax, rescale=rescale, voi=voi)
+            grey(
+                f"interest {storage} {rescale} {SYNTAX[syntax]} {voi}", storage, syntax=syntax, rescale=rescale, voi=voi
+            )
 for photometric in ("MONOCHROME1", "MONOCHROME2"):
     for count in (1, 2, 255, 257):
         voi = Table(100, curve(count, 8) if count > 1 else [200], 8, "US", "OW", True)
@@ -432,10 +455,19 @@ grey("interest above modality", twelve, modality=Table(0, curve(4096, 16), 16), 
 padded = [Storage(False, 8, 8), twelve, Storage(False, 16, 12, 15), sixteen_bits, signed_13, Storage(True, 16, 12)]
 for storage in padded + [signed_16]:
     low, top = storage.low, storage.top
-    cases = {"lowest": (low, None), "highest": (top, None), "above": (top - 500 if top > 500 else top - 50, top),
-             "below": (low + 40, low), "one": (int(storage.ramp()[3, 5]), None)}
-    views = {"plain": {}, "window": {"window": ((low + top) / 2, top - low, "")}, "down": {"rescale": (-2, 5)},
-             "interest": {"voi": Table(max(low, 0), curve(min(top, 4095), 12), 12)}}
+    cases = {
+        "lowest": (low, None),
+        "highest": (top, None),
+        "above": (top - 500 if top > 500 else top - 50, top),
+        "below": (low + 40, low),
+        "one": (int(storage.ramp()[3, 5]), None),
+    }
+    views = {
+        "plain": {},
+        "window": {"window": ((low + top) / 2, top - low, "")},
+        "down": {"rescale": (-2, 5)},
+        "interest": {"voi": Table(max(low, 0), curve(min(top, 4095), 12), 12)},
+    }
     for case, (first, last) in cases.items():
         for representation in ("US", "SS"):
             elements = {"PixelPaddingValue": (representation, sixteen(first, representation))}
@@ -444,8 +476,14 @@ for storage in padded + [signed_16]:
             ends = (first, first if last is None else last)
             for view, settings in views.items():
                 for photometric in ("MONOCHROME1", "MONOCHROME2"):
-                    grey(f"padding {storage} {case} {representation} {view} {photometric}", storage, photometric,
-                         padding=(min(ends), max(ends)), **settings, **elements)
+                    grey(
+                        f"padding {storage} {case} {representation} {view} {photometric}",
+                        storage,
+                        photometric,
+                        padding=(min(ends), max(ends)),
+                        **settings,
+                        **elements,
+                    )
 grey("padding of bits that are not stored", twelve, PixelPaddingValue=65535)
 grey("padding below the stored", signed_13, PixelPaddingValue=("SS", -30000))
 # -2048 of 12 bits, written in those.
@@ -456,7 +494,15 @@ count = np.arange(ROWS * COLUMNS)
 ramps = np.stack([count % 251, (count * 7 + 40) % 256, 255 - count // 2], -1)
 ramps = ramps.reshape(ROWS, COLUMNS, 3).astype(np.int64)
 for photometric in ("RGB", "YBR_FULL"):
-    for allocated, stored, high in ((8, 8, 7), (16, 8, 7), (16, 8, 15), (16, 10, 9), (16, 12, 11), (16, 12, 15), (16, 16, 15)):
+    for allocated, stored, high in (
+        (8, 8, 7),
+        (16, 8, 7),
+        (16, 8, 15),
+        (16, 10, 9),
+        (16, 12, 11),
+        (16, 12, 15),
+        (16, 16, 15),
+    ):
         if photometric == "YBR_FULL" and stored != 8:
             continue
         for planar in (0, 1):
@@ -499,8 +545,14 @@ for storage in indices + [Storage(True, 8, 8), Storage(True, 16, 12)]:
                 shades = [np.rint(shade * (2**held - 1)) for shade in shades]
                 tables = [Table(first, shade, declared, descriptor, "OW", packed) for shade in shades]
                 name = f"palette {storage} {SYNTAX[syntax]} {tables[0]}"
-                path = write(name, syntax, storage, storage.samples(storage.ramp()), "PALETTE COLOR",
-                             {f"{colour}PaletteColorLookupTable": table for colour, table in zip(COLOURS, tables)})
+                path = write(
+                    name,
+                    syntax,
+                    storage,
+                    storage.samples(storage.ramp()),
+                    "PALETTE COLOR",
+                    {f"{colour}PaletteColorLookupTable": table for colour, table in zip(COLOURS, tables)},
+                )
                 rgb = np.stack([look_up(table.entries, first, storage.ramp()) for table in tables], -1)
                 theirs = attempt(lambda: grey_of(apply_color_lut(storage.typed(), pydicom.dcmread(path)), declared))
                 quirks = {"HELD"} if held != declared else set()
@@ -536,12 +588,30 @@ refusals = [
     ("422 of 16 bits", "YBR_FULL_422", Storage(False, 16, 8), three, "YBR_FULL_422 of 24 columns and 16 bits"),
     ("422 of odd columns", "YBR_FULL_422", bytes_, {"Columns": 23, "PlanarConfiguration": 0}, "of 23 columns"),
     ("window function", "MONOCHROME2", twelve, plain | {"VOILUTFunction": "CUBIC"}, 'window function "CUBIC"'),
-    ("centre in words", "MONOCHROME2", twelve, plain | {"WindowCenter": ("DS", "mid")}, 'centre is "mid", not a number'),
+    (
+        "centre in words",
+        "MONOCHROME2",
+        twelve,
+        plain | {"WindowCenter": ("DS", "mid")},
+        'centre is "mid", not a number',
+    ),
     ("width with a comma", "MONOCHROME2", twelve, plain | {"WindowWidth": ("DS", "900,5")}, 'width is "900,5", not a'),
     ("infinite slope", "MONOCHROME2", twelve, {"RescaleSlope": ("DS", "inf")}, 'rescale slope is "inf", not a number'),
     ("no intercept", "MONOCHROME2", twelve, {"RescaleIntercept": ("DS", "none")}, 'rescale intercept is "none"'),
-    ("short table", "MONOCHROME2", twelve, {"VOILUTSequence": (short, 300)}, "256 entries of 12 bits where it promises 300"),
-    ("short bytes", "MONOCHROME2", twelve, {"VOILUTSequence": (table, 600)}, "256 entries of 8 bits where it promises 600"),
+    (
+        "short table",
+        "MONOCHROME2",
+        twelve,
+        {"VOILUTSequence": (short, 300)},
+        "256 entries of 12 bits where it promises 300",
+    ),
+    (
+        "short bytes",
+        "MONOCHROME2",
+        twelve,
+        {"VOILUTSequence": (table, 600)},
+        "256 entries of 8 bits where it promises 600",
+    ),
     ("table of 17 bits", "MONOCHROME2", twelve, {"VOILUTSequence": (wide, 256)}, "whose entries have 17 bits"),
     ("table of 0 bits", "MONOCHROME2", twelve, {"ModalityLUTSequence": (narrow, 256)}, "whose entries have 0 bits"),
     ("two numbers", "MONOCHROME2", twelve, {"VOILUTSequence": (short, None)}, "that is not described by three numbers"),

@@ -2,9 +2,11 @@
 
     python large.py OUT
 
-Six are within the crate's limits (progressive JPEGs, one of CMYK and one of 190 scans, a PNG of 16-bit colours with alpha, DICOM deflated, in JPEG and in
-JPEG 2000), two above (JPEG 2000 of too many samples, and of too small blocks). All are black. Needs pydicom, numpy and Pillow.
+Six are within the crate's limits (progressive JPEGs, one of CMYK and one of 190 scans, a PNG of 16-bit colours with
+alpha, DICOM deflated, in JPEG and in JPEG 2000), two above (JPEG 2000 of too many samples, and of too small blocks).
+All are black. Needs pydicom, numpy and Pillow.
 """
+
 import io, os, struct, sys, zlib
 import numpy as np
 from PIL import Image
@@ -55,17 +57,23 @@ write("cmyk-progressive.jpg", encoded(Image.new("CMYK", (side, side)), "JPEG", p
 
 
 def many_scans():
-    """A progressive JPEG that sends each bit of each coefficient in a scan of its own; blocks ended in runs of 32,767."""
+    """A progressive JPEG that sends each bit of each coefficient in its own scan; blocks ended in runs of 32,767."""
     segment = lambda marker, body: bytes([255, marker]) + struct.pack(">H", len(body) + 2) + body
-    padded = lambda bits: int("1" + bits + "1" * (-len(bits) % 8), 2).to_bytes(len(bits) // 8 + 2, "big").lstrip(b"\0")[1:]
+    padded = (
+        lambda bits: int("1" + bits + "1" * (-len(bits) % 8), 2).to_bytes(len(bits) // 8 + 2, "big").lstrip(b"\0")[1:]
+    )
     blocks = (-(-side // 8)) ** 2
-    data = b"\xff\xd8" + segment(0xdb, bytes([0] + [1] * 64)) + segment(0xc2, struct.pack(">BHHB3B", 8, side, side, 1, 1, 17, 0))
-    data += segment(0xc4, bytes([0, 1] + [0] * 15 + [0])) + segment(0xc4, bytes([16, 1] + [0] * 15 + [0xe0]))
-    data += segment(0xda, bytes([1, 1, 0, 0, 0, 0])) + bytes(blocks // 8) + padded("0" * (blocks % 8))
+    data = (
+        b"\xff\xd8"
+        + segment(0xDB, bytes([0] + [1] * 64))
+        + segment(0xC2, struct.pack(">BHHB3B", 8, side, side, 1, 1, 17, 0))
+    )
+    data += segment(0xC4, bytes([0, 1] + [0] * 15 + [0])) + segment(0xC4, bytes([16, 1] + [0] * 15 + [0xE0]))
+    data += segment(0xDA, bytes([1, 1, 0, 0, 0, 0])) + bytes(blocks // 8) + padded("0" * (blocks % 8))
     runs = padded(("0" + "1" * 14) * -(-blocks // 32767)).replace(b"\xff", b"\xff\0")
     for high, low in ((0, 2), (2, 1), (1, 0)):
         for k in range(1, 64):
-            data += segment(0xda, bytes([1, 1, 0, k, k, high << 4 | low])) + runs
+            data += segment(0xDA, bytes([1, 1, 0, k, k, high << 4 | low])) + runs
     return data + b"\xff\xd9"
 
 
@@ -75,7 +83,15 @@ rows = b"".join(deflate.compress(bytes(1 + 8 * side)) for _ in range(side)) + de
 header = struct.pack(">IIBBBBB", side, side, 16, 6, 0, 0, 0)
 write("rgba-16.png", b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
 film("deflated.dcm", side, DeflatedExplicitVRLittleEndian, bytes(2 * side * side), bits=16)
-film("jpeg.dcm", side, JPEGBaseline8Bit, encoded(Image.new("RGB", (side, side)), "JPEG", progressive=True), 8, 3, "YBR_FULL_422")
+film(
+    "jpeg.dcm",
+    side,
+    JPEGBaseline8Bit,
+    encoded(Image.new("RGB", (side, side)), "JPEG", progressive=True),
+    8,
+    3,
+    "YBR_FULL_422",
+)
 sixteen = Image.fromarray(np.zeros((5656, 5656), np.uint16))
 film("j2k.dcm", 5656, JPEG2000Lossless, encoded(sixteen, "JPEG2000", no_jp2=True), bits=16)
 film("j2k-larger.dcm", side, JPEG2000Lossless, encoded(Image.new("L", (side, side)), "JPEG2000", no_jp2=True))

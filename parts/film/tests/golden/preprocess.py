@@ -2,11 +2,12 @@
 
     python preprocess.py OUT SIZE [FILE...]
 
-Writes pictures of every kind that the crate decodes to OUT, then for these and every FILE the pixels: `N.grey.png` (decoded,
-upright, 8-bit grey), `N.letterbox.png` and `N.stretch.png` (SIZE x SIZE, from that grey), `N.window.png` (numpy's percentiles
-1 and 99 of that grey made black and white, then stretched), and `index.json`, a list of {"path", "lossy"} in the order of N.
-Deterministic. Needs Pillow and numpy.
+Writes pictures of every kind that the crate decodes to OUT, then for these and every FILE the pixels: `N.grey.png`
+(decoded, upright, 8-bit grey), `N.letterbox.png` and `N.stretch.png` (SIZE x SIZE, from that grey), `N.window.png`
+(numpy's percentiles 1 and 99 of that grey made black and white, then stretched), and `index.json`, a list of {"path",
+"lossy"} in the order of N. Deterministic. Needs Pillow and numpy.
 """
+
 import json, os, struct, sys, zlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
@@ -27,7 +28,9 @@ def scene(mode, width, height, detail=True):
         picture = picture.filter(ImageFilter.GaussianBlur(2))
     if mode == "L":
         return picture
-    colours = Image.merge("RGB", (picture, picture.transpose(Image.FLIP_LEFT_RIGHT), picture.point(lambda v: 255 - v // 2)))
+    colours = Image.merge(
+        "RGB", (picture, picture.transpose(Image.FLIP_LEFT_RIGHT), picture.point(lambda v: 255 - v // 2))
+    )
     if not detail:
         colours = colours.filter(ImageFilter.GaussianBlur(4))
     return colours.convert(mode) if mode != "P" else colours.quantize(64)
@@ -77,6 +80,7 @@ for orientation in range(1, 9):
     save(scene("L", 120, 75), f"orientation-{orientation}.jpg", quality=90, exif=exif)
     save(scene("L", 120, 75), f"orientation-{orientation}.png", exif=exif)
 
+
 def patch(name, source, change):
     """A file that Pillow cannot write, made from one that it can."""
     with open(os.path.join(out, source), "rb") as file:
@@ -91,7 +95,7 @@ def ycck(data):
     """Adobe's marker says 2, YCCK, in place of 0, CMYK: the same samples, other colours."""
     at = data.index(b"Adobe") + 11
     assert data[at] == 0
-    return data[:at] + b"\2" + data[at + 1:]
+    return data[:at] + b"\2" + data[at + 1 :]
 
 
 def exif_after_pixels(data):
@@ -115,7 +119,11 @@ save(scene("RGB", 317, 211).convert("CMYK"), "cmyk-detail.jpg", quality=90)
 save(smooth, "stored-as-rgb.jpg", quality=90, keep_rgb=True)
 save(scene("RGB", 317, 211), "colour-detail.jpg", quality=90)
 # Whole MCUs: below a bottom row of halves, zune-jpeg interpolates colours with what pads the MCU, libjpeg does not.
-save(Image.fromarray(np.random.default_rng(1).integers(0, 256, (128, 160, 3), dtype=np.uint8)), "colour-noise.jpg", quality=75)
+save(
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (128, 160, 3), dtype=np.uint8)),
+    "colour-noise.jpg",
+    quality=75,
+)
 save(smooth, "colour-progressive.jpg", quality=90, progressive=True)
 save(scene("L", 317, 211), "optimised.jpg", quality=80, optimize=True)
 save(smooth, "restarts.jpg", quality=90, restart_marker_blocks=7)

@@ -345,7 +345,7 @@ fn a_server_that_is_no_hub_is_named() {
 #[test]
 fn a_silent_server_ends_in_an_error() {
     let bench = Bench::new(Plan { silent: Silent::Always, ..Plan::large(&content()) });
-    let hub = Hub { silence: Duration::from_millis(300), ..bench.hub() };
+    let hub = Hub { read_timeout: Duration::from_millis(300), ..bench.hub() };
     let start = Instant::now();
     let (line, cause) = failure(hub.fetch(&file(), &mut |_| ()));
     assert!(matches!(cause, Cause::Silent { .. }) && line.contains("for 0.3 s"), "{line}");

@@ -56,7 +56,10 @@ for path in films:
         problems.append(f"{path}: an instance identifier twice")
     instances.add(data.SOPInstanceUID)
     # One identifier a study, and one patient.
-    if studies.setdefault(path.parent, (data.StudyInstanceUID, data.PatientID)) != (data.StudyInstanceUID, data.PatientID):
+    if studies.setdefault(path.parent, (data.StudyInstanceUID, data.PatientID)) != (
+        data.StudyInstanceUID,
+        data.PatientID,
+    ):
         problems.append(f"{path}: another study than its neighbours")
 if len({study for study, _ in studies.values()}) != len(studies):
     problems.append("two studies share an identifier")

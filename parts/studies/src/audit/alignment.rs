@@ -1,10 +1,10 @@
 //! Are two films copies? Laid over each other, do they agree in detail almost everywhere?
 //!
 //! Films of the same view by the same machine are alike in the large; copies agree in each part, also where one is cut,
-//! scaled, or damaged in less than a third. So what counts is the correlation of the two reliefs that seven in ten of the
-//! parts that show most exceed. Thumbnails decide where the films lie straight over each other. Else each part of one film is looked
-//! for near its place in the other, and if the moves found lie on a line across and on one down, as of a copy that was cut
-//! and scaled, the films are decoded, and the films themselves decide.
+//! scaled, or damaged in less than a third. So what counts is the correlation of the two reliefs that seven in ten of
+//! the parts that show most exceed. Thumbnails decide where the films lie straight over each other. Else each part of
+//! one film is looked for near its place in the other, and if the moves found lie on a line across and on one down, as
+//! of a copy that was cut and scaled, the films are decoded, and the films themselves decide.
 
 use image::GrayImage;
 
@@ -20,8 +20,8 @@ const MOST: usize = 24;
 const SPARED: f32 = 0.3;
 /// A part shows something if its relief has at least this mean square, in grey levels.
 const TEXTURE: f32 = 1.0;
-/// How far a part is looked for in the first and in the second round, in cells; the windows that are hashed lie at most two
-/// and a half cells apart.
+/// How far a part is looked for in the first and in the second round, in cells; the windows that are hashed lie at most
+/// two and a half cells apart.
 const REACH: [isize; 2] = [3, 2];
 /// Cells by which a relief goes on: as far as a part is looked for, and one more to place it between cells.
 const EDGE: usize = 5;
@@ -119,8 +119,8 @@ impl Parts {
         Parts { n, parts: parts.into_iter().map(|(_, part)| part).collect() }
     }
 
-    /// The correlation with the same parts of `other`, each moved by up to `reach` cells, that all but [`SPARED`] exceed;
-    /// 0 if fewer than six show anything.
+    /// The correlation with the same parts of `other`, each moved by up to `reach` cells, that all but [`SPARED`]
+    /// exceed; 0 if fewer than six show anything.
     fn agreement(&self, other: &[f32], reach: isize) -> f32 {
         if self.parts.len() < 6 {
             return 0.0;
@@ -200,8 +200,8 @@ impl Ground {
         Ground { width, cells }
     }
 
-    /// The correlation of a square part, less its mean, with the place that begins at `left`, `top`, no further out than
-    /// [`EDGE`].
+    /// The correlation of a square part, less its mean, with the place that begins at `left`, `top`, no further out
+    /// than [`EDGE`].
     fn correlation(&self, part: &[f32], side: usize, left: isize, top: isize) -> f32 {
         /// Sums that go on side by side, so that the compiler makes vectors of them; a side is one or two of it.
         const LANES: usize = 8;

@@ -1,10 +1,10 @@
 //! What a film looks like, small enough to compare it with every other: a thumbnail, and hashes of 256 bits.
 //!
-//! A hash has the signs of random projections (Charikar, STOC 2002) of the film's relief at 16 × 16 cells, so that the share
-//! of differing bits tells the angle between two reliefs: copies that were encoded or scaled anew differ in few bits. The
-//! relief is each cell less its surroundings, since the large shades are alike on all films of one machine. Unlike the
-//! usual DCT and difference hashes, a hash is also made of each of some windows, so that a copy that was cut by up to about
-//! 8 % on each side is found, and of the film without flat borders.
+//! A hash has the signs of random projections (Charikar, STOC 2002) of the film's relief at 16 × 16 cells, so that the
+//! share of differing bits tells the angle between two reliefs: copies that were encoded or scaled anew differ in few
+//! bits. The relief is each cell less its surroundings, since the large shades are alike on all films of one machine.
+//! Unlike the usual DCT and difference hashes, a hash is also made of each of some windows, so that a copy that was cut
+//! by up to about 8 % on each side is found, and of the film without flat borders.
 
 use image::GrayImage;
 use rand::{RngExt, SeedableRng};

@@ -1,5 +1,5 @@
-//! What only the pixels can tell: copies, inverted films, films of hardly any grey, pictures that a whole container hides but
-//! that do not decode.
+//! What only the pixels can tell: copies, inverted films, films of hardly any grey, pictures that a whole container
+//! hides but that do not decode.
 
 mod alignment;
 mod fingerprint;
@@ -24,12 +24,13 @@ use ::files::Tally;
 use film::Doubt;
 use rayon::prelude::*;
 
-/// Bits of 256 in which hashes of copies may differ: reliefs that correlate by 0.85 differ in 45 ± 6. What is found so is
-/// then laid over each other.
+/// Bits of 256 in which hashes of copies may differ: reliefs that correlate by 0.85 differ in 45 ± 6. What is found so
+/// is then laid over each other.
 const RADIUS: u32 = 46;
 
-/// Films that each film is laid over, those of the closest hashes: of a thousand films of one machine and one posture about
-/// ten are within the radius, but of a hundred thousand there would be a thousand, and a copy is closer than nearly all.
+/// Films that each film is laid over, those of the closest hashes: of a thousand films of one machine and one posture
+/// about ten are within the radius, but of a hundred thousand there would be a thousand, and a copy is closer than
+/// nearly all.
 const CLOSEST: usize = 24;
 
 /// How an index is audited.
@@ -58,8 +59,8 @@ impl Index {
     /// The index after every film has been decoded once and compared with all others.
     ///
     /// - Pictures that cannot be decoded move from the studies to [`Index::skipped`].
-    /// - Films that look inverted or use hardly any grey, and films that are copies of each other although their files differ,
-    ///   become warnings.
+    /// - Films that look inverted or use hardly any grey, and films that are copies of each other although their files
+    ///   differ, become warnings.
     /// - Groups that share a copy are joined. A split that is ours is dealt again, so that no copy is in two splits; an
     ///   official split stays, and so do folds and a tune split that were dealt before.
     ///
@@ -67,8 +68,8 @@ impl Index {
     /// decoded. What was audited before is returned as it is.
     ///
     /// # Errors
-    /// [`Error::NoFilms`] if no film can be decoded; [`Error::Io`] if one has become unreadable since it was indexed. The
-    /// folder of fingerprints is a convenience: if it cannot be used, films are decoded again.
+    /// [`Error::NoFilms`] if no film can be decoded; [`Error::Io`] if one has become unreadable since it was indexed.
+    /// The folder of fingerprints is a convenience: if it cannot be used, films are decoded again.
     pub fn audit_with(self, options: &AuditOptions, progress: &mut dyn FnMut(Tally)) -> Result<Index> {
         if self.audited { Ok(self) } else { self.compare_all(options, progress) }
     }

@@ -1,7 +1,9 @@
-//! Near neighbours among hashes without comparing all with all: multi-index hashing (Norouzi, Punjani, Fleet, CVPR 2012).
+//! Near neighbours among hashes without comparing all with all: multi-index hashing (Norouzi, Punjani, Fleet, CVPR
+//! 2012).
 //!
 //! Two hashes that differ in at most 31 of 256 bits agree in all but at most one bit in one of 16 bands of 16 bits; so
-//! looking up every band, as it is and with each bit flipped, finds them for sure, and more distant ones most of the time.
+//! looking up every band, as it is and with each bit flipped, finds them for sure, and more distant ones most of the
+//! time.
 
 use crate::audit::fingerprint::{Hash, distance};
 

@@ -1,8 +1,8 @@
 //! Fingerprints kept between runs, by the content of the film's file.
 //!
-//! One file for each data set: a line that names the format, then records of content (16 bytes), polarity, flatness and doubts
-//! (1 byte), thumbnail (4096 bytes) and a checksum of these (8 bytes). A record that is damaged is not used; the file is
-//! replaced as a whole.
+//! One file for each data set: a line that names the format, then records of content (16 bytes), polarity, flatness and
+//! doubts (1 byte), thumbnail (4096 bytes) and a checksum of these (8 bytes). A record that is damaged is not used; the
+//! file is replaced as a whole.
 
 use std::collections::HashMap;
 use std::io::Write;

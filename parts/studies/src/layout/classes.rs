@@ -1,15 +1,16 @@
 //! One folder a class: `[train|valid|test/]CLASS/…/file`, as torchvision's `ImageFolder` reads it.
 //!
-//! Unlike there, a class is not numbered by its place in the alphabet: its name must say which label it means, by the words
-//! of [`super::labels`] or the reader's own. Each file is a study of its own. Only DICOM files name a patient; a split that
-//! we make keeps a patient together, and else neighbouring numbers.
+//! Unlike there, a class is not numbered by its place in the alphabet: its name must say which label it means, by the
+//! words of [`super::labels`] or the reader's own. Each file is a study of its own. Only DICOM files name a patient; a
+//! split that we make keeps a patient together, and else neighbouring numbers.
 //!
 //! # Which folder decides
-//! The nearest to the file that speaks plainly: in `0/abnormal/` it is `abnormal`, since `0` and `1`, `yes` and `no`, `true`
-//! and `false` also name folds and the like; they count where no plainer word stands in the path. The reader's own words are
-//! the plainest. A path is refused, with all others, if two equally plain words differ (`normal/old/abnormal/`), or a weaker
-//! one below says otherwise (`abnormal/0/`). Numbers beside other numbers (`normal/1/`, `normal/2/`, …) count patients or
-//! visits and say nothing. A split may stand anywhere above or below the class; two different ones in a path are refused.
+//! The nearest to the file that speaks plainly: in `0/abnormal/` it is `abnormal`, since `0` and `1`, `yes` and `no`,
+//! `true` and `false` also name folds and the like; they count where no plainer word stands in the path. The reader's
+//! own words are the plainest. A path is refused, with all others, if two equally plain words differ
+//! (`normal/old/abnormal/`), or a weaker one below says otherwise (`abnormal/0/`). Numbers beside other numbers
+//! (`normal/1/`, `normal/2/`, …) count patients or visits and say nothing. A split may stand anywhere above or below
+//! the class; two different ones in a path are refused.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
@@ -120,7 +121,8 @@ fn classes(tree: &Tree, words: &Words) -> Vec<Class> {
 /// Reads the tree.
 ///
 /// # Errors
-/// [`Error::Layout`] for paths that say both labels or two splits, and for folders beside the classes whose names say no label.
+/// [`Error::Layout`] for paths that say both labels or two splits, and for folders beside the classes whose names say
+/// no label.
 pub(super) fn read(tree: &Tree, options: &IndexOptions) -> Result<Found> {
     let words = options.words();
     let folders = Folders::of(tree, &words);
@@ -191,8 +193,8 @@ fn refuse_conflicts<'a>(tree: &Tree, folders: &Folders, films: impl Iterator<Ite
     Err(Error::Layout {
         root: tree.root.clone(),
         reason: format!(
-            "the path {} says {what}{others}; index a folder below, rename one, or say which words count with --positive NAME \
-             and --negative NAME (IndexOptions::positive, negative)",
+            "the path {} says {what}{others}; index a folder below, rename one, or say which words count with \
+             --positive NAME and --negative NAME (IndexOptions::positive, negative)",
             first.display()
         ),
     })

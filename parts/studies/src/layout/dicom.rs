@@ -1,10 +1,10 @@
 //! A folder of DICOM files and a table of labels; patient, study, part and view come from the files' headers.
 //!
-//! The table has a column `label`, may have `split`, and says which film, study or patient a row is about by the first of
-//! these columns that it has, whatever their case and with or without `_`: a file (`path`, `file`, `filename`, `image`: the
-//! path below the folder, the file's name, or that without its extension), `SOPInstanceUID`, `StudyInstanceUID`,
-//! `AccessionNumber`, `PatientID`. A row about a study or a patient labels all its films; a row about a file means one, and is
-//! refused where several bear the name.
+//! The table has a column `label`, may have `split`, and says which film, study or patient a row is about by the first
+//! of these columns that it has, whatever their case and with or without `_`: a file (`path`, `file`, `filename`,
+//! `image`: the path below the folder, the file's name, or that without its extension), `SOPInstanceUID`,
+//! `StudyInstanceUID`, `AccessionNumber`, `PatientID`. A row about a study or a patient labels all its films; a row
+//! about a file means one, and is refused where several bear the name.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -98,8 +98,8 @@ struct Labelled {
 /// Reads the folder by the table `file`.
 ///
 /// # Errors
-/// [`Error::Labels`] if the table cannot be read or lacks a column, if a row could mean several films, studies or patients, or
-/// if none means one.
+/// [`Error::Labels`] if the table cannot be read or lacks a column, if a row could mean several films, studies or
+/// patients, or if none means one.
 pub(super) fn read(tree: &Tree, file: &Path, options: &IndexOptions) -> Result<Found> {
     let fault = |why: String| Error::Labels { table: file.to_owned(), reason: why };
     let table = Table::read(file).map_err(fault)?;

@@ -42,8 +42,8 @@ pub const ABNORMAL: [&str; 12] = [
     "true",
 ];
 
-/// Words that mean a label only where a path has no plainer one: folders of folds, of contrast, of anything else that is
-/// counted, or there or not, bear them too.
+/// Words that mean a label only where a path has no plainer one: folders of folds, of contrast, of anything else that
+/// is counted, or there or not, bear them too.
 const WEAK: [&str; 6] = ["0", "1", "no", "yes", "false", "true"];
 
 /// How plainly a word speaks of a label.
@@ -98,8 +98,8 @@ impl Words {
         }
     }
 
-    /// The label of a list of findings such as `Edema|Fracture`: abnormal, unless each word means normal. None if a list names
-    /// findings and their absence; findings that the reader counts as normal are no contradiction.
+    /// The label of a list of findings such as `Edema|Fracture`: abnormal, unless each word means normal. None if a
+    /// list names findings and their absence; findings that the reader counts as normal are no contradiction.
     fn label_of_findings(&self, list: &str) -> Option<Label> {
         let words = list.split('|').filter(|word| !plain(word).is_empty());
         let of = |word| self.ranked(word).unwrap_or((Rank::Plain, Label::Abnormal));
@@ -162,8 +162,8 @@ impl SplitWord {
         }
     }
 
-    /// What the word means beside the others that are used: *valid* is held out, unless a *test* split is there as well;
-    /// then that is held out, and *valid* is what the epoch is chosen on.
+    /// What the word means beside the others that are used: *valid* is held out, unless a *test* split is there as
+    /// well; then that is held out, and *valid* is what the epoch is chosen on.
     pub fn split(self, used: &BTreeSet<SplitWord>) -> Split {
         match self {
             SplitWord::Train => Split::Train,

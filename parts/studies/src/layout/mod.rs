@@ -1,7 +1,7 @@
 //! From a folder's files to studies: one module a layout, and what they share.
 //!
-//! [`tree`] walks and checks files, [`table`] reads tables in every encoding, [`names`] finds what a cell means, [`labels`] knows words,
-//! [`claims`] makes studies of rows; [`recognise`] chooses the layout.
+//! [`tree`] walks and checks files, [`table`] reads tables in every encoding, [`names`] finds what a cell means,
+//! [`labels`] knows words, [`claims`] makes studies of rows; [`recognise`] chooses the layout.
 
 mod claims;
 mod classes;

@@ -1,8 +1,8 @@
 //! Which film, study or patient a cell of a table means.
 //!
-//! Text is compared in Normalisation Form C (Unicode Standard Annex 15): macOS stores `ö` in two signs, tables write one. Where
-//! nothing bears the name as it stands, spreadsheets' habits are allowed for: `12` and `12.0` mean `000012`, and case does not
-//! matter. What could mean two is refused, never guessed.
+//! Text is compared in Normalisation Form C (Unicode Standard Annex 15): macOS stores `ö` in two signs, tables write
+//! one. Where nothing bears the name as it stands, spreadsheets' habits are allowed for: `12` and `12.0` mean `000012`,
+//! and case does not matter. What could mean two is refused, never guessed.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -40,8 +40,8 @@ pub(super) enum Meaning<'a> {
 }
 
 impl Names {
-    /// Files by their paths below the folder, with `/` between names: a cell may give the path, the name, or either without
-    /// the extension.
+    /// Files by their paths below the folder, with `/` between names: a cell may give the path, the name, or either
+    /// without the extension.
     pub fn of_files(paths: &[String]) -> Names {
         Names::new(paths, |path| {
             let name = path.rsplit('/').next().unwrap_or(path);
@@ -107,7 +107,8 @@ pub(super) struct Told {
     pub names: Vec<String>,
 }
 
-/// What to keep of the many that a row could mean: [`ambiguous`] counts those of the first such row, and else only the rows.
+/// What to keep of the many that a row could mean: [`ambiguous`] counts those of the first such row, and else only the
+/// rows.
 pub(super) fn kept(many: &[usize], is_first: bool) -> &[usize] {
     if is_first { many } else { &many[..many.len().min(2)] }
 }
@@ -123,7 +124,8 @@ pub(super) fn ambiguous(table: &Path, rows: &[Told]) -> Option<Error> {
         n => format!("; {n} more rows are like it"),
     };
     let reason = format!(
-        "line {line} says {cell}, which could be {}{more}; a row must say which, a film by its path in the folder{others}",
+        "line {line} says {cell}, which could be {}{more}; a row must say which, a film by its path in the \
+             folder{others}",
         shown.join(", ")
     );
     Some(Error::Labels { table: table.to_owned(), reason })

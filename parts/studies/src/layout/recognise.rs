@@ -140,7 +140,8 @@ fn table_paths(tree: &Tree, options: &IndexOptions) -> Vec<PathBuf> {
     }
 }
 
-/// The error for a folder in which no layout is recognised and a table lies that would be one of labels if it could be used.
+/// The error for a folder in which no layout is recognised and a table lies that would be one of labels if it could be
+/// used.
 fn useless(tree: &Tree, options: &IndexOptions) -> Option<Error> {
     let why = |path: &Path| -> Option<String> {
         let table = match Table::read(path) {

@@ -1,5 +1,5 @@
-//! Tables of labels as spreadsheets write them: comma, semicolon, tab or bar between the cells, with or without quotes, CRLF,
-//! Excel's first line `sep=;`, in UTF-8 or UTF-16.
+//! Tables of labels as spreadsheets write them: comma, semicolon, tab or bar between the cells, with or without quotes,
+//! CRLF, Excel's first line `sep=;`, in UTF-8 or UTF-16.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -15,8 +15,8 @@ pub type Numbered = (u64, Result<Row, String>);
 /// The largest table that is read, in bytes: 256 MiB, a hundred times NIH's list of 112,120 films.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// A table with a header. Column names are matched whatever their case, and by their letters and digits alone: `Image Index`
-/// is `image_index`.
+/// A table with a header. Column names are matched whatever their case, and by their letters and digits alone: `Image
+/// Index` is `image_index`.
 #[derive(Debug)]
 pub(super) struct Table {
     columns: Vec<String>,
@@ -111,8 +111,8 @@ fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// The table in UTF-8 without byte-order mark and `sep=` line, whose line break stays so that lines keep their numbers; and the
-/// sign between its cells.
+/// The table in UTF-8 without byte-order mark and `sep=` line, whose line break stays so that lines keep their numbers;
+/// and the sign between its cells.
 fn text(bytes: &[u8]) -> (Cow<'_, [u8]>, u8) {
     let text: Cow<[u8]> = match bytes {
         [0xef, 0xbb, 0xbf, rest @ ..] => rest.into(),
@@ -222,8 +222,8 @@ fn rows(reader: &mut csv::Reader<&[u8]>, text: &[u8]) -> Vec<Numbered> {
     }
 }
 
-/// Counts lines as an editor does. The reader's own count is one less where lines end in CRLF, and takes blank lines before
-/// a row for its beginning.
+/// Counts lines as an editor does. The reader's own count is one less where lines end in CRLF, and takes blank lines
+/// before a row for its beginning.
 struct Lines<'a> {
     text: &'a [u8],
     at: usize,

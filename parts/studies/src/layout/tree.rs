@@ -192,8 +192,8 @@ pub(super) fn absolute(root: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Every file below `root` in the order of paths; hidden ones, those that are no regular files and what cannot be listed are
-/// skipped at once.
+/// Every file below `root` in the order of paths; hidden ones, those that are no regular files and what cannot be
+/// listed are skipped at once.
 fn walk(root: &Path, base: &Path) -> (Vec<Entry>, Vec<Skipped>) {
     let mut entries = Vec::new();
     let mut skipped = Vec::new();

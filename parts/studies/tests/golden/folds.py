@@ -2,8 +2,9 @@
 
     python folds.py STUDIES.json K
 
-STUDIES.json is a list of [group, label]. Prints the fold of each study, from the best of 64 shuffles by the sum over folds and
-labels of the squared deviation from 1/K, which is as many as the crate tries. Deterministic. Needs numpy and scikit-learn.
+STUDIES.json is a list of [group, label]. Prints the fold of each study, from the best of 64 shuffles by the sum over
+folds and labels of the squared deviation from 1/K, which is as many as the crate tries. Deterministic. Needs numpy and
+scikit-learn.
 """
 import json, sys
 import numpy as np

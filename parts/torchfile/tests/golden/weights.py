@@ -2,10 +2,11 @@
 
 usage: weights.py small|odd|networks|reported|hostile FOLDER
 
-small: a handful of tensors of every kind in every container; `expected.json` holds names, kinds, shapes and values. odd: small files with objects
-beside tensors, modules of foreign classes and several networks, to be damaged. networks: DenseNets under
-the names that other tools use; `expected.safetensors` holds torchvision's. reported: the same with what people reported trouble with: objects beside tensors,
-whole modules of foreign classes, several networks in a file. hostile: pickles that would run a program.
+small: a handful of tensors of every kind in every container; `expected.json` holds names, kinds, shapes and values.
+odd: small files with objects beside tensors, modules of foreign classes and several networks, to be damaged. networks:
+DenseNets under the names that other tools use; `expected.safetensors` holds torchvision's. reported: the same with what
+people reported trouble with: objects beside tensors, whole modules of foreign classes, several networks in a file.
+hostile: pickles that would run a program.
 """
 
 import argparse
@@ -74,7 +75,9 @@ def small():
     for zipped in (True, False):
         end = "zip.pth" if zipped else "legacy.pth"
         for protocol in (2, 4):
-            torch.save(tensors, path(f"dict{protocol}-{end}"), _use_new_zipfile_serialization=zipped, pickle_protocol=protocol)
+            torch.save(
+                tensors, path(f"dict{protocol}-{end}"), _use_new_zipfile_serialization=zipped, pickle_protocol=protocol
+            )
         torch.save(dict(tensors), path(f"plain-{end}"), _use_new_zipfile_serialization=zipped)
         torch.save(checkpoint, path(f"checkpoint-{end}"), _use_new_zipfile_serialization=zipped)
         torch.save({"model": checkpoint}, path(f"nested-{end}"), _use_new_zipfile_serialization=zipped)
@@ -108,12 +111,22 @@ def networks():
     state = network.state_dict()
     save_file({name: t.clone() for name, t in state.items()}, path("expected.safetensors"))
     torch.save(state, path("torchvision.pth"))
-    torch.save({old(n): t for n, t in state.items() if "num_batches" not in n}, path("old.pth"), _use_new_zipfile_serialization=False)
+    torch.save(
+        {old(n): t for n, t in state.items() if "num_batches" not in n},
+        path("old.pth"),
+        _use_new_zipfile_serialization=False,
+    )
     chexnet = {f"module.densenet121.{old(n)}": t for n, t in state.items() if "classifier" not in n}
     chexnet["module.densenet121.classifier.0.weight"] = torch.zeros(14, 1024)
     chexnet["module.densenet121.classifier.0.bias"] = torch.zeros(14)
-    torch.save({"epoch": 3, "state_dict": chexnet, "optimizer": {"state": {0: {"exp_avg": torch.zeros(5)}}}}, path("chexnet.pth.tar"))
-    monai = {(n.replace(".norm", ".layers.norm").replace(".conv", ".layers.conv") if "denselayer" in n else n): t for n, t in state.items()}
+    torch.save(
+        {"epoch": 3, "state_dict": chexnet, "optimizer": {"state": {0: {"exp_avg": torch.zeros(5)}}}},
+        path("chexnet.pth.tar"),
+    )
+    monai = {
+        (n.replace(".norm", ".layers.norm").replace(".conv", ".layers.conv") if "denselayer" in n else n): t
+        for n, t in state.items()
+    }
     monai = {n.replace("classifier.", "class_layers.out."): t for n, t in monai.items()}
     torch.save(monai, path("monai.pt"))
     torch.save(network.features.state_dict(), path("features.pth"))
@@ -187,7 +200,11 @@ def reported():
     # chemprop 1227: objects beside tensors, in both containers.
     for zipped in (True, False):
         end = "zip.pth" if zipped else "legacy.pth"
-        torch.save({**odd, "state_dict": state, "optimizer": optimiser}, path(f"objects-{end}"), _use_new_zipfile_serialization=zipped)
+        torch.save(
+            {**odd, "state_dict": state, "optimizer": optimiser},
+            path(f"objects-{end}"),
+            _use_new_zipfile_serialization=zipped,
+        )
 
     # Whole modules of classes that are not installed where they are read.
     Dense = made("timm.models.densenet", "DenseNet", torch.nn.Module)
@@ -230,7 +247,10 @@ def reported():
     kept.model, kept.best, kept.me = state, 0.8, kept
     torch.save(kept, path("object-holds-state.pth"))
     Meta = made("monai.data.meta_tensor", "MetaTensor", torch.Tensor)
-    torch.save({name: t.as_subclass(Meta) if t.is_floating_point() else t for name, t in state.items()}, path("own-tensors.pth"))
+    torch.save(
+        {name: t.as_subclass(Meta) if t.is_floating_point() else t for name, t in state.items()},
+        path("own-tensors.pth"),
+    )
 
     # moco 84: two encoders under one key; a queue; an optimiser.
     moco = {f"module.encoder_k.{n}": t for n, t in noise.items()}
@@ -239,7 +259,9 @@ def reported():
     torch.save({"epoch": 1, "arch": "densenet121", "state_dict": moco, "optimizer": optimiser}, path("moco.pth.tar"))
     save_file({n: t.clone() for n, t in moco.items()}, path("moco.safetensors"))
     # timm 781 and others: a moving average beside the model.
-    torch.save({"state_dict_ema": noise, "state_dict": state, "args": argparse.Namespace(lr=0.1)}, path("timm-ema.pth.tar"))
+    torch.save(
+        {"state_dict_ema": noise, "state_dict": state, "args": argparse.Namespace(lr=0.1)}, path("timm-ema.pth.tar")
+    )
     torch.save({"model_ema": {"module": noise}, "model": state, "optimizer": optimiser}, path("model-ema.pth"))
     averaged = {f"ema_model.{n}": t for n, t in noise.items()}
     torch.save({"state_dict": averaged | {f"model.{n}": t for n, t in state.items()}}, path("lightning-ema.ckpt"))
@@ -251,7 +273,9 @@ def reported():
 
 
 def odd():
-    small = lambda: collections.OrderedDict({"features.conv0.weight": torch.randn(2, 1, 2, 2), "classifier.bias": torch.zeros(2)})
+    small = lambda: collections.OrderedDict(
+        {"features.conv0.weight": torch.randn(2, 1, 2, 2), "classifier.bias": torch.zeros(2)}
+    )
     Own = made("lab.nets", "Net", torch.nn.Module)
     net = Own.__new__(Own)
     torch.nn.Module.__init__(net)
@@ -279,7 +303,9 @@ def odd():
         torch.save(net, path(f"own-{end}"), _use_new_zipfile_serialization=zipped)
         if not zipped:
             del checkpoint["complex"]  # the legacy format says nowhere how long it is
-        torch.save(checkpoint, path(f"odd-{end}"), _use_new_zipfile_serialization=zipped, pickle_protocol=4 if zipped else 2)
+        torch.save(
+            checkpoint, path(f"odd-{end}"), _use_new_zipfile_serialization=zipped, pickle_protocol=4 if zipped else 2
+        )
         torch.save([1, {"a": checkpoint}], path(f"list-{end}"), _use_new_zipfile_serialization=zipped)
 
 

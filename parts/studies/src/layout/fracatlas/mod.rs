@@ -1,8 +1,8 @@
 //! FracAtlas: `images/{Fractured,Non_fractured}/IMGnnnnnnn.jpg`, with COCO annotations of the fractures.
 //!
 //! The label is the folder: one row of the published `dataset.csv` contradicts its folder, and the folder is right. The
-//! set names no patients and has no split, but neighbouring image numbers are often one patient. So each image is a study
-//! of its own, and images are split by contiguous blocks of image number.
+//! set names no patients and has no split, but neighbouring image numbers are often one patient. So each image is a
+//! study of its own, and images are split by contiguous blocks of image number.
 
 mod coco;
 mod names;

@@ -86,8 +86,8 @@ impl<'a> Around<'a> {
     }
 }
 
-/// The films among the files of each list that cells mean, by where the list lies: rows of one name share one. A file is read
-/// once, however many rows mean it.
+/// The films among the files of each list that cells mean, by where the list lies: rows of one name share one. A file
+/// is read once, however many rows mean it.
 fn films_of(files: &[&Entry], meanings: &[Meaning]) -> HashMap<*const usize, Vec<usize>> {
     let mut lists: HashMap<*const usize, &[usize]> = HashMap::new();
     for meaning in meanings {

@@ -1,10 +1,10 @@
 //! A table of films: `path,label[,study,patient,view,part,split]`, or by other usual names of these columns.
 //!
-//! The header is required, its order is free and other columns are left alone. Paths are relative to the table; where nothing
-//! lies there, the film is looked for in the folder by what the cell says, which may be its bare name. Labels and splits are
-//! words of [`super::labels`]. A study is the rows of one `study` of one `patient`; without that column each
-//! film is a study of its own. Without a `split` we make one: by patient, else by study, else by neighbouring numbers. Where
-//! the table says nothing about a DICOM file's patient, study, part or view, its header does.
+//! The header is required, its order is free and other columns are left alone. Paths are relative to the table; where
+//! nothing lies there, the film is looked for in the folder by what the cell says, which may be its bare name. Labels
+//! and splits are words of [`super::labels`]. A study is the rows of one `study` of one `patient`; without that column
+//! each film is a study of its own. Without a `split` we make one: by patient, else by study, else by neighbouring
+//! numbers. Where the table says nothing about a DICOM file's patient, study, part or view, its header does.
 
 mod around;
 
@@ -102,7 +102,8 @@ impl Columns {
 /// Reads the films that `table`, in the folder `home` of the tree, lists.
 ///
 /// # Errors
-/// [`Error::Labels`] if the table cannot be read or lacks a column, if a row could mean several films, or if none means one.
+/// [`Error::Labels`] if the table cannot be read or lacks a column, if a row could mean several films, or if none means
+/// one.
 pub(super) fn read(tree: &Tree, file: &Path, options: &IndexOptions) -> Result<Found> {
     let fault = |why: String| Error::Labels { table: file.to_owned(), reason: why };
     let table = Table::read(file).map_err(fault)?;
@@ -169,7 +170,8 @@ fn again(found: &mut Found, tree: &Tree, first: &Claim, claim: &Claim) {
     }
 }
 
-/// A cell's path: relative to the table's folder, with `..` resolved by name; `\` also parts names where that finds a file.
+/// A cell's path: relative to the table's folder, with `..` resolved by name; `\` also parts names where that finds a
+/// file.
 fn resolve(folder: &Path, cell: &str) -> PathBuf {
     let plain = lexical(&folder.join(cell));
     if cell.contains('\\') && !plain.exists() {

@@ -1,7 +1,7 @@
 //! MURA: `{train,valid}/XR_<PART>/patientNNNNN/studyK_{positive,negative}/imageJ.png`.
 //!
-//! The labels and the split come from the folders, so any part of the tree can be indexed on its own. The tables that come
-//! with MURA repeat them, and are compared with the folders.
+//! The labels and the split come from the folders, so any part of the tree can be indexed on its own. The tables that
+//! come with MURA repeat them, and are compared with the folders.
 
 mod names;
 mod tables;

@@ -19,7 +19,8 @@ pub(super) struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    /// The names of the folders above a file, whatever they are; none if there are fewer than four or one is not Unicode.
+    /// The names of the folders above a file, whatever they are; none if there are fewer than four or one is not
+    /// Unicode.
     pub fn of(path: &'a Path) -> Option<Names<'a>> {
         let mut folders = path.ancestors().skip(1);
         let mut name = || folders.next()?.file_name()?.to_str();

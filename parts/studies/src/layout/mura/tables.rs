@@ -1,8 +1,9 @@
 //! MURA's tables: every film and every study with its label, to be compared with the folders.
 //!
-//! `{train,valid}_image_paths.csv` lists films, `{train,valid}_labeled_studies.csv` lists `study folder/,label`. Neither
-//! has a header. Paths begin with the name of the root folder where they are Stanford's; tables that were made anew begin with
-//! anything: only the names from the split on are looked at, `\` parts them as `/` does, and the split's case does not matter.
+//! `{train,valid}_image_paths.csv` lists films, `{train,valid}_labeled_studies.csv` lists `study folder/,label`.
+//! Neither has a header. Paths begin with the name of the root folder where they are Stanford's; tables that were made
+//! anew begin with anything: only the names from the split on are looked at, `\` parts them as `/` does, and the
+//! split's case does not matter.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
