@@ -44,6 +44,7 @@ pub mod prelude {
     pub use crate::explain::FilterOptions;
     pub use crate::model::Model;
     pub use crate::notebook::{Settings, figures, tables};
+    pub use crate::render::{Figure, palette};
     pub use crate::weights::Weights;
     pub use crate::{Label, Preprocess, Split, Study, View};
     pub use crate::{dataset, device, explain, phantom, preprocess, score, train};

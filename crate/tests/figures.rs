@@ -336,7 +336,7 @@ fn a_saved_figure_is_a_whole_png_and_replaces_what_was_there() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file stays");
     assert!(figure.alt().contains("95 % CI 0.700–0.900"), "{}", figure.alt());
     let none = render::roc("Studies", &curve, Err(Some(NoInterval::SameOnEveryDraw)), None).unwrap();
-    assert!(none.alt().contains("no interval: the same on every draw of patients"), "{}", none.alt());
+    assert!(none.alt().contains("no interval: the same on every draw"), "{}", none.alt());
 
     figure.save(folder.path().join("roc.SVG")).unwrap();
     assert_eq!(std::fs::read_to_string(folder.path().join("roc.SVG")).unwrap(), figure.svg().unwrap());

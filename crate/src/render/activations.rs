@@ -4,12 +4,13 @@ use image::{Rgb, RgbImage};
 
 use plotters::style::text_anchor::{HPos, VPos};
 
-use super::chart::{ColourBar, Head, MARGIN, ink};
+use super::chart::ColourBar;
 use super::colour::Colours;
+use super::head::{Head, MARGIN};
 use super::map::Map;
 use super::palette::MUTED;
 use super::picture::{cell_view, check_per_row};
-use super::sheet::SCALE;
+use super::sheet::{SCALE, ink};
 use super::text::{NOTE, TICK};
 use super::{Figure, first_rows, nothing};
 use crate::{Result, counted};

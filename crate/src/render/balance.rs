@@ -4,7 +4,9 @@ use plotters::element::Rectangle;
 use plotters::style::text_anchor::{HPos, VPos};
 use plotters::style::{Color, WHITE};
 
-use super::chart::{Axis, Chart, Head, MARGIN, Sign};
+use super::axis::Axis;
+use super::chart::Chart;
+use super::head::{Head, MARGIN, Sign};
 use super::mark::Mark;
 use super::palette::{BLUE, MUTED, VERMILLION};
 use super::text::{BODY, TICK, lines};

@@ -3,9 +3,10 @@
 use image::imageops::FilterType;
 use image::{GrayImage, Rgb, RgbImage};
 
-use super::chart::{ColourBar, Head, MARGIN, Sign};
+use super::chart::ColourBar;
 use super::colour::{Colours, mix, paint};
 use super::films::{Caption, FRAME, Tone, mount};
+use super::head::{Head, MARGIN, Sign};
 use super::map::Map;
 use super::mark::Mark;
 use super::picture::{SHEET, coloured, has_pixels, thumbnail};

@@ -4,8 +4,9 @@ use plotters::element::Rectangle;
 use plotters::style::text_anchor::{HPos, VPos};
 use plotters::style::{Color, WHITE};
 
-use super::chart::{ColourBar, Head, MARGIN, upwards};
+use super::chart::{ColourBar, upwards};
 use super::colour::{Colours, paint, text_on};
+use super::head::{Head, MARGIN};
 use super::palette::{AXIS, INK};
 use super::sheet::Area;
 use super::text::{BODY, NOTE, lines};

@@ -1,9 +1,11 @@
 //! How training went.
 
-use super::chart::{Axis, BELOW, Chart, DOTTED, Head, Key, MARGIN, Sign, key_row};
+use super::axis::Axis;
+use super::chart::{BELOW, Chart};
+use super::head::{Head, Key, MARGIN, Sign};
 use super::mark::Mark;
 use super::palette::{AXIS, BLUE, VERMILLION};
-use super::sheet::{Area, Point};
+use super::sheet::{Area, DOTTED, Point};
 use super::text::NOTE;
 use super::{Drawing, Figure, nothing};
 use crate::{Result, counted};
@@ -55,18 +57,20 @@ pub fn learning_curves(title: &str, points: &[CurvePoint], best_epoch: Option<us
     let best = best.map(|best| best.epoch as f64);
 
     let width = 1160;
-    let head = Head::new(title, Vec::new(), width);
-    let height = head.height + PLOT + 34 + BELOW + MARGIN;
+    let curve = |colour, mark, name: &str| (Sign::Curve(colour, Some(mark)), name.to_owned());
+    let mut keys: Vec<Key> = vec![curve(BLUE, Mark::Disc, "training"), curve(VERMILLION, Mark::Square, "tuning")];
+    keys.extend(kept.map(|kept| (Sign::Upright, kept)));
+    let head = Head::new(title, keys, width);
+    let height = head.height + 8 + PLOT + BELOW + MARGIN;
     Figure::draw((width as u32, height as u32), alt, |area| {
         head.draw(area)?;
-        let (left, right) = area.margin(head.height, MARGIN, MARGIN, MARGIN).split_horizontally(width / 2 - MARGIN);
+        let (left, right) = area.margin(head.height + 8, MARGIN, MARGIN, MARGIN).split_horizontally(width / 2 - MARGIN);
         losses(&left.margin(0, 0, 0, 20), &epochs, &train, &tune, best)?;
-        aurocs(&right.margin(0, 0, 20, 0), &epochs, &auroc, best, kept)
+        aurocs(&right.margin(0, 0, 20, 0), &epochs, &auroc, best)
     })
 }
 
 const PLOT: i32 = 330;
-const TUNING: (Sign, &str) = (Sign::Curve(VERMILLION, Some(Mark::Square)), "tuning");
 
 /// The first epoch is named, and as many others as there is room for.
 fn epoch_axis(first: usize, last: usize) -> Axis {
@@ -89,32 +93,27 @@ fn losses(area: &Area<'_>, epochs: &Axis, train: &[Point], tune: &[Point], best:
     let pad = 0.05 * (high - low);
     let range = if low <= high { ((low - pad).max(low.min(0.0)), high + pad) } else { (0.0, 1.0) };
     let axis = Axis::around("loss (cross-entropy, nats)", range, 8);
-    let (keys, area) = area.split_vertically(34);
-    let chart = Chart::new(&area, epochs, &axis)?;
+    let chart = Chart::new(area, epochs, &axis)?;
     best.map_or(Ok(()), |best| chart.upright(best))?;
     chart.curve(train, BLUE, Mark::Disc)?;
-    chart.curve(tune, VERMILLION, Mark::Square)?;
-    let training = (Sign::Curve(BLUE, Some(Mark::Disc)), "training".to_owned());
-    key_row(&keys, (axis.room(), 16), &[training, (TUNING.0, TUNING.1.to_owned())])
+    chart.curve(tune, VERMILLION, Mark::Square)
 }
 
-fn aurocs(area: &Area<'_>, epochs: &Axis, auroc: &[Point], best: Option<f64>, kept: Option<String>) -> Drawing {
+fn aurocs(area: &Area<'_>, epochs: &Axis, auroc: &[Point], best: Option<f64>) -> Drawing {
     let known = || auroc.iter().map(|p| p.1).filter(|auroc| auroc.is_finite());
     let low = (known().fold(0.95, f64::min) * 10.0 - 1e-9).floor() / 10.0;
     let axis = Axis::new("AUROC (tuning split)", (low.max(0.0), 1.0), 7);
-    let (keys, area) = area.split_vertically(34);
     let middle = |chart: &Chart<'_, '_>| {
         let (width, height) = chart.area().dim_in_pixel();
         (width as i32 / 2, height as i32 / 2)
     };
-    let left = axis.room();
     if known().next().is_none() {
         let blank = |axis: &Axis| axis.clone().ticks(Vec::new());
-        let chart = Chart::inside(&area, &blank(epochs), &blank(&axis), left, BELOW)?;
+        let chart = Chart::inside(area, &blank(epochs), &blank(&axis), axis.room(), BELOW)?;
         let why = "undefined: the tuning split has one class only";
         chart.area().draw_text(why, &NOTE.at(HPos::Center, VPos::Center), middle(&chart))?;
     } else {
-        let chart = Chart::new(&area, epochs, &axis)?;
+        let chart = Chart::new(area, epochs, &axis)?;
         if axis.ends().0 <= 0.5 {
             let (from, to) = epochs.ends();
             chart.line(&[(from, 0.5), (to, 0.5)], 1.5, AXIS, DOTTED)?;
@@ -124,7 +123,5 @@ fn aurocs(area: &Area<'_>, epochs: &Axis, auroc: &[Point], best: Option<f64>, ke
         best.map_or(Ok(()), |best| chart.upright(best))?;
         chart.curve(auroc, VERMILLION, Mark::Square)?;
     }
-    let kept = kept.map(|kept| (Sign::Upright, kept));
-    let keys_of: Vec<Key> = [(TUNING.0, TUNING.1.to_owned())].into_iter().chain(kept).collect();
-    key_row(&keys, (left, 16), &keys_of)
+    Ok(())
 }

@@ -5,11 +5,11 @@ use plotters::element::Rectangle;
 use plotters::style::text_anchor::HPos;
 use plotters::style::{Color, RGBColor};
 
-use super::chart::{Head, Key, MARGIN, Sign, at_pixel, ink};
+use super::head::{Head, Key, MARGIN, Sign};
 use super::mark::Mark;
 use super::palette::{AXIS, BLUE, GREEN, MOUNT, PURPLE, VERMILLION};
 use super::picture::{SHEET, check_per_row, coloured, has_pixels, thumbnail};
-use super::sheet::{Area, SCALE};
+use super::sheet::{Area, SCALE, at_pixel, ink};
 use super::text::{BODY, Style, TICK, lines};
 use super::{Drawing, Figure, first_rows, nothing};
 use crate::{Label, Result, counted};

@@ -1,9 +1,10 @@
 //! How scores are spread.
 
-use super::chart::{Axis, BELOW, Chart, Head, MARGIN, Sign, key_row};
+use super::axis::Axis;
+use super::chart::{BELOW, Chart};
+use super::head::{Head, Key, MARGIN, Sign};
 use super::mark::Mark;
 use super::palette::{BLUE, VERMILLION};
-use super::text::NOTE;
 use super::{Figure, nothing, short};
 use crate::{Error, Result};
 
@@ -52,31 +53,28 @@ pub fn score_histogram(title: &str, normal: &[f64], abnormal: &[f64], threshold:
     let alt = format!("{title}; {}; {}", captions[0], captions[1]);
     let label = if probabilities { "score (probability of abnormal)" } else { "score" };
     let y = Axis::new("count", (0.0, most as f64 * 1.04), 5).whole();
-    let (width, plot, heading) = (1000, 170, 34);
-    let head = Head::new(title, Vec::new(), width);
-    let height = head.height + 2 * (heading + plot) + 14 + BELOW + MARGIN;
+    let mut keys: Vec<Key> = Vec::new();
+    for ((_, _, colour), caption) in classes.into_iter().zip(captions) {
+        keys.push((Sign::Mark(Mark::Square, colour), caption));
+    }
+    keys.extend(threshold.map(|threshold| (Sign::Upright, format!("threshold {}", short(threshold)))));
+    let (width, plot, between) = (1000, 170, 20);
+    let head = Head::new(title, keys, width);
+    let height = head.height + 8 + 2 * plot + between + BELOW + MARGIN;
     let step = (range.1 - range.0) / BINS as f64;
     Figure::draw((width as u32, height as u32), alt, |area| {
         head.draw(area)?;
-        let area = area.margin(head.height, MARGIN, MARGIN, MARGIN + 16);
-        let (upper, lower) = area.split_vertically(heading + plot + 14);
-        for (i, (area, (_, _, colour))) in [upper.margin(0, 9, 0, 0), lower].into_iter().zip(classes).enumerate() {
-            let (head, area) = area.split_vertically(heading);
+        let area = area.margin(head.height + 8, MARGIN, MARGIN, MARGIN + 16);
+        // The upper chart has lines at its ticks below it, but no numbers.
+        let (upper, lower) = area.split_vertically(plot + between);
+        for (i, (area, (_, _, colour))) in [upper.margin(0, between - 5, 0, 0), lower].iter().zip(classes).enumerate() {
             let x = if i == 0 { Axis::new("", range, 11).unlabelled() } else { Axis::new(label, range, 11) };
-            let chart = Chart::new(&area, &x, &y)?;
+            let chart = Chart::new(area, &x, &y)?;
             for (b, &n) in counts[i].iter().enumerate().filter(|(_, n)| **n > 0) {
                 let from = range.0 + b as f64 * step;
                 chart.bar((from, from + step), n as f64, 2, colour)?;
             }
-            key_row(&head, (y.room(), 18), &[(Sign::Mark(Mark::Square, colour), captions[i].clone())])?;
-            if let Some(threshold) = threshold {
-                chart.upright(threshold.clamp(range.0, range.1))?;
-                if i == 0 {
-                    let key = (Sign::Upright, format!("threshold {}", short(threshold)));
-                    let right = head.dim_in_pixel().0 as i32;
-                    key_row(&head, (right - 16 - NOTE.width(&key.1).ceil() as i32, 18), &[key])?;
-                }
-            }
+            threshold.map_or(Ok(()), |threshold| chart.upright(threshold.clamp(range.0, range.1)))?;
         }
         Ok(())
     })

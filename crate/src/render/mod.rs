@@ -8,6 +8,7 @@
 //! by [`Figure::draw`].
 
 mod activations;
+mod axis;
 mod balance;
 mod cam;
 mod chart;
@@ -16,6 +17,7 @@ mod confusion;
 mod curves;
 mod figure;
 mod films;
+mod head;
 mod histogram;
 mod letters;
 mod map;

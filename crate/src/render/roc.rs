@@ -2,10 +2,12 @@
 
 use plotters::style::WHITE;
 
-use super::chart::{Axis, BELOW, Chart, Corner, DOTTED, Head, Key, MARGIN, Sign, key_box};
+use super::axis::Axis;
+use super::chart::{BELOW, Chart};
+use super::head::{Head, Key, MARGIN, Sign};
 use super::mark::Mark;
 use super::palette::{AXIS, BLUE, VERMILLION};
-use super::sheet::Point;
+use super::sheet::{DOTTED, Point};
 use super::{Figure, nothing, short};
 use crate::Result;
 use crate::metrics::{Interval, NoInterval, Roc};
@@ -24,30 +26,25 @@ pub fn roc(
     if curve.points.len() < 2 {
         return Err(nothing("curve"));
     }
-    let mut area_text = format!("AUROC {:.3}", curve.auroc);
-    let mut keys: Vec<Key> = Vec::new();
-    match interval {
-        Ok(Interval { low, high }) => area_text += &format!(" (95 % CI {low:.3}–{high:.3})"),
-        Err(Some(why)) => keys.push((Sign::Blank, format!("no interval: {why}"))),
-        Err(None) => {}
-    }
+    let area_text = match interval {
+        Ok(Interval { low, high }) => format!("AUROC {:.3} (95 % CI {low:.3}–{high:.3})", curve.auroc),
+        Err(Some(why)) => format!("AUROC {:.3}, no interval: {why}", curve.auroc),
+        Err(None) => format!("AUROC {:.3}", curve.auroc),
+    };
     let mut alt = format!("{title}: ROC curve, {area_text}");
-    keys.iter().for_each(|(_, reason)| alt += &format!(", {reason}"));
-    keys.insert(0, (Sign::Curve(BLUE, None), area_text));
-    keys.push((Sign::Chance, "chance".to_owned()));
+    let mut keys: Vec<Key> = vec![(Sign::Curve(BLUE, None), area_text), (Sign::Chance, "chance".to_owned())];
     let point = threshold.map(|threshold| (threshold, curve.at(threshold)));
     if let Some((threshold, point)) = point {
         let rates = format!("sensitivity {:.3}, specificity {:.3}", point.sensitivity(), point.specificity());
         alt += &format!("; at {threshold:.3}: {rates}");
-        let what = format!("operating point: abnormal at {} or above", short(threshold));
+        let what = format!("abnormal at {} or above: {rates}", short(threshold));
         keys.push((Sign::Mark(Mark::Disc, VERMILLION), what));
-        keys.push((Sign::Blank, rates));
     }
 
     let axis = |name: &str| Axis::new(name, (0.0, 1.0), 6);
     let (x, y) = (axis("1 − specificity (false positive rate)"), axis("sensitivity (true positive rate)"));
     let (side, width) = (600, 2 * MARGIN + y.room() + 600 + 10);
-    let head = Head::new(title, Vec::new(), width);
+    let head = Head::new(title, keys, width);
     let height = head.height + 8 + side + BELOW + MARGIN;
     Figure::draw((width as u32, height as u32), alt, |area| {
         head.draw(area)?;
@@ -60,8 +57,6 @@ pub fn roc(
             chart.mark(Mark::Disc, at, 17.0, WHITE)?;
             chart.mark(Mark::Disc, at, 13.0, VERMILLION)?;
         }
-        // The key goes where a curve is not: below a good one, above one worse than chance.
-        let corner = if curve.auroc >= 0.5 { Corner::LowerRight } else { Corner::UpperLeft };
-        key_box(&chart.area(), corner, &keys)
+        Ok(())
     })
 }

@@ -26,10 +26,14 @@ pub(super) const SCALE: i32 = 2;
 /// A figure, or a part of one, for `plotters` to draw on; its unit is a pixel of the page.
 pub type Area<'a> = DrawingArea<Sheet<'a>, Shift>;
 
+/// Lengths drawn and left out of a line that points something out, and of one that is there for comparison.
+pub(super) const DASHED: Option<Point> = Some((6.0, 4.0));
+pub(super) const DOTTED: Option<Point> = Some((2.0, 4.0));
+
 /// A place on a page, in its pixels.
 pub(super) type Point = (f64, f64);
 
-type Drawing = Result<(), DrawingErrorKind<io::Error>>;
+type Done = Result<(), DrawingErrorKind<io::Error>>;
 
 /// The backend behind an [`Area`].
 pub struct Sheet<'a> {
@@ -53,13 +57,7 @@ impl<'a> Sheet<'a> {
     }
 
     /// A line through `points`, `width` wide, with round joints; `dash` gives the lengths drawn and left out.
-    pub(super) fn stroke(
-        &mut self,
-        points: &[Point],
-        width: f64,
-        colour: RGBColor,
-        dash: Option<(f64, f64)>,
-    ) -> Drawing {
+    pub(super) fn stroke(&mut self, points: &[Point], width: f64, colour: RGBColor, dash: Option<(f64, f64)>) -> Done {
         let style = ShapeStyle::from(colour).stroke_width((width * f64::from(FINE)).round() as u32);
         match dash {
             None => self.path(points.iter().map(|&p| fine(p)).collect(), &style),
@@ -70,25 +68,25 @@ impl<'a> Sheet<'a> {
     }
 
     /// A filled shape with these corners.
-    pub(super) fn fill(&mut self, corners: &[Point], colour: RGBColor) -> Drawing {
+    pub(super) fn fill(&mut self, corners: &[Point], colour: RGBColor) -> Done {
         let corners: Vec<_> = corners.iter().map(|&p| fine(p)).collect();
         self.picture.fill_polygon(corners.iter().copied(), &colour).map_err(plain)?;
         self.svg.fill_polygon(corners, &colour)
     }
 
     /// A filled circle.
-    pub(super) fn disc(&mut self, centre: Point, radius: f64, colour: RGBColor) -> Drawing {
+    pub(super) fn disc(&mut self, centre: Point, radius: f64, colour: RGBColor) -> Done {
         let (centre, radius) = (fine(centre), (radius * f64::from(FINE)).round() as u32);
         self.picture.draw_circle(centre, radius, &colour, true).map_err(plain)?;
         self.svg.draw_circle(centre, radius, &colour, true)
     }
 
     /// A film, its upper left corner at `at`; both in pixels of the picture, [`SCALE`] for each of the page's.
-    pub(super) fn film(&mut self, film: &RgbImage, at: (i32, i32)) -> Drawing {
+    pub(super) fn film(&mut self, film: &RgbImage, at: (i32, i32)) -> Done {
         self.enlarged(film.as_raw(), film.dimensions(), at, (FINE / SCALE) as usize)
     }
 
-    fn enlarged(&mut self, rgb: &[u8], (width, height): (u32, u32), at: (i32, i32), times: usize) -> Drawing {
+    fn enlarged(&mut self, rgb: &[u8], (width, height): (u32, u32), at: (i32, i32), times: usize) -> Done {
         self.films.set(true);
         let mut large = Vec::with_capacity(rgb.len() * times * times);
         for row in rgb.chunks(3 * width as usize) {
@@ -102,7 +100,7 @@ impl<'a> Sheet<'a> {
     }
 
     /// A line through places in fine steps.
-    fn path<S: BackendStyle>(&mut self, path: Vec<BackendCoord>, style: &S) -> Drawing {
+    fn path<S: BackendStyle>(&mut self, path: Vec<BackendCoord>, style: &S) -> Done {
         let (colour, width) = (style.color(), style.stroke_width().max(1) as i32);
         for ends in path.windows(2) {
             let ((x0, y0), (x1, y1)) = (ends[0], ends[1]);
@@ -185,24 +183,24 @@ impl DrawingBackend for Sheet<'_> {
         self.size
     }
 
-    fn ensure_prepared(&mut self) -> Drawing {
+    fn ensure_prepared(&mut self) -> Done {
         self.picture.ensure_prepared().map_err(plain)?;
         self.svg.ensure_prepared()
     }
 
-    fn present(&mut self) -> Drawing {
+    fn present(&mut self) -> Done {
         self.svg.present()
     }
 
-    fn draw_pixel(&mut self, at: BackendCoord, colour: BackendColor) -> Drawing {
+    fn draw_pixel(&mut self, at: BackendCoord, colour: BackendColor) -> Done {
         self.draw_rect(at, (at.0 + 1, at.1 + 1), &colour, true)
     }
 
-    fn draw_line<S: BackendStyle>(&mut self, from: BackendCoord, to: BackendCoord, style: &S) -> Drawing {
+    fn draw_line<S: BackendStyle>(&mut self, from: BackendCoord, to: BackendCoord, style: &S) -> Done {
         self.path(vec![scaled(from), scaled(to)], &scaled_style(style))
     }
 
-    fn draw_rect<S: BackendStyle>(&mut self, a: BackendCoord, b: BackendCoord, style: &S, fill: bool) -> Drawing {
+    fn draw_rect<S: BackendStyle>(&mut self, a: BackendCoord, b: BackendCoord, style: &S, fill: bool) -> Done {
         if !fill {
             return self.draw_path([a, (b.0, a.1), b, (a.0, b.1), a], style);
         }
@@ -211,28 +209,24 @@ impl DrawingBackend for Sheet<'_> {
         self.svg.draw_rect(scaled(low), scaled(high), style, true)
     }
 
-    fn draw_path<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(&mut self, path: I, style: &S) -> Drawing {
+    fn draw_path<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(&mut self, path: I, style: &S) -> Done {
         self.path(path.into_iter().map(scaled).collect(), &scaled_style(style))
     }
 
-    fn draw_circle<S: BackendStyle>(&mut self, centre: BackendCoord, radius: u32, style: &S, fill: bool) -> Drawing {
+    fn draw_circle<S: BackendStyle>(&mut self, centre: BackendCoord, radius: u32, style: &S, fill: bool) -> Done {
         let (centre, radius, style) = (scaled(centre), radius * FINE as u32, scaled_style(style));
         self.picture.draw_circle(centre, radius, &style, fill).map_err(plain)?;
         self.svg.draw_circle(centre, radius, &style, fill)
     }
 
-    fn fill_polygon<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(
-        &mut self,
-        corners: I,
-        style: &S,
-    ) -> Drawing {
+    fn fill_polygon<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(&mut self, corners: I, style: &S) -> Done {
         let corners: Vec<_> = corners.into_iter().map(scaled).collect();
         self.picture.fill_polygon(corners.iter().copied(), style).map_err(plain)?;
         self.svg.fill_polygon(corners, style)
     }
 
     /// `plotters` would leave out the room beside each letter and set the line too high, so the letters are set here.
-    fn draw_text<S: BackendTextStyle>(&mut self, text: &str, style: &S, at: BackendCoord) -> Drawing {
+    fn draw_text<S: BackendTextStyle>(&mut self, text: &str, style: &S, at: BackendCoord) -> Done {
         let size = style.size() * f64::from(FINE);
         let letters = Letters::new(text, size, matches!(style.style(), FontStyle::Bold));
         let left = match style.anchor().h_pos {
@@ -265,13 +259,13 @@ impl DrawingBackend for Sheet<'_> {
         Ok((letters.length.ceil() as u32, style.size().ceil() as u32))
     }
 
-    fn blit_bitmap(&mut self, at: BackendCoord, size: (u32, u32), rgb: &[u8]) -> Drawing {
+    fn blit_bitmap(&mut self, at: BackendCoord, size: (u32, u32), rgb: &[u8]) -> Done {
         self.enlarged(rgb, size, at, FINE as usize)
     }
 }
 
 /// An element that draws in fractions of a pixel, at places of the whole figure.
-pub(super) struct Ink<F>(pub F);
+struct Ink<F>(F);
 
 impl<'e, F, Coord: 'e> PointCollection<'e, Coord> for &'e Ink<F> {
     type Point = &'e Coord;
@@ -282,8 +276,22 @@ impl<'e, F, Coord: 'e> PointCollection<'e, Coord> for &'e Ink<F> {
     }
 }
 
-impl<F: Fn(&mut Sheet<'_>) -> Drawing> Drawable<Sheet<'_>> for Ink<F> {
-    fn draw<I: Iterator<Item = BackendCoord>>(&self, _: I, sheet: &mut Sheet<'_>, _: (u32, u32)) -> Drawing {
+impl<F: Fn(&mut Sheet<'_>) -> Done> Drawable<Sheet<'_>> for Ink<F> {
+    fn draw<I: Iterator<Item = BackendCoord>>(&self, _: I, sheet: &mut Sheet<'_>, _: (u32, u32)) -> Done {
         (self.0)(sheet)
     }
+}
+
+/// Draws by `draw` in fractions of a pixel, at places of the whole figure.
+pub(super) fn ink<F>(area: &Area<'_>, draw: F) -> super::Drawing
+where
+    F: Fn(&mut Sheet<'_>) -> Done,
+{
+    Ok(area.draw(&Ink(draw))?)
+}
+
+/// A place of `area` on the whole figure.
+pub(super) fn at_pixel(area: &Area<'_>, (x, y): (i32, i32)) -> Point {
+    let (left, top) = area.get_base_pixel();
+    (f64::from(left + x), f64::from(top + y))
 }

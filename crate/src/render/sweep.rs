@@ -1,12 +1,11 @@
 //! Which learning rate to begin with.
 
-use plotters::style::text_anchor::{HPos, VPos};
-
-use super::chart::{Axis, BELOW, Chart, Head, MARGIN};
+use super::axis::Axis;
+use super::chart::{BELOW, Chart};
+use super::head::{Head, MARGIN, Sign};
 use super::mark::Mark;
-use super::palette::{BLUE, INK};
+use super::palette::BLUE;
 use super::sheet::Point;
-use super::text::NOTE;
 use super::{Figure, nothing};
 use crate::Result;
 
@@ -33,21 +32,17 @@ pub fn learning_rates(title: &str, rates: &[f64], losses: &[f64], suggestion: Op
         (Axis::new("learning rate", powers, 12).powers(), Axis::around("loss, smoothed", (low, high.max(low)), 8));
     let points: Vec<Point> = rates.iter().zip(losses).map(|(rate, loss)| (rate.log10(), *loss)).collect();
     let width = 760;
-    let head = Head::new(title, Vec::new(), width);
-    let height = head.height + 28 + 330 + BELOW + MARGIN;
+    let head = Head::new(title, name.map(|name| (Sign::Upright, name)).into_iter().collect(), width);
+    let height = head.height + 8 + 330 + BELOW + MARGIN;
     Figure::draw((width as u32, height as u32), alt, |area| {
         head.draw(area)?;
-        let chart = Chart::new(&area.margin(head.height + 28, MARGIN, MARGIN, MARGIN + 16), &x, &y)?;
+        let chart = Chart::new(&area.margin(head.height + 8, MARGIN, MARGIN, MARGIN + 16), &x, &y)?;
         chart.line(&points, 2.5, BLUE, None)?;
-        if let (Some(rate), Some(name)) = (suggestion, name) {
+        if let Some(rate) = suggestion {
             chart.upright(rate.log10())?;
             if let Some(at) = rates.iter().position(|r| *r >= rate) {
                 chart.mark(Mark::Disc, points[at], 9.0, BLUE)?;
             }
-            let (across, top) = (chart.pixel(rate.log10(), y.ends().1).0, chart.area().get_base_pixel());
-            let half = NOTE.width(&name) as i32 / 2 + 1;
-            let x = (top.0 + across).clamp(MARGIN + half, width - MARGIN - half);
-            area.draw_text(&name, &NOTE.coloured(INK).at(HPos::Center, VPos::Bottom), (x, top.1 - 6))?;
         }
         Ok(())
     })
