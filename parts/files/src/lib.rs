@@ -3,7 +3,8 @@
 //!
 //! ```no_run
 //! humerus_files::write_atomically("card.json".as_ref(), b"{}")?; // whole, or not there
-//! let text = humerus_files::regular::read("card.json".as_ref()).map_err(humerus_files::Error::io("card.json"))?; // never waits for a pipe
+//! // Never waits for a pipe.
+//! let text = humerus_files::regular::read("card.json".as_ref()).map_err(humerus_files::Error::io("card.json"))?;
 //! println!("{} in {}", humerus_files::counted(text.len(), "byte"), humerus_files::in_line("a name\nof two lines"));
 //! # Ok::<(), humerus_files::Error>(())
 //! ```

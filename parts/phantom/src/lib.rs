@@ -20,7 +20,7 @@
 //! let config = PhantomConfig { studies: 100, ..PhantomConfig::default() };
 //! let study = humerus_phantom::study(&config, 0); // drawn, not written
 //! study.views[0].image.save("film.png").expect("the folder can be written");
-//! let set = humerus_phantom::write(&config, "phantoms".as_ref(), &mut |_| ())?; // a folder laid out like MURA, with masks
+//! let set = humerus_phantom::write(&config, "phantoms".as_ref(), &mut |_| ())?; // like MURA, with masks
 //! println!("{} of {} studies are abnormal", set.abnormal, set.studies);
 //! # Ok::<(), humerus_phantom::Error>(())
 //! ```

@@ -76,8 +76,8 @@ impl Place {
                 let (threads, now) = (saved.fingerprint.threads, self.fingerprint.threads);
                 if threads != now && saved.fingerprint.device == DeviceChoice::Cpu {
                     progress(Event::Notice(format!(
-                        "the run was begun with {}, now there {}: its last bits will differ from those of a run that was \
-                         never interrupted",
+                        "the run was begun with {}, now there {}: its last bits will differ from those of a run that \
+                         was never interrupted",
                         counted(threads, "thread"),
                         if now == 1 { "is 1".to_owned() } else { format!("are {now}") }
                     )));
