@@ -3,6 +3,7 @@
 //! Results go to standard output, as text or with `--json` as one JSON object; an error is one line on standard error
 //! and exit code 1; wrong usage is exit code 2.
 
+mod completions;
 mod explain;
 mod export;
 mod flags;
@@ -51,6 +52,8 @@ enum Command {
     Export(export::Args),
     /// Fetch or read a weight file, and show what of it a network takes
     Weights(weights::Args),
+    /// Print the script with which a shell completes this command; `cargo lab install` puts it in place
+    Completions(completions::Args),
 }
 
 impl Command {
@@ -74,6 +77,7 @@ impl Command {
             Command::Layers(args) => args.run(),
             Command::Export(args) => args.run(),
             Command::Weights(args) => args.run(),
+            Command::Completions(args) => args.run(),
         }
     }
 }

@@ -275,6 +275,27 @@ fn long_work_shows_how_far_it_is_on_a_terminal_and_nowhere_else() {
 
 #[cfg(unix)]
 #[test]
+fn bash_completes_commands_and_options_by_the_script_that_is_printed() {
+    let script = humerus(&["completions", "bash"]);
+    assert!(script.status.success());
+    let ask = |words: &str, at: usize| {
+        let last = words.split(' ').next_back().unwrap();
+        let line =
+            format!("COMP_WORDS=({words}); COMP_CWORD={at}; _humerus humerus '{last}' ''; echo \"${{COMPREPLY[@]}}\"");
+        let whole = format!("{}\n{line}", String::from_utf8_lossy(&script.stdout));
+        let output = Command::new("bash").args(["--norc", "-c", &whole]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    assert_eq!(ask("humerus tra", 1), "train");
+    assert_eq!(ask("humerus train --resu", 2), "--resume");
+    for shell in ["zsh", "fish"] {
+        let output = humerus(&["completions", shell]);
+        assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("explain"));
+    }
+}
+
+#[cfg(unix)]
+#[test]
 fn a_reader_that_goes_away_is_no_error() {
     let folder = tempfile::tempdir().unwrap();
     write_set(folder.path());

@@ -3,6 +3,7 @@
 mod bench;
 mod checkout;
 mod doctor;
+mod install;
 mod open;
 mod problem;
 mod progress;
@@ -37,6 +38,8 @@ enum Command {
     Open(open::Options),
     /// Say what was found; installs nothing
     Doctor,
+    /// Put the command `humerus` on the PATH, with shell completion
+    Install(install::Options),
     /// Run a command inside the environment, for example `cargo lab exec -- cargo test -p humerus`
     Exec {
         /// The command and its arguments
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Test => test::run(),
         Command::Open(options) => open::run(options),
         Command::Doctor => doctor::run(),
+        Command::Install(options) => install::run(options),
         Command::Exec { command } => exec(command),
         Command::Bench(options) => bench::run(options),
     };

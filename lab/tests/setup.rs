@@ -84,7 +84,7 @@ impl Machine {
         // What the stubs need stands at the end: none of what the lab looks for may come from there.
         let tools = self.path("tools");
         fs::create_dir_all(&tools).unwrap();
-        for tool in ["mkdir", "cp", "dirname", "touch", "sleep", "true"] {
+        for tool in ["mkdir", "cp", "dirname", "touch", "sleep", "true", "chmod"] {
             let real = ["/bin", "/usr/bin"]
                 .iter()
                 .map(|folder| Path::new(folder).join(tool))
@@ -338,6 +338,64 @@ fn what_nobody_used_for_long_is_swept_with_one_line_and_doctor_says_how_to_free_
     assert!(told.contains("kernel-0123") && told.contains("of another version, last used 3 days ago"), "{told}");
     let line = told.lines().find(|line| line.starts_with("to free space")).unwrap();
     assert!(line.contains("rm -r kernel-0123"), "what is in use is not proposed: {line}");
+}
+
+/// `sh` code that plays `cargo install`, of the Rust kernel as of `humerus`, which says what it was told.
+const INSTALL_HUMERUS: &str = r#"
+all=$*
+case "$1" in install) ;; *) exit 0 ;; esac
+while [ "$1" != --root ]; do shift; done
+mkdir -p "$2/bin"
+case "$all" in
+  *--path*) printf '#!/bin/sh\necho "spin $GOMP_SPINCOUNT: $*"\n' > "$2/bin/humerus"; chmod +x "$2/bin/humerus" ;;
+  *) touch "$2/bin/evcxr_jupyter" ;;
+esac
+"#;
+
+#[test]
+fn install_puts_a_humerus_on_the_path_that_starts_anywhere_and_uninstall_takes_it_away() {
+    let machine = Machine::new().stub("cargo", INSTALL_HUMERUS);
+    let installs = || machine.lab(&["install"]);
+    let output = installs();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    let humerus = machine.path(".local/bin/humerus");
+    assert!(told.contains(&format!("humerus: {}", humerus.display())) && told.contains("not on PATH"), "{told}");
+    let start = || Command::new(&humerus).args(["score", "a b"]).env_clear().output().unwrap();
+    let gone = start();
+    let line = String::from_utf8_lossy(&gone.stderr).into_owned();
+    assert!(!gone.status.success() && line.lines().count() == 1, "{line}");
+    assert!(line.contains("torch/lib is gone; to mend it: type `cargo lab install` in"), "{line}");
+    let uses = fs::read_to_string(machine.path("cache/installed/uses")).unwrap();
+    fs::create_dir_all(uses.trim()).unwrap();
+    assert_eq!(String::from_utf8_lossy(&start().stdout), "spin 10000: score a b\n");
+    for (shell, path) in [
+        ("bash", ".local/share/bash-completion/completions/humerus"),
+        ("fish", ".config/fish/completions/humerus.fish"),
+        ("zsh", ".local/share/zsh/site-functions/_humerus"),
+    ] {
+        let script = fs::read_to_string(machine.path(path)).unwrap();
+        assert!(script.starts_with(&format!("spin 10000: completions {shell}\n")), "{script}");
+    }
+    assert!(installs().status.success(), "over its own files");
+    assert!(machine.lab(&["install", "--uninstall"]).status.success());
+    assert!(!humerus.exists() && !machine.path("cache/installed").exists());
+    assert!(!machine.path(".config/fish/completions/humerus.fish").exists());
+    assert!(machine.lab(&["install", "--uninstall"]).status.success(), "nothing is there");
+}
+
+#[test]
+fn install_leaves_a_humerus_of_somebody_else_alone() {
+    let machine = Machine::new().stub("cargo", "exit 1");
+    let there = machine.path("tools of mine/humerus");
+    fs::create_dir_all(there.parent().unwrap()).unwrap();
+    fs::write(&there, "theirs").unwrap();
+    let output = machine.lab(&["install", "--to", &there.parent().unwrap().display().to_string()]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1));
+    says(stderr.trim().trim_start_matches("error: "), "is there already, and not from here", "--to");
+    assert_eq!(fs::read_to_string(&there).unwrap(), "theirs");
+    assert!(!machine.path("venvs").exists(), "before anything is made");
 }
 
 #[test]

@@ -120,6 +120,13 @@ pub fn write_if_changed(path: &Path, content: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// [`write_if_changed`], and makes it executable.
+pub fn write_program(path: &Path, script: &str) -> Result<()> {
+    write_if_changed(path, script.as_bytes())?;
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(path, executable).map_err(Problem::at(path))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

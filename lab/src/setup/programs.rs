@@ -8,7 +8,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::cache::write_if_changed;
+use super::cache::write_program;
 use super::rust::Rust;
 use crate::problem::{Problem, Result};
 
@@ -78,12 +78,6 @@ fn real(rust: &Rust, name: &str) -> Result<PathBuf> {
     let found = Some(own).filter(|path| path.is_file());
     let found = found.or_else(|| super::inherited("PATH").map(|entry| entry.join(name)).find(|path| path.is_file()));
     found.ok_or_else(|| Problem::new(format!("no {name} on PATH")).mend("install Rust with rustup"))
-}
-
-fn write_program(path: &Path, script: &str) -> Result<()> {
-    write_if_changed(path, script.as_bytes())?;
-    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(path, executable).map_err(Problem::at(path))
 }
 
 /// A path as the shell takes it.
