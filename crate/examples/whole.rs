@@ -36,5 +36,6 @@ pub fn whole(films: &Path, recipe: &Recipe, options: &TrainOptions) -> Result<()
 
     let surest = held_out.most_certain(1);
     let evidence = model.explain(&surest[0].path)?;
-    figures::film_cam(&evidence)?.save(options.run.join("evidence.png"))
+    figures::film_cam(&evidence)?.save(options.run.join("evidence.png"))?;
+    Ok(())
 }

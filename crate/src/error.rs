@@ -253,3 +253,22 @@ impl From<phantom::Error> for Error {
         }
     }
 }
+
+impl From<metrics::Error> for Error {
+    fn from(error: metrics::Error) -> Error {
+        match error {
+            metrics::Error::Setting { what, expected, got } => Error::Setting { what, expected, got },
+            metrics::Error::NotFinite { what, got } => Error::NotFinite { what, got },
+        }
+    }
+}
+
+impl From<render::Error> for Error {
+    fn from(error: render::Error) -> Error {
+        match error {
+            render::Error::Figure(reason) => Error::Figure(reason),
+            render::Error::Io { path, source } => Error::Io { path, source },
+            render::Error::Setting { what, expected, got } => Error::Setting { what, expected, got },
+        }
+    }
+}

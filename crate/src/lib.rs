@@ -5,19 +5,16 @@
 
 pub mod augment;
 pub mod dataset;
-pub mod decision;
 #[allow(unsafe_code)]
 pub mod device;
 pub mod error;
 pub mod explain;
 pub mod files;
-pub mod metrics;
 pub mod model;
 pub mod network;
 pub mod notebook;
 pub mod preprocess;
 pub mod recipe;
-pub mod render;
 pub mod score;
 pub mod shortage;
 #[allow(unsafe_code)]
@@ -28,11 +25,13 @@ pub mod weights;
 pub use ::files::{Tally, counted, disk};
 pub use error::{Error, Result};
 pub use image;
+pub use metrics;
 #[cfg(feature = "notebook")]
 pub use notebook::Show;
 pub use phantom;
-pub use plotters;
 pub use preprocess::Preprocess;
+pub use render;
+pub use render::plotters;
 pub use studies::{Finding, Label, Split, Study, View};
 pub use tch;
 

@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use crate::error::{Error, Result};
 use crate::network::Classifier;
-use crate::render::Map;
+use render::Map;
 
 /// Every channel of one layer for one film.
 ///
@@ -36,7 +36,9 @@ pub(super) fn maps(tensor: &Tensor, what: &'static str) -> Result<Vec<Map>> {
     let flat = tensor.detach().flatten(0, -1).to_device(tch::Device::Cpu).to_kind(tch::Kind::Float);
     let values = Vec::<f32>::try_from(flat)?;
     let each = (h * w) as usize;
-    (0..c as usize).map(|i| Map::new(w as usize, h as usize, values[i * each..(i + 1) * each].to_vec())).collect()
+    (0..c as usize)
+        .map(|i| Map::new(w as usize, h as usize, values[i * each..(i + 1) * each].to_vec()).map_err(Into::into))
+        .collect()
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::network::{Classifier, Mode};
 use crate::preprocess::{self, Placement};
-use crate::render::Map;
 use crate::score::{self, Decision, Probability};
+use render::Map;
 use studies::Label;
 
 /// Where in each film the evidence for `class` lies.
@@ -94,7 +94,7 @@ impl FilmCam {
         let Placement { left, top, width, height, .. } = self.placement;
         let rows = (top..top + height).flat_map(|y| (left..left + width).map(move |x| (x, y)));
         let values = rows.map(|(x, y)| square.values[(y * size + x) as usize]).collect();
-        Map::new(width as usize, height as usize, values)
+        Ok(Map::new(width as usize, height as usize, values)?)
     }
 }
 

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use super::provenance::{Apart, Trained};
 use crate::counted;
 use crate::dataset::{self, Fold, Held, Index, Leak, SplitSummary};
-use crate::decision::OperatingPoint;
 use crate::error::{Error, Result};
-use crate::metrics::Metrics;
 use crate::network::{Architecture, Classifier, Head, ParameterCount};
 use crate::preprocess::Preprocess;
 use crate::recipe::Recipe;
 use crate::weights::Origin;
+use metrics::Metrics;
+use metrics::OperatingPoint;
 use studies::{Label, Split};
 
 pub(super) const FORMAT: u32 = 1;

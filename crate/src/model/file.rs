@@ -197,9 +197,9 @@ mod tests {
     use tch::Device;
 
     use super::*;
-    use crate::decision::OperatingPoint;
     use crate::network::{Architecture, Head};
     use crate::preprocess::Preprocess;
+    use metrics::OperatingPoint;
 
     #[test]
     fn a_saved_model_comes_back_with_the_same_weights_and_card() {

@@ -12,10 +12,10 @@ use crate::error::{Error, Result};
 use crate::explain::{self, FilmCam, FilterOptions};
 use crate::model::Model;
 use crate::preprocess::{decode, grey};
-use crate::render::{self, BalanceRow, CamPanel, CurvePoint, Figure, Film, FilterPattern, OverlayOptions, Tone};
 use crate::score::{Estimate, Metrics, Report, ViewScore};
 use crate::train::{Epochs, LrFinder, Recipe, TrainReport};
 use phantom::PhantomView;
+use render::{self, BalanceRow, CamPanel, CurvePoint, Figure, Film, FilterPattern, OverlayOptions, Tone};
 use studies::{Label, Split, Study};
 
 /// `n` films of one split with their labels, normal and abnormal in turn, taken evenly over the split.
@@ -38,7 +38,7 @@ pub fn films(index: &Index, split: Split, n: usize) -> Result<Figure> {
         let image = decode(&study.views[0].path)?;
         Ok(Film { image, caption: format!("{}\n{}", study.label, short(&study.id)), tone: Tone::from(study.label) })
     });
-    render::films(&format!("Films of the {split} split"), &films.collect::<Result<Vec<_>>>()?, 6)
+    Ok(render::films(&format!("Films of the {split} split"), &films.collect::<Result<Vec<_>>>()?, 6)?)
 }
 
 /// `n` training films, taken evenly, as they are and as augmentation shows them to the network in the first `epochs`:
@@ -66,7 +66,7 @@ pub fn augmented(index: &Index, recipe: &Recipe, n: usize, epochs: usize) -> Res
             films.push(Film { image: picture(&changed)?, caption: format!("epoch {epoch}"), tone: Tone::Plain });
         }
     }
-    render::films("Films as they are and as the network sees them", &films, epochs + 1)
+    Ok(render::films("Films as they are and as the network sees them", &films, epochs + 1)?)
 }
 
 /// A film `[1, 1, size, size]` in `0.0..=1.0` as a picture.
@@ -96,7 +96,7 @@ pub fn class_balance(index: &Index) -> Result<Figure> {
             rows.push(BalanceRow { name: format!("{split}\n{what}"), normal: all - abnormal, abnormal });
         }
     }
-    render::class_balance("Class balance", &rows)
+    Ok(render::class_balance("Class balance", &rows)?)
 }
 
 /// Losses and AUROC over the epochs of a run.
@@ -119,7 +119,7 @@ pub fn epochs(title: &str, run: &Epochs, best: Option<usize>) -> Result<Figure> 
         tune_auroc: e.tune_auroc,
     };
     let points: Vec<_> = run.iter().map(point).collect();
-    render::learning_curves(title, &points, best)
+    Ok(render::learning_curves(title, &points, best)?)
 }
 
 /// The loss over a sweep of the learning rate, with the suggestion.
@@ -127,7 +127,7 @@ pub fn epochs(title: &str, run: &Epochs, best: Option<usize>) -> Result<Figure> 
 /// # Errors
 /// [`Error::Figure`] if the very first loss was not finite.
 pub fn learning_rates(found: &LrFinder) -> Result<Figure> {
-    render::learning_rates("Learning rates", &found.rates, &found.losses, found.suggestion)
+    Ok(render::learning_rates("Learning rates", &found.rates, &found.losses, found.suggestion)?)
 }
 
 /// The ROC curve over studies, with the operating point.
@@ -139,7 +139,7 @@ pub fn roc(report: &Report) -> Result<Figure> {
     let title = format!("ROC over {}", studies_of(&metrics));
     let Estimate { interval, no_interval, .. } = metrics.auroc;
     let interval = interval.ok_or(no_interval);
-    render::roc(&title, &report.roc()?, interval, Some(report.operating_point.threshold))
+    Ok(render::roc(&title, &report.roc()?, interval, Some(report.operating_point.threshold))?)
 }
 
 /// Decisions against labels, over studies.
@@ -148,7 +148,7 @@ pub fn roc(report: &Report) -> Result<Figure> {
 /// [`Error::Figure`].
 pub fn confusion(metrics: &Metrics) -> Result<Figure> {
     let title = format!("Decisions on {}", studies_of(metrics));
-    render::confusion(&title, &metrics.confusion, Label::ALL.map(Label::name))
+    Ok(render::confusion(&title, &metrics.confusion, Label::ALL.map(Label::name))?)
 }
 
 fn studies_of(metrics: &Metrics) -> String {
@@ -168,7 +168,7 @@ pub fn score_histogram(report: &Report) -> Result<Figure> {
     let (labels, scores) = report.labelled();
     let threshold = report.operating_point.threshold;
     let of = |label| labels.iter().zip(&scores).filter(move |(l, _)| **l == label).map(|(_, s)| *s).collect::<Vec<_>>();
-    render::score_histogram("Studies by probability", &of(Label::Normal), &of(Label::Abnormal), Some(threshold))
+    Ok(render::score_histogram("Studies by probability", &of(Label::Normal), &of(Label::Abnormal), Some(threshold))?)
 }
 
 /// Scored films with label, probability and decision; says so where there is none.
@@ -182,7 +182,7 @@ pub fn gallery(title: &str, scores: &[ViewScore]) -> Result<Figure> {
     if films.is_empty() {
         films.push(Film { image: GrayImage::new(64, 64), caption: "there is none".to_owned(), tone: Tone::Plain });
     }
-    render::films(title, &films, 6)
+    Ok(render::films(title, &films, 6)?)
 }
 
 fn caption(score: &ViewScore) -> String {
@@ -208,7 +208,7 @@ pub fn heat_maps(model: &Model, title: &str, scores: &[ViewScore], layer: &str) 
         let mask = dataset::fracture_mask(&score.view)?;
         Ok(CamPanel { film: cam.film, map, mask, caption: caption(score), tone: tone(score) })
     });
-    render::cam_panel(title, &panels.collect::<Result<Vec<_>>>()?, OverlayOptions::default())
+    Ok(render::cam_panel(title, &panels.collect::<Result<Vec<_>>>()?, OverlayOptions::default())?)
 }
 
 /// A film beside its heat map.
@@ -224,7 +224,7 @@ pub fn film_cam(cam: &FilmCam) -> Result<Figure> {
         caption: format!("called {} ({})", cam.decision, cam.probability),
         tone: Tone::Plain,
     };
-    render::cam_panel(&format!("Evidence for {} at {}", cam.class, cam.layer), &[panel], OverlayOptions::default())
+    Ok(render::cam_panel(&format!("Evidence for {} at {}", cam.class, cam.layer), &[panel], OverlayOptions::default())?)
 }
 
 /// Simulated films, and where they are fractured or show metal.
@@ -242,7 +242,7 @@ pub fn phantom(title: &str, views: &[PhantomView]) -> Result<Figure> {
             films.extend(image.map(|image| Film { image: image.clone(), caption, tone: Tone::Plain }));
         }
     }
-    render::films(title, &films, 6)
+    Ok(render::films(title, &films, 6)?)
 }
 
 /// The first channels of one layer for one film, 12 in a row.
@@ -252,7 +252,7 @@ pub fn phantom(title: &str, views: &[PhantomView]) -> Result<Figure> {
 pub fn activations(model: &Model, film: impl AsRef<Path>, layer: &str) -> Result<Figure> {
     let batch = model.card.preprocess.load(&[film])?;
     let maps = explain::activation_maps(&model.classifier, &batch, layer)?;
-    render::activation_grid(layer, &maps, 12)
+    Ok(render::activation_grid(layer, &maps, 12)?)
 }
 
 /// The patterns that excite some channels of a layer.
@@ -275,7 +275,7 @@ pub fn filters(
             FilterPattern { image, caption: format!("channel {channel}") }
         })
         .collect();
-    render::filter_grid(&format!("{layer}: what excites each channel"), &patterns, 8)
+    Ok(render::filter_grid(&format!("{layer}: what excites each channel"), &patterns, 8)?)
 }
 
 #[cfg(test)]

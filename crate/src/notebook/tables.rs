@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use crate::counted;
 use crate::dataset::{Skipped, SplitSummary, Summary, Warning};
 use crate::explain::Localised;
-use crate::metrics::Confusion;
 use crate::model::ModelCard;
 use crate::network::Classifier;
 use crate::notebook::settings::Settings;
-use crate::render::Table;
 use crate::score::{Metrics, Report, StudyScore, ViewScore};
 use crate::train::{PretrainReport, Recipe};
 use crate::weights::{Fate, Loaded};
+use metrics::Confusion;
+use render::Table;
 use studies::{Label, Study};
 use torchfile::WeightFile;
 

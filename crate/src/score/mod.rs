@@ -14,18 +14,18 @@ use std::fmt;
 use serde::Serialize;
 use tch::{Kind, Tensor};
 
-pub use crate::decision::{Decision, OperatingPoint, Probability};
-use crate::metrics::Drawn;
-pub use crate::metrics::{Estimate, Metrics};
+use metrics::Drawn;
+pub use metrics::{Decision, OperatingPoint, Probability};
+pub use metrics::{Estimate, Metrics};
 pub use scorable::Scorable;
 pub use scores::{StudyScore, ViewScore};
 
 use crate::dataset::films::LOOK_AHEAD;
 use crate::dataset::{Films, Skipped};
 use crate::error::{Error, Result};
-use crate::metrics::Roc;
 use crate::model::Model;
 use files::in_line;
+use metrics::Roc;
 use studies::{Label, Split, Study};
 
 /// Films per forward pass when only looking.
@@ -95,7 +95,7 @@ impl Report {
     /// [`Error::Setting`] if a class is absent.
     pub fn roc(&self) -> Result<Roc> {
         let (labels, scores) = self.labelled();
-        Roc::new(&labels, &scores)
+        Ok(Roc::new(&labels, &scores)?)
     }
 
     /// Labels and probabilities of the labelled studies, in order.
@@ -170,10 +170,7 @@ fn probabilities(model: &Model, batch: &Tensor) -> Result<Vec<Probability>> {
 pub(crate) fn abnormal(logits: &Tensor) -> Result<Vec<Probability>> {
     let abnormal = logits.softmax(-1, Kind::Double).select(1, Label::Abnormal.index() as i64);
     let values = Vec::<f64>::try_from(&abnormal)?;
-    if let Some(&got) = values.iter().find(|p| !(0.0..=1.0).contains(*p)) {
-        return Err(Error::NotFinite { what: "the probability of abnormal", got });
-    }
-    Ok(values.into_iter().map(Probability).collect())
+    values.into_iter().map(|value| Ok(Probability::new(value)?)).collect()
 }
 
 /// Scores films that were opened before, as training does; `studies` are those that `films` were opened from.
@@ -250,7 +247,7 @@ mod tests {
         let operating_point = OperatingPoint { threshold, ..OperatingPoint::default() };
         let mut report = Report::empty(operating_point);
         for (at, &(label, probability)) in studies.iter().enumerate() {
-            let (id, probability) = (format!("study{at}"), Probability(probability));
+            let (id, probability) = (format!("study{at}"), Probability::new(probability).unwrap());
             let (decision, path) = (report.operating_point.decide(probability), PathBuf::from(format!("{at}.png")));
             let view = View::new(&path);
             report.views.push(ViewScore {

@@ -4,10 +4,11 @@ use image::{DynamicImage, GrayImage, RgbImage};
 use tch::Tensor;
 
 use super::{draw, say, show, tensor};
+use crate::Error;
 use crate::dataset::{Skipped, Warning};
 use crate::notebook::tables;
-use crate::render::{Figure, Film, Tone, films};
 use crate::score::{StudyScore, ViewScore};
+use render::{Figure, Film, Tone, films};
 use studies::Study;
 
 /// Shows a tensor, a picture or a list under the evcxr cell that ends on it; `use humerus::prelude::*` brings it along.
@@ -46,19 +47,19 @@ fn picture(image: RgbImage, what: &str) -> Figure {
 
 impl Show for GrayImage {
     fn evcxr_display(&self) {
-        draw(|| Ok(picture(DynamicImage::ImageLuma8(self.clone()).into_rgb8(), "a grey picture")));
+        draw(|| Ok::<_, Error>(picture(DynamicImage::ImageLuma8(self.clone()).into_rgb8(), "a grey picture")));
     }
 }
 
 impl Show for RgbImage {
     fn evcxr_display(&self) {
-        draw(|| Ok(picture(self.clone(), "a picture")));
+        draw(|| Ok::<_, Error>(picture(self.clone(), "a picture")));
     }
 }
 
 impl Show for DynamicImage {
     fn evcxr_display(&self) {
-        draw(|| Ok(picture(self.to_rgb8(), "a picture")));
+        draw(|| Ok::<_, Error>(picture(self.to_rgb8(), "a picture")));
     }
 }
 

@@ -1,8 +1,8 @@
 //! Pictures, tables and words inline in an evcxr notebook.
 //!
-//! evcxr shows a value by calling its `evcxr_display` when a cell ends on it, and keeps one output per MIME type: so
-//! one figure or table a cell. Every type of this crate has that method; for those of other crates, tensors and
-//! pictures, and for lists there is [`Show`].
+//! evcxr shows a value by calling its `evcxr_display` when a cell ends on it, and keeps one output per MIME type: so one
+//! figure or table a cell. Every type of this crate has that method; for those of other crates, figures,
+//! tensors and pictures among them, and for lists there is [`Show`].
 
 mod foreign;
 mod tensor;
@@ -14,40 +14,40 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use image::imageops::{self, FilterType};
 
-use crate::Result;
-use crate::render::{Figure, Table, escaped, png};
+use crate::{Error, Result};
+use render::{Figure, Table, escaped, png};
 
-impl Figure {
-    /// Shows the figure in an evcxr cell, with its alt text for readers without pictures.
-    pub fn evcxr_display(&self) {
-        draw(|| Ok(self.clone()));
-    }
-
-    /// The figure for a page: all its pixels in the room of [`width`](Self::width), sharp on dense screens, which a
-    /// bare PNG is not, as evcxr cannot say how large it is to be.
-    fn html(&self, png: &[u8]) -> String {
-        format!(
-            "<img width=\"{}\" style=\"max-width:100%;height:auto\" alt=\"{}\" src=\"data:image/png;base64,{}\">",
-            self.width(),
-            escaped(self.alt()),
-            STANDARD.encode(png)
-        )
-    }
-
-    /// The figure with one pixel for each of a page's, for what shows no HTML.
-    fn plain_png(&self) -> Result<Vec<u8>> {
-        if self.width() == self.image().width() {
-            return self.png();
-        }
-        png(&imageops::resize(self.image(), self.width(), self.height(), FilterType::Triangle))
+impl Show for Figure {
+    fn evcxr_display(&self) {
+        draw(|| Ok::<_, Error>(self.clone()));
     }
 }
 
+/// A figure for a page: all its pixels in the room of its [`width`](Figure::width), sharp on dense screens, which a bare PNG is not, as
+/// evcxr cannot say how large it is to be.
+fn html(figure: &Figure, png: &[u8]) -> String {
+    format!(
+        "<img width=\"{}\" style=\"max-width:100%;height:auto\" alt=\"{}\" src=\"data:image/png;base64,{}\">",
+        figure.width(),
+        escaped(figure.alt()),
+        STANDARD.encode(png)
+    )
+}
+
+/// A figure with one pixel for each of a page's, for what shows no HTML.
+fn plain_png(figure: &Figure) -> render::Result<Vec<u8>> {
+    if figure.width() == figure.image().width() {
+        return figure.png();
+    }
+    png(&imageops::resize(figure.image(), figure.width(), figure.height(), FilterType::Triangle))
+}
+
 /// Shows a figure, or why there is none.
-fn draw(figure: impl FnOnce() -> Result<Figure>) {
-    let shown = figure().and_then(|figure| Ok((figure.html(&figure.png()?), figure.plain_png()?, figure)));
-    match shown {
-        Ok((html, png, figure)) => {
+fn draw<E: std::fmt::Display>(figure: impl FnOnce() -> Result<Figure, E>) {
+    let encoded = |figure: &Figure| Ok::<_, render::Error>((html(figure, &figure.png()?), plain_png(figure)?));
+    let shown = figure().map_err(|error| error.to_string());
+    match shown.and_then(|figure| Ok((encoded(&figure).map_err(|error| error.to_string())?, figure))) {
+        Ok(((html, png), figure)) => {
             evcxr_runtime::mime_type("text/html").text(html);
             evcxr_runtime::mime_type("image/png").text(STANDARD.encode(png));
             say(figure.alt());
@@ -73,9 +73,9 @@ fn show(tables: &[Table]) {
     say(text.join("\n\n"));
 }
 
-impl Table {
-    /// Shows the table in an evcxr cell, as HTML and as plain text: its first 100 rows, and how many more there are.
-    pub fn evcxr_display(&self) {
+impl Show for Table {
+    /// As HTML and as plain text: its first 100 rows, and how many more there are.
+    fn evcxr_display(&self) {
         show(std::slice::from_ref(self));
     }
 }
@@ -85,14 +85,14 @@ mod tests {
     use image::RgbImage;
 
     use super::*;
-    use crate::render::{Film, Tone, films};
+    use render::{Film, Tone, films};
 
     #[test]
     fn a_figure_takes_half_its_pixels_on_a_page_and_says_its_words() {
         let film = Film { image: image::GrayImage::new(40, 60), caption: "a < b".to_owned(), tone: Tone::Plain };
         let figure = films("Films", &[film], 1).unwrap();
         assert_eq!(figure.width() * 2, figure.image().width());
-        let html = figure.html(&figure.png().unwrap());
+        let html = super::html(&figure, &figure.png().unwrap());
         let width = figure.width();
         assert!(
             html.starts_with(&format!("<img width=\"{width}\"")) && html.contains("a &lt; b\""),
@@ -102,7 +102,7 @@ mod tests {
         let (_, encoded) = html.split_once("base64,").unwrap();
         let png = STANDARD.decode(encoded.trim_end_matches("\">")).unwrap();
         assert!(image::load_from_memory(&png).unwrap().into_rgb8() == *figure.image(), "all its pixels are there");
-        let plain = image::load_from_memory(&figure.plain_png().unwrap()).unwrap();
+        let plain = image::load_from_memory(&plain_png(&figure).unwrap()).unwrap();
         assert_eq!((plain.width(), plain.height()), (figure.width(), figure.height()));
     }
 
@@ -110,6 +110,6 @@ mod tests {
     fn a_picture_of_the_reader_s_own_keeps_its_size() {
         let figure = Figure::new(RgbImage::new(30, 20), "black");
         assert_eq!((figure.width(), figure.height()), (30, 20));
-        assert_eq!(figure.plain_png().unwrap(), figure.png().unwrap());
+        assert_eq!(plain_png(&figure).unwrap(), figure.png().unwrap());
     }
 }

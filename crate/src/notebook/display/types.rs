@@ -4,11 +4,9 @@ use super::{Show, draw, say, show, tensor};
 use crate::augment::{Augment, Border};
 use crate::dataset::cache::CacheFolder;
 use crate::dataset::*;
-use crate::decision::*;
 use crate::device::{DeviceChoice, Precision};
 use crate::error::Changed;
 use crate::explain::*;
-use crate::metrics::{Confusion, Drawn, Interval, NoInterval, Roc, RocPoint};
 use crate::model::DataCard;
 use crate::model::provenance::{Apart, Trained};
 use crate::model::*;
@@ -16,13 +14,15 @@ use crate::network::*;
 use crate::notebook::settings::Settings;
 use crate::notebook::{figures, tables};
 use crate::preprocess::{DicomHeader, Doubt, Fit, Flaw, Header, Placement, Preprocess};
-use crate::render::*;
 use crate::score::*;
 use crate::train::*;
 use crate::weights::hub::{Cause, Fetched, Fetching, Hub, HubError, HubFile};
 use crate::weights::{self, Adapted, Fate, Found, Loaded, Origin, Other, Weights, file};
 use crate::{Error, counted, preprocess, render, train};
+use metrics::*;
+use metrics::{Confusion, Drawn, Interval, NoInterval, Roc, RocPoint};
 use phantom::*;
+use render::*;
 use studies::{Finding, Label, Split, Study, View};
 
 /// Skipped files and warnings that a notebook lists by name.
@@ -86,19 +86,14 @@ says! {
     Apart: |it| it;
     BatchSizes: |it| it;
     Changed: |it| it;
-    Decision: |it| it;
     DeviceChoice: |it| it;
     EpochReport: |it| it;
     Error: |it| it;
-    Estimate: |it| it;
     Event: |it| it;
-    OperatingPoint: |it| it;
-    NoInterval: |it| it;
     Origin: |it| it;
     Precision: |it| it;
     Preparing: |it| it;
     Pretraining: |it| it;
-    Probability: |it| it;
     Progress: |it| it;
     Task: |it| it;
     Trained: |it| it;
@@ -121,13 +116,9 @@ fields! {
     Answered;
     Architecture;
     Augment;
-    BalanceRow;
     Border;
     CacheFolder;
-    Colours;
-    CurvePoint;
     DataCard;
-    Drawn;
     Fate;
     Feed;
     Feeding;
@@ -135,26 +126,21 @@ fields! {
     Fit;
     Found;
     Head;
-    Interval;
     Localisation;
     Memory;
     Mode;
-    Opacity;
     Optimizer;
     Other;
-    OverlayOptions;
     ParameterCount;
     Placement;
     Preprocess;
     PretrainOptions;
     Resume;
-    RocPoint;
     Schedule;
     SelectBy;
     Standardise;
     StopHandle;
     Sweep;
-    Tone;
     TrainOptions;
     Unfreeze;
     Update;
@@ -170,8 +156,6 @@ shows! {
     Classifier: |it| [tables::network(it, SMALLEST_INPUT)];
     ModelCard: |it| [tables::card(it)];
     Model: |it| [tables::card(&it.card)];
-    Metrics: |it| [tables::metrics(it)];
-    Confusion: |it| [tables::confusion(it)];
     TrainReport: |it| [tables::metrics(&it.held_out)];
     PretrainReport: |it| [tables::pretraining(it)];
     Report: |it| [tables::study(it)];
@@ -184,17 +168,17 @@ draws! {
     own
     LrFinder: |it| figures::learning_rates(it);
     Epochs: |it| figures::epochs("Learning curves", it, None);
-    Roc: |it| render::roc("ROC", it, Err(None), None);
-    Map: |it| activation_grid("Map", std::slice::from_ref(it), 1);
-    Film: |it| films("Film", std::slice::from_ref(it), 1);
-    FilterPattern: |it| filter_grid("Pattern", std::slice::from_ref(it), 1);
-    CamPanel: |it| cam_panel("Evidence", std::slice::from_ref(it), OverlayOptions::default());
     FilmCam: |it| figures::film_cam(it);
     ViewScore: |it| figures::gallery(&it.study, std::slice::from_ref(it));
 }
 
 says! {
     part
+    Decision: |it| it;
+    Estimate: |it| it;
+    NoInterval: |it| it;
+    OperatingPoint: |it| it;
+    Probability: |it| it;
     Cause: |it| it;
     Fetching: |it| it;
     HubError: |it| it;
@@ -210,6 +194,8 @@ says! {
     file::Format: |it| it;
     file::Problem: |it| it;
     film::Error: |it| it;
+    metrics::Error: |it| it;
+    render::Error: |it| it;
     phantom::Error: |it| it;
     studies::Error: |it| it;
     Doubt: |it| it;
@@ -219,6 +205,15 @@ says! {
 
 fields! {
     part
+    Drawn;
+    BalanceRow;
+    Colours;
+    CurvePoint;
+    Interval;
+    Opacity;
+    OverlayOptions;
+    RocPoint;
+    Tone;
     Fetched;
     Hub;
     Fracture;
@@ -248,6 +243,8 @@ fields! {
 
 shows! {
     part
+    Metrics: |it| [tables::metrics(it)];
+    Confusion: |it| [tables::confusion(it)];
     Summary: |it| summary(it);
     Index: |it| summary(&it.summary());
     Study: |it| [tables::cases(std::slice::from_ref(it))];
@@ -256,6 +253,11 @@ shows! {
 
 draws! {
     part
+    Roc: |it| render::roc("ROC", it, Err(None), None);
+    Map: |it| activation_grid("Map", std::slice::from_ref(it), 1);
+    Film: |it| films("Film", std::slice::from_ref(it), 1);
+    FilterPattern: |it| filter_grid("Pattern", std::slice::from_ref(it), 1);
+    CamPanel: |it| cam_panel("Evidence", std::slice::from_ref(it), OverlayOptions::default());
     PhantomView: |it| figures::phantom("Simulated film, fracture and metal", std::slice::from_ref(it));
     PhantomStudy: |it| figures::phantom(&format!("Simulated study {}, {}", it.number, it.label), &it.views);
 }
@@ -266,7 +268,7 @@ mod tests {
     use std::path::Path;
 
     /// The parts of the project whose values reach a notebook.
-    const PARTS: [&str; 5] = ["film", "hub", "phantom", "studies", "torchfile"];
+    const PARTS: [&str; 7] = ["film", "hub", "metrics", "phantom", "render", "studies", "torchfile"];
 
     /// How often each name stands for a public type of the crate, and how often for one that shows itself.
     type Counts = BTreeMap<String, usize>;

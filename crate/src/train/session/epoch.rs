@@ -8,7 +8,6 @@ use super::Session;
 use crate::dataset::epoch_order;
 use crate::device;
 use crate::error::{Error, Result};
-use crate::metrics::log_loss;
 use crate::model::file::sum;
 use crate::recipe::SelectBy;
 use crate::score::{self, Metrics};
@@ -16,6 +15,7 @@ use crate::train::data::batches;
 use crate::train::report::{EpochReport, Event};
 use crate::train::standing::Ended;
 use crate::train::{learner, meter};
+use metrics::log_loss;
 use studies::Label;
 
 /// Seconds between two looks at whether the loss is still finite; each makes a GPU wait once.

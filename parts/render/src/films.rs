@@ -12,7 +12,9 @@ use super::picture::{SHEET, check_per_row, coloured, has_pixels, thumbnail};
 use super::sheet::{Area, SCALE, at_pixel, ink};
 use super::text::{BODY, Style, TICK, lines};
 use super::{Drawing, Figure, first_rows, nothing};
-use crate::{Label, Result, counted};
+use crate::Result;
+use files::counted;
+use studies::Label;
 
 /// What the frame and the mark beside a caption say about a film.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]

@@ -7,6 +7,8 @@
 //! out, and the title says how much. `plotters` draws; one figure a file, what they share in `chart`. A reader draws on
 //! by [`Figure::draw`].
 
+#![forbid(unsafe_code)]
+
 mod activations;
 mod axis;
 mod balance;
@@ -15,6 +17,7 @@ mod chart;
 mod colour;
 mod confusion;
 mod curves;
+mod error;
 mod figure;
 mod films;
 mod head;
@@ -36,20 +39,16 @@ pub use cam::{CamPanel, Opacity, OverlayOptions, cam_panel, overlay};
 pub use colour::Colours;
 pub use confusion::confusion;
 pub use curves::{CurvePoint, learning_curves};
-pub use figure::Figure;
-#[cfg(feature = "notebook")]
-pub(crate) use figure::png;
+pub use error::{Error, Result};
+pub use figure::{Figure, png};
 pub use films::{Film, FilterPattern, Tone, films, filter_grid};
 pub use histogram::score_histogram;
 pub use map::Map;
+pub use plotters;
 pub use roc::roc;
 pub use sheet::{Area, Sheet};
 pub use sweep::learning_rates;
-pub use table::Table;
-#[cfg(feature = "notebook")]
-pub(crate) use table::escaped;
-
-use crate::Error;
+pub use table::{Table, escaped};
 
 /// What drawing ends with: nothing, or whatever went wrong.
 pub type Drawing<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;

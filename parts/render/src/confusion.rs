@@ -12,7 +12,7 @@ use super::sheet::Area;
 use super::text::{BODY, NOTE, lines};
 use super::{Drawing, Figure, nothing, percent};
 use crate::Result;
-use crate::metrics::Confusion;
+use metrics::Confusion;
 
 const CELL: (i32, i32) = (210, 150);
 const BAR: ColourBar<'static> = ColourBar {

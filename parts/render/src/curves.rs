@@ -8,7 +8,8 @@ use super::palette::{AXIS, BLUE, VERMILLION};
 use super::sheet::{Area, DOTTED, Point};
 use super::text::NOTE;
 use super::{Drawing, Figure, nothing};
-use crate::{Result, counted};
+use crate::Result;
+use files::counted;
 use plotters::style::text_anchor::{HPos, VPos};
 
 /// One epoch's figures.

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{Confusion, DRAWS, Drawn, Interval, NoInterval};
-use crate::error::{Error, Result};
+use crate::{Error, Result};
 use files::counted;
 use studies::{Label, Split};
 
@@ -133,7 +133,7 @@ impl Metrics {
     }
 
     /// The same, with what stands for patients in the reasons for having no interval.
-    pub(crate) fn of_drawn(mut self, drawn: Drawn) -> Metrics {
+    pub fn of_drawn(mut self, drawn: Drawn) -> Metrics {
         for estimate in [&mut self.auroc, &mut self.kappa] {
             if let Some(NoInterval::FewPatients { of, .. }) = &mut estimate.no_interval {
                 *of = drawn;

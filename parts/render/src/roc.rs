@@ -10,7 +10,7 @@ use super::palette::{AXIS, BLUE, VERMILLION};
 use super::sheet::{DOTTED, Point};
 use super::{Figure, nothing, short};
 use crate::Result;
-use crate::metrics::{Interval, NoInterval, Roc};
+use metrics::{Interval, NoInterval, Roc};
 
 /// The ROC curve with its area, the area's 95 % interval or why there is none, chance, and the operating point at
 /// `threshold`.

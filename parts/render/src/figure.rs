@@ -12,7 +12,7 @@ use plotters::style::WHITE;
 use super::picture::{fitted, thumbnail};
 use super::sheet::{Area, FINE, SCALE, Sheet, fine_size};
 use super::{Drawing, text};
-use crate::{Error, Result, files};
+use crate::{Error, Result};
 
 /// The longest side of a figure on a page, and the most of its pixels.
 const LONGEST: u32 = 10_000;
@@ -43,8 +43,8 @@ impl Figure {
     /// bundled font, whichever family is asked for.
     ///
     /// ```
-    /// use humerus::plotters::prelude::*;
-    /// use humerus::render::{Figure, palette};
+    /// use humerus_render::plotters::prelude::*;
+    /// use humerus_render::{Figure, palette};
     ///
     /// let figure = Figure::draw((480, 320), "a parabola", |area| {
     ///     let mut builder = ChartBuilder::on(area);
@@ -57,7 +57,7 @@ impl Figure {
     /// })?;
     /// assert_eq!(figure.image().dimensions(), (960, 640));
     /// assert!(figure.svg()?.contains("Parabola"));
-    /// # Ok::<(), humerus::Error>(())
+    /// # Ok::<(), humerus_render::Error>(())
     /// ```
     ///
     /// # Errors
@@ -91,9 +91,8 @@ impl Figure {
         Ok(Figure { image: halved(&pixels, size), svg, alt, page: [width, height] })
     }
 
-    /// A picture that takes at most `longest` pixels of a page on either side, and keeps at most twice as many of its
-    /// own.
-    pub(crate) fn fitted(image: RgbImage, longest: u32, alt: impl Into<String>) -> Figure {
+    /// A picture that takes at most `longest` pixels of a page on either side, and keeps at most twice as many of its own.
+    pub fn fitted(image: RgbImage, longest: u32, alt: impl Into<String>) -> Figure {
         let side = image.width().max(image.height());
         if side <= longest {
             return Figure::new(image, alt);
@@ -159,7 +158,7 @@ impl Figure {
 }
 
 /// A picture as the bytes of a PNG file.
-pub(crate) fn png(image: &RgbImage) -> Result<Vec<u8>> {
+pub fn png(image: &RgbImage) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // The encoder's quick setting makes notebooks half as large again.
     let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive);

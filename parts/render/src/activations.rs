@@ -13,7 +13,8 @@ use super::picture::{cell_view, check_per_row};
 use super::sheet::{SCALE, ink};
 use super::text::{NOTE, TICK};
 use super::{Figure, first_rows, nothing};
-use crate::{Result, counted};
+use crate::Result;
+use files::counted;
 
 const BAR: ColourBar<'static> = ColourBar {
     colours: Colours::Plasma,

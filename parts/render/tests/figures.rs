@@ -5,10 +5,10 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use humerus::metrics::{self, Confusion, Interval, NoInterval, Roc};
-use humerus::render::{self, *};
-use humerus::{Error, Label};
+use humerus_render::{self as render, *};
 use image::{GrayImage, Luma, Rgb, RgbImage};
+use metrics::{self, Confusion, Interval, NoInterval, Roc};
+use studies::Label;
 
 /// A bright shaft across a dark film, leaning with `i`.
 fn film(i: u32, width: u32, height: u32) -> GrayImage {
@@ -267,7 +267,7 @@ fn a_channel_is_drawn_in_the_plasma_of_its_standardised_value() {
 }
 
 /// The alt text of a figure, and its height.
-fn told(figure: humerus::Result<Figure>) -> (String, u32) {
+fn told(figure: Result<Figure>) -> (String, u32) {
     let figure = figure.unwrap();
     (figure.alt().to_owned(), figure.height())
 }
@@ -372,7 +372,7 @@ fn charts_are_svg_with_their_words_and_films_are_not() {
 
 #[test]
 fn a_reader_draws_with_plotters_and_its_errors_are_one_line() {
-    use humerus::plotters::prelude::*;
+    use humerus_render::plotters::prelude::*;
     let figure = Figure::draw((400, 300), "a < line \"of\" my own", |area| {
         let mut builder = ChartBuilder::on(area);
         builder.margin(10).caption("Mine", ("serif", 20)).x_label_area_size(30).y_label_area_size(40);
@@ -409,11 +409,11 @@ fn a_reader_draws_with_plotters_and_its_errors_are_one_line() {
 
 #[test]
 fn a_picture_on_a_figure_of_one_s_own_keeps_its_pixels() {
-    use humerus::plotters::prelude::*;
+    use humerus_render::plotters::prelude::*;
     let picture = RgbImage::from_fn(5, 4, |x, y| Rgb([(x * 50) as u8, (y * 60) as u8, 7]));
     let figure = Figure::draw((20, 10), "", |area| {
         Ok(area.draw(
-            &BitMapElement::<_, humerus::plotters::backend::RGBPixel>::with_owned_buffer(
+            &BitMapElement::<_, humerus_render::plotters::backend::RGBPixel>::with_owned_buffer(
                 (3, 2),
                 (5, 4),
                 picture.to_vec(),

@@ -26,7 +26,11 @@ impl Map {
         Ok(map)
     }
 
-    pub(crate) fn check(&self) -> Result<()> {
+    /// Checks that there are as many values as width and height need.
+    ///
+    /// # Errors
+    /// [`Error::Figure`].
+    pub fn check(&self) -> Result<()> {
         let (width, height, values) = (self.width, self.height, self.values.len());
         if values > 0 && width.checked_mul(height) == Some(values) {
             return Ok(());

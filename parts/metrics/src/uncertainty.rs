@@ -14,7 +14,8 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use crate::{Label, counted};
+use files::counted;
+use studies::Label;
 
 /// Draws of a bootstrap where nothing else is said.
 pub const DRAWS: usize = 2000;
@@ -103,7 +104,7 @@ pub fn resamples(n: usize, draws: usize, seed: u64) -> impl Iterator<Item = Vec<
 }
 
 /// 95 % percentile bootstrap interval of `metric`, drawing whole patients: pass one label, score and patient a study.
-/// Where no patient is named, a block of studies that may be one's stands for it ([`crate::Study::group`]). [`DRAWS`]
+/// Where no patient is named, a block of studies that may be one's stands for it ([`studies::Study::group`]). [`DRAWS`]
 /// draws are usual.
 ///
 /// Draws on which the metric is undefined (a class not drawn) are left out. In simulations of 10 to 100 patients a
@@ -237,7 +238,7 @@ fn percentile(sorted: &[f64], share: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::auroc;
+    use crate::auroc;
     use Label::{Abnormal, Normal};
 
     /// Labels in turn; scores that overlap.

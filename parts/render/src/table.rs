@@ -110,7 +110,7 @@ impl fmt::Display for Table {
 }
 
 /// Text as it stands in HTML.
-pub(crate) fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for sign in text.chars() {
         match sign {

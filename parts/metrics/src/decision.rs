@@ -5,14 +5,25 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use studies::{Label, Split};
 
-use crate::metrics::Metrics;
+use crate::{Error, Metrics, Result};
 
 /// How likely a film or study is abnormal, in the model's opinion: `0.0..=1.0`.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Probability(pub(crate) f64);
+pub struct Probability(f64);
 
 impl Probability {
+    /// A probability.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] if `value` is not in `0.0..=1.0`.
+    pub fn new(value: f64) -> Result<Probability> {
+        match (0.0..=1.0).contains(&value) {
+            true => Ok(Probability(value)),
+            false => Err(Error::NotFinite { what: "the probability of abnormal", got: value }),
+        }
+    }
+
     /// The number, `0.0..=1.0`.
     pub fn get(self) -> f64 {
         self.0

@@ -3,15 +3,21 @@
 //! Definitions follow scikit-learn, whose values the tests compare with; *abnormal* is the positive class, and a study
 //! is called abnormal at or above the threshold. Where a definition divides by zero the answer is `None`, never NaN.
 
+#![forbid(unsafe_code)]
+
+mod decision;
+mod error;
 mod summary;
 mod uncertainty;
 
 use serde::{Deserialize, Serialize};
 
+pub use decision::{Decision, OperatingPoint, Probability};
+pub use error::{Error, Result};
 pub use summary::{Estimate, Metrics};
 pub use uncertainty::{DRAWS, Drawn, FEWEST_PATIENTS, Interval, NoInterval, interval, resamples, share_interval};
 
-use crate::{Error, Label, Result};
+use studies::Label;
 
 /// How often decisions and labels agreed and differed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,11 +6,11 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use humerus::Label;
-use humerus::metrics::{self, Confusion, FEWEST_PATIENTS, NoInterval, Roc};
+use humerus_metrics::{self as metrics, Confusion, FEWEST_PATIENTS, NoInterval, Roc};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
+use studies::Label;
 
 const TOLERANCE: f64 = 1e-12;
 const DRAWS: usize = 60;
