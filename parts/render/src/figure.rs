@@ -91,7 +91,8 @@ impl Figure {
         Ok(Figure { image: halved(&pixels, size), svg, alt, page: [width, height] })
     }
 
-    /// A picture that takes at most `longest` pixels of a page on either side, and keeps at most twice as many of its own.
+    /// A picture that takes at most `longest` pixels of a page on either side, and keeps at most twice as many of its
+    /// own.
     pub fn fitted(image: RgbImage, longest: u32, alt: impl Into<String>) -> Figure {
         let side = image.width().max(image.height());
         if side <= longest {

@@ -1,8 +1,8 @@
 //! Pictures, tables and words inline in an evcxr notebook.
 //!
-//! evcxr shows a value by calling its `evcxr_display` when a cell ends on it, and keeps one output per MIME type: so one
-//! figure or table a cell. Every type of this crate has that method; for those of other crates, figures,
-//! tensors and pictures among them, and for lists there is [`Show`].
+//! evcxr shows a value by calling its `evcxr_display` when a cell ends on it, and keeps one output per MIME type: so
+//! one figure or table a cell. Every type of this crate has that method; for those of other crates, figures, tensors
+//! and pictures among them, and for lists there is [`Show`].
 
 mod foreign;
 mod tensor;
@@ -14,17 +14,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use image::imageops::{self, FilterType};
 
-use crate::{Error, Result};
 use render::{Figure, Table, escaped, png};
 
-impl Show for Figure {
-    fn evcxr_display(&self) {
-        draw(|| Ok::<_, Error>(self.clone()));
-    }
-}
-
-/// A figure for a page: all its pixels in the room of its [`width`](Figure::width), sharp on dense screens, which a bare PNG is not, as
-/// evcxr cannot say how large it is to be.
+/// A figure for a page: all its pixels in the room of its [`width`](Figure::width), sharp on dense screens, which a
+/// bare PNG is not, as evcxr cannot say how large it is to be.
 fn html(figure: &Figure, png: &[u8]) -> String {
     format!(
         "<img width=\"{}\" style=\"max-width:100%;height:auto\" alt=\"{}\" src=\"data:image/png;base64,{}\">",
@@ -71,13 +64,6 @@ fn show(tables: &[Table]) {
     let text: Vec<String> = tables.iter().map(|t| t.to_string().trim_end().to_owned()).collect();
     evcxr_runtime::mime_type("text/html").text(html.join("\n"));
     say(text.join("\n\n"));
-}
-
-impl Show for Table {
-    /// As HTML and as plain text: its first 100 rows, and how many more there are.
-    fn evcxr_display(&self) {
-        show(std::slice::from_ref(self));
-    }
 }
 
 #[cfg(test)]

@@ -243,6 +243,7 @@ fields! {
 
 shows! {
     part
+    Table: |it| [it.clone()];
     Metrics: |it| [tables::metrics(it)];
     Confusion: |it| [tables::confusion(it)];
     Summary: |it| summary(it);
@@ -253,6 +254,7 @@ shows! {
 
 draws! {
     part
+    Figure: |it| Ok::<_, Error>(it.clone());
     Roc: |it| render::roc("ROC", it, Err(None), None);
     Map: |it| activation_grid("Map", std::slice::from_ref(it), 1);
     Film: |it| films("Film", std::slice::from_ref(it), 1);
