@@ -73,7 +73,10 @@ fn in_words(text: &str) -> Option<String> {
 
 /// Whether the text of a failure or of a panic is about memory that could not be had.
 pub fn is_memory(text: &str) -> bool {
-    const SIGNS: [&str; 6] = [
+    const SIGNS: [&str; 8] = [
+        // oneDNN has one text for every failure; of shapes that were checked, memory is the one that is left.
+        "could not create a primitive",
+        "could not create a memory",
         "out of memory",
         "out_of_memory",
         "can't allocate memory",
@@ -121,6 +124,7 @@ mod tests {
         let words = in_words("CUDA out of memory. Tried to allocate 20.50 GiB. GPU 0 has a total capacity of 79 GiB");
         assert_eq!(words.as_deref(), Some("20.50 GiB more could not be had on the GPU"));
         assert_eq!(in_words("std::bad_alloc").as_deref(), Some("no more could be had"));
+        assert_eq!(in_words("could not create a primitive").as_deref(), Some("no more could be had"));
         assert_eq!(in_words("index out of range"), None);
     }
 }
