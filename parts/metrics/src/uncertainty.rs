@@ -115,8 +115,8 @@ pub fn resamples(n: usize, draws: usize, seed: u64) -> impl Iterator<Item = Vec<
 /// [`NoInterval`]; it is [`NoInterval::Undefined`] too if the slices differ in length or a score is NaN.
 ///
 /// ```
-/// use humerus::Label::{Abnormal, Normal};
-/// use humerus::metrics::{auroc, interval, DRAWS};
+/// use studies::Label::{Abnormal, Normal};
+/// use humerus_metrics::{auroc, interval, DRAWS};
 /// let labels: Vec<_> = (0..24).map(|i| if i % 2 == 0 { Normal } else { Abnormal }).collect();
 /// let scores: Vec<_> = (0..24).map(|i| f64::from(i * 7 % 24) + f64::from(i % 2 * 12)).collect();
 /// let patients: Vec<_> = (0..24).collect();
@@ -171,7 +171,7 @@ pub fn interval<P: Eq + Hash>(
 /// [`NoInterval::Undefined`] if nothing is said of any study, or the slices differ in length.
 ///
 /// ```
-/// use humerus::metrics::share_interval;
+/// use humerus_metrics::share_interval;
 /// let found = share_interval(&[1, 2, 3], &[Some(false); 3]).unwrap();
 /// assert!(found.low == 0.0 && (found.high - 0.562).abs() < 1e-3);
 /// ```
