@@ -243,7 +243,7 @@ fields! {
 
 shows! {
     part
-    Table: |it| [it.clone()];
+    Table: |it| std::slice::from_ref(it);
     Metrics: |it| [tables::metrics(it)];
     Confusion: |it| [tables::confusion(it)];
     Summary: |it| summary(it);
