@@ -31,7 +31,7 @@ pub struct Index {
     pub warnings: Vec<Warning>,
     /// Whether the data set came with its split. If not, ours deals whole groups and may be dealt again.
     pub official_split: bool,
-    /// Whether the split was dealt on purpose, by [`split::k_folds`] or [`split::hold_out_tune`]: nothing deals it
+    /// Whether the split was dealt on purpose, by [`k_folds`](crate::split::k_folds) or [`hold_out_tune`](crate::split::hold_out_tune): nothing deals it
     /// again.
     pub fixed_split: bool,
     /// Whether every film has been decoded and compared with all others: see [`Index::audit`].
@@ -40,7 +40,7 @@ pub struct Index {
     /// too.
     #[serde(serialize_with = "lossy_sets")]
     pub copies: Vec<Vec<PathBuf>>,
-    /// Which fold of how many the splits are, if [`split::k_folds`] dealt them.
+    /// Which fold of how many the splits are, if [`k_folds`](crate::split::k_folds) dealt them.
     pub fold: Option<Fold>,
     /// What the folder held when it was indexed: where `studies` holds less, somebody has taken some out.
     pub held: Held,
