@@ -31,8 +31,8 @@ pub struct Index {
     pub warnings: Vec<Warning>,
     /// Whether the data set came with its split. If not, ours deals whole groups and may be dealt again.
     pub official_split: bool,
-    /// Whether the split was dealt on purpose, by [`k_folds`](crate::split::k_folds) or [`hold_out_tune`](crate::split::hold_out_tune): nothing deals it
-    /// again.
+    /// Whether the split was dealt on purpose, by [`k_folds`](crate::split::k_folds) or
+    /// [`hold_out_tune`](crate::split::hold_out_tune): nothing deals it again.
     pub fixed_split: bool,
     /// Whether every film has been decoded and compared with all others: see [`Index::audit`].
     pub audited: bool,
