@@ -10,7 +10,8 @@ const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 /// Checks a file's bytes from the first marker to the last.
 ///
 /// # Errors
-/// The [`Flaw`], if the bytes are not one whole PNG, JPEG or DICOM film of 1 to [`MAX_PIXELS`](crate::MAX_PIXELS) pixels.
+/// The [`Flaw`], if the bytes are not one whole PNG, JPEG or DICOM film of 1 to [`MAX_PIXELS`](crate::MAX_PIXELS)
+/// pixels.
 pub fn inspect(bytes: &[u8]) -> Result<Header, Flaw> {
     let header = if bytes.is_empty() {
         return Err(Flaw::Empty);
