@@ -51,19 +51,9 @@ fn humerus(arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// Six patients with a study each in train, four in valid; every film another.
-fn clean() -> TestSet {
-    let set = TestSet::new();
-    for n in 0..10 {
-        let (split, label) = (if n < 6 { "train" } else { "valid" }, if n % 2 == 0 { "negative" } else { "positive" });
-        set.film(&format!("{split}/XR_HUMERUS/patient{n:05}/study1_{label}/image1.png"), n);
-    }
-    set
-}
-
 #[test]
 fn each_leak_is_warned_of_and_refused_by_name_unless_it_is_allowed() {
-    let set = clean();
+    let set = TestSet::of_ten_patients();
     assert_eq!(audited(set.root()).warnings, []);
     dataset::refuse_leaks(&audited(set.root()), &[]).unwrap();
 
@@ -90,7 +80,7 @@ fn each_leak_is_warned_of_and_refused_by_name_unless_it_is_allowed() {
         }),
     ];
     for (kind, leak, spoil) in cases {
-        let set = clean();
+        let set = TestSet::of_ten_patients();
         spoil(&set);
         let quick = dataset::index(set.root()).unwrap();
         let index = audited(set.root());
@@ -115,7 +105,7 @@ fn each_leak_is_warned_of_and_refused_by_name_unless_it_is_allowed() {
 
 #[test]
 fn training_goes_on_once_a_leak_is_allowed() {
-    let set = clean();
+    let set = TestSet::of_ten_patients();
     set.film("valid/XR_HUMERUS/patient00006/study1_negative/image2.png", 0);
     let run = set.root().join("run");
     let [data, run] = [set.root(), &run].map(|path| path.to_str().unwrap());

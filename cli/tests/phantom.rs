@@ -1,23 +1,10 @@
 //! The command `phantom`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use humerus::phantom::{self};
+use humerus::phantom;
 use serde_json::Value;
-
-/// Every file below `root` with the ending, in order.
-fn files(root: &Path, ending: &str) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = walkdir::WalkDir::new(root)
-        .into_iter()
-        .map(|entry| entry.unwrap().into_path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == ending))
-        .filter(|path| !path.strip_prefix(root).unwrap().starts_with("truth"))
-        .collect();
-    found.sort();
-    found
-}
 
 #[test]
 fn the_command_takes_difficulty_format_and_share_of_hardware() {
@@ -52,7 +39,7 @@ fn the_command_takes_difficulty_format_and_share_of_hardware() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(summary["studies"], 2);
-    assert_eq!(files(&root, "dcm").len() as u64, summary["views"].as_u64().unwrap());
+    assert_eq!(testing::films_below(&root, "dcm").len() as u64, summary["views"].as_u64().unwrap());
     let card: Value = serde_json::from_slice(&fs::read(root.join("phantom.json")).unwrap()).unwrap();
     assert_eq!(card["config"]["difficulty"], 1.0);
     assert_eq!(card["config"]["hardware_correlation"], -0.5);

@@ -14,9 +14,7 @@ use std::fmt;
 use serde::Serialize;
 use tch::{Kind, Tensor};
 
-use metrics::Drawn;
-pub use metrics::{Decision, OperatingPoint, Probability};
-pub use metrics::{Estimate, Metrics};
+pub use metrics::{Decision, Estimate, Metrics, OperatingPoint, Probability};
 pub use scorable::Scorable;
 pub use scores::{StudyScore, ViewScore};
 
@@ -25,7 +23,7 @@ use crate::dataset::{Films, Skipped};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use files::in_line;
-use metrics::Roc;
+use metrics::{Drawn, Roc};
 use studies::{Label, Split, Study};
 
 /// Films per forward pass when only looking.

@@ -1,4 +1,4 @@
-//! Decoding and resizing against Pillow, which the Python world trains with, and DICOM against pydicom.
+//! Damaged JPEGs, doubtful greys, and DICOM against pydicom.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,23 +6,12 @@ use std::path::{Path, PathBuf};
 use humerus_film::{DicomHeader, Doubt, Flaw, decode, dicom_header, doubt, inspect, looks_inverted};
 use image::GrayImage;
 use phantom::{Difficulty, PhantomConfig};
+use testing::{difference, golden_grey};
 
 #[derive(serde::Deserialize)]
 struct Golden {
     path: PathBuf,
     lossy: bool,
-}
-
-/// The largest and the mean difference in grey levels.
-fn difference(ours: &GrayImage, pillows: &GrayImage, what: &str) -> (u8, f64) {
-    assert_eq!(ours.dimensions(), pillows.dimensions(), "{what}");
-    let differences = || ours.as_raw().iter().zip(pillows.as_raw()).map(|(a, b)| a.abs_diff(*b));
-    let sum: f64 = differences().map(f64::from).sum();
-    (differences().max().unwrap_or(0), sum / ours.as_raw().len() as f64)
-}
-
-fn golden_grey(path: &Path) -> GrayImage {
-    image::open(path).unwrap().into_luma8()
 }
 
 /// Some real films, evenly chosen, where the shared data is there.

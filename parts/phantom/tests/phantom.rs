@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use humerus_phantom::{self as phantom, Difficulty, Format, PhantomConfig, Photometric};
 use image::GrayImage;
@@ -215,18 +214,6 @@ fn dicom(photometric: Option<Photometric>) -> PhantomConfig {
     PhantomConfig { studies: 8, format: Format::Dicom, photometric, ..config(difficulty) }
 }
 
-/// Every file below `root` with the ending, in order.
-fn files(root: &Path, ending: &str) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = walkdir::WalkDir::new(root)
-        .into_iter()
-        .map(|entry| entry.unwrap().into_path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == ending))
-        .filter(|path| !path.strip_prefix(root).unwrap().starts_with("truth"))
-        .collect();
-    found.sort();
-    found
-}
-
 #[test]
 fn dicom_files_hold_the_same_films_and_say_that_they_are_synthetic() {
     let place = tempfile::tempdir().unwrap();
@@ -234,10 +221,13 @@ fn dicom_files_hold_the_same_films_and_say_that_they_are_synthetic() {
     phantom::write(&dicom(None), &root("dicom"), &mut |_| ()).unwrap();
     phantom::write(&dicom(None), &root("again"), &mut |_| ()).unwrap();
     phantom::write(&PhantomConfig { format: Format::Png, ..dicom(None) }, &root("png"), &mut |_| ()).unwrap();
-    let (films, again, pictures) =
-        (files(&root("dicom"), "dcm"), files(&root("again"), "dcm"), files(&root("png"), "png"));
+    let (films, again, pictures) = (
+        testing::films_below(&root("dicom"), "dcm"),
+        testing::films_below(&root("again"), "dcm"),
+        testing::films_below(&root("png"), "png"),
+    );
     assert_eq!(films.len(), pictures.len());
-    assert!(films.len() > 8 && files(&root("dicom"), "png").is_empty());
+    assert!(films.len() > 8 && testing::films_below(&root("dicom"), "png").is_empty());
     let mut interpretations = BTreeSet::new();
     for ((film, again), picture) in films.iter().zip(&again).zip(&pictures) {
         assert_eq!(fs::read(film).unwrap(), fs::read(again).unwrap(), "other bytes from the same settings");
@@ -292,7 +282,7 @@ fn this_crate_decodes_the_dicom_films_to_the_png_ones() {
     let (root, plain) = (place.path().join("dicom"), place.path().join("png"));
     phantom::write(&dicom(None), &root, &mut |_| ()).unwrap();
     phantom::write(&PhantomConfig { format: Format::Png, ..dicom(None) }, &plain, &mut |_| ()).unwrap();
-    let (films, pictures) = (files(&root, "dcm"), files(&plain, "png"));
+    let (films, pictures) = (testing::films_below(&root, "dcm"), testing::films_below(&plain, "png"));
     assert!(films.len() > 8);
     for (film, picture) in films.iter().zip(&pictures) {
         let (film, picture) = (film::decode(film).unwrap(), film::decode(picture).unwrap());

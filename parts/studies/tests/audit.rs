@@ -156,16 +156,6 @@ fn the_copies_in_fracatlas_are_found_nothing_else_is_and_none_leaks() {
     );
 }
 
-/// Six patients with a study each in train, four in valid; every film another.
-fn clean() -> TestSet {
-    let set = TestSet::new();
-    for n in 0..10 {
-        let (split, label) = (if n < 6 { "train" } else { "valid" }, if n % 2 == 0 { "negative" } else { "positive" });
-        set.film(&format!("{split}/XR_HUMERUS/patient{n:05}/study1_{label}/image1.png"), n);
-    }
-    set
-}
-
 #[test]
 fn copies_stay_together_where_the_split_is_ours() {
     let set = TestSet::new();
@@ -257,7 +247,7 @@ fn films_of_opposite_labels_that_are_one_inverted_and_undecodable_ones_are_found
 
 #[test]
 fn films_of_hardly_any_grey_are_warned_of_also_by_kept_fingerprints() {
-    let set = clean();
+    let set = TestSet::of_ten_patients();
     let film = decode(set.film("train/XR_HUMERUS/patient00001/study9_negative/image1.png", 77)).unwrap();
     for (name, grey) in
         [("image2", (|v| v / 16) as fn(u8) -> u8), ("image3", |v| 255 - v / 16), ("image4", |v| v / 43 * 90)]
@@ -281,7 +271,7 @@ fn films_of_hardly_any_grey_are_warned_of_also_by_kept_fingerprints() {
 
 #[test]
 fn fingerprints_are_kept_and_found_again() {
-    let set = clean();
+    let set = TestSet::of_ten_patients();
     let folder = tempfile::tempdir().unwrap();
     let options = AuditOptions { folder: Some(folder.path().join("prints")) };
     let audit = || dataset::index(set.root()).unwrap().audit_with(&options, &mut |_| ()).unwrap();
@@ -347,7 +337,7 @@ fn synthetic(studies: &[(String, usize)]) -> Index {
         label: Label::ALL[*label],
         views: vec![View::new(format!("{at}.png"))],
     };
-    let set = clean();
+    let set = TestSet::of_ten_patients();
     Index {
         studies: studies.iter().enumerate().map(study).collect(),
         official_split: false,
@@ -369,7 +359,7 @@ fn unevenness(studies: &[(String, usize)], folds: &[usize], k: usize) -> f64 {
 
 #[test]
 fn folds_leave_official_held_out_studies_alone_and_refuse_what_cannot_be_divided() {
-    let index = audited(clean().root());
+    let index = audited(TestSet::of_ten_patients().root());
     let folds = split::k_folds(&index, 3, 0).unwrap();
     assert!(folds.iter().all(|fold| fold.studies.len() == 6 && fold.split(Split::Valid).len() == 2));
     assert_eq!(split::fold(&index, 2, 3, 0).unwrap(), folds[1]);

@@ -38,6 +38,31 @@ pub fn shared(name: &str) -> Option<PathBuf> {
     Some(folder)
 }
 
+/// Every film of a set of phantoms with the ending, in order, without what is in `truth/`.
+pub fn films_below(root: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = walkdir::WalkDir::new(root)
+        .into_iter()
+        .map(|entry| entry.unwrap().into_path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == ending))
+        .filter(|path| !path.strip_prefix(root).unwrap().starts_with("truth"))
+        .collect();
+    found.sort();
+    found
+}
+
+/// A grey picture that a golden script wrote.
+pub fn golden_grey(path: &Path) -> image::GrayImage {
+    image::open(path).unwrap().into_luma8()
+}
+
+/// The largest and the mean difference in grey levels.
+pub fn difference(ours: &image::GrayImage, pillows: &image::GrayImage, what: &str) -> (u8, f64) {
+    assert_eq!(ours.dimensions(), pillows.dimensions(), "{what}");
+    let differences = || ours.as_raw().iter().zip(pillows.as_raw()).map(|(a, b)| a.abs_diff(*b));
+    let sum: f64 = differences().map(f64::from).sum();
+    (differences().max().unwrap_or(0), sum / ours.as_raw().len() as f64)
+}
+
 /// A PNG of 64 × 48 pixels whose blotches depend on `number` alone: unlike all others.
 pub fn film(number: u32) -> Vec<u8> {
     let level = |x: u32, y: u32| {
@@ -64,6 +89,17 @@ impl TestSet {
     /// An empty folder.
     pub fn new() -> TestSet {
         TestSet(tempfile::tempdir().unwrap())
+    }
+
+    /// Six patients with a study each in train, four in valid; every film another.
+    pub fn of_ten_patients() -> TestSet {
+        let set = TestSet::new();
+        for n in 0..10 {
+            let split = if n < 6 { "train" } else { "valid" };
+            let label = if n % 2 == 0 { "negative" } else { "positive" };
+            set.film(&format!("{split}/XR_HUMERUS/patient{n:05}/study1_{label}/image1.png"), n);
+        }
+        set
     }
 
     /// The folder.

@@ -15,6 +15,7 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use testing::counting::{Counting, NOW, PEAK};
+use testing::fuzz::number;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -25,10 +26,6 @@ const MEMORY_PER_BYTE: usize = 256;
 /// And so much besides, for a buffer to read a zip's directory by, an error line and the like.
 const MEMORY: usize = 1 << 17;
 const MAX_TIME: Duration = Duration::from_secs(5);
-
-fn number(name: &str, default: usize) -> usize {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
 
 /// The golden files of at most 16 KiB, by name.
 fn seeds() -> Option<Vec<(String, Vec<u8>)>> {
