@@ -215,7 +215,8 @@ fn memory_that_runs_out_in_a_step_is_one_line_that_says_what_may_help() {
     let said = lines(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{:?} {said:?}", output.status);
     assert!(said.len() == 1 && said[0].starts_with("error: out of memory: "), "{said:?}");
-    for words in ["GiB more could not be had", "--batch, now 64", "--size, now 512", "No model was saved yet"] {
+    // "0.09 GiB more could not be had" of libtorch's own, "no more could be had" where it is oneDNN that fails.
+    for words in ["more could", "--batch, now 64", "--size, now 512", "No model was saved yet"] {
         assert!(said[0].contains(words), "{said:?}");
     }
 }

@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     /// A study of one film for each label and probability, each of its own patient.
-    pub(super) fn scored(studies: &[(Label, f64)], threshold: f64) -> Report {
+    fn scored(studies: &[(Label, f64)], threshold: f64) -> Report {
         let operating_point = OperatingPoint { threshold, ..OperatingPoint::default() };
         let mut report = Report::empty(operating_point);
         for (at, &(label, probability)) in studies.iter().enumerate() {

@@ -12,6 +12,7 @@ use super::TrainOptions;
 use crate::dataset::{Index, contents};
 use crate::device::{self, DeviceChoice, Precision};
 use crate::error::{Changed, Result, with_changed};
+use crate::files::folder_of;
 use crate::recipe::Recipe;
 use crate::weights::{Found, Origin};
 use studies::View;
@@ -188,12 +189,11 @@ fn same_weights(ours: Option<&Initial>, theirs: Option<&Initial>) -> bool {
 
 /// The name of a file that lies in a run's own folder.
 fn own(run: &Path, file: &Path) -> Option<String> {
-    let folder = crate::files::folder_of(file);
+    let folder = folder_of(file);
     // Of a run that is set aside later, the name stays.
     let name = file.file_name()?.to_str()?;
     let aside = folder.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("previous-"));
-    let folder = if aside { folder.parent()? } else { folder };
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let folder = if aside { folder_of(folder) } else { folder };
     (folder.canonicalize().ok()? == run.canonicalize().ok()?).then(|| name.to_owned())
 }
 

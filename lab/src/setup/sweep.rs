@@ -30,10 +30,11 @@ pub fn versioned(cache: &Cache, in_use: &[&Path]) -> Vec<(PathBuf, bool)> {
         in_use.push(Path::new(installed.trim()));
     }
     let parts = VERSIONED.iter().flat_map(|start| cache.beginning_with(start));
-    parts
-        .map(|part| (in_use.iter().any(|used| used.starts_with(&part)), part))
-        .map(|(used, part)| (part, used))
-        .collect()
+    let with_use = |part: PathBuf| {
+        let is_used = in_use.iter().any(|used| used.starts_with(&part));
+        (part, is_used)
+    };
+    parts.map(with_use).collect()
 }
 
 /// Marks what is in use, and removes what nobody uses any more; returns the line that says so.
