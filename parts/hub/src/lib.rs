@@ -17,11 +17,10 @@
 
 #![forbid(unsafe_code)]
 
-mod content;
+mod cache;
 mod error;
 mod pins;
 mod settings;
-mod store;
 mod transfer;
 
 use std::fmt;
@@ -30,14 +29,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use error::{Cause, HubError};
+use cache::{Repository, is_sha256};
+pub use error::HubError;
+use error::{Failure, Retry};
 use files::sha256;
 use pins::{PINS, Pin};
-use store::{Held, Store};
 use transfer::Client;
 
 /// The hub itself.
 const ENDPOINT: &str = "https://huggingface.co";
+/// The longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// A file of a hub repository at a revision.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -145,18 +147,9 @@ pub struct Hub {
 }
 
 impl fmt::Debug for Hub {
+    /// Without the access token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Hub { endpoint, cache, token, offline, retries, pause, read_timeout, wait } = self;
-        f.debug_struct("Hub")
-            .field("endpoint", endpoint)
-            .field("cache", cache)
-            .field("token", &token.as_ref().map(|_| "…"))
-            .field("offline", offline)
-            .field("retries", retries)
-            .field("pause", pause)
-            .field("read_timeout", read_timeout)
-            .field("wait", wait)
-            .finish()
+        f.debug_struct("Hub").field("endpoint", &self.endpoint).field("cache", &self.cache).finish_non_exhaustive()
     }
 }
 
@@ -230,85 +223,118 @@ impl Hub {
     /// it is damaged it is fetched again.
     ///
     /// # Errors
-    /// [`HubError::Name`] if a name cannot be one, else [`HubError::Fetch`], whose message says how to get the file by
-    /// hand.
+    /// [`HubError::Name`] if a name or the endpoint cannot be one, else [`HubError::Fetch`], whose message says how to
+    /// get the file by hand.
     pub fn fetch(&self, file: &HubFile, progress: &mut dyn FnMut(Fetching)) -> Result<Fetched, HubError> {
         file.check()?;
-        let failed = |cause, store: Option<&Store>| HubError::new(self, file, cause, store.map(Store::pointer));
-        let store = Store::new(&self.cache, file).map_err(|cause| failed(cause, None))?;
-        self.fetch_into(&store, file, progress).map_err(|cause| failed(cause, Some(&store)))
-    }
-
-    fn fetch_into(&self, store: &Store, file: &HubFile, progress: &mut dyn FnMut(Fetching)) -> Result<Fetched, Cause> {
-        let pin = Pin::of(file);
-        let mut held = store.find()?;
-        if let (Held::Nothing, Some(_)) = (&held, pin) {
-            // What timm itself has fetched lies under the commit that its branch had then: the same content, or it is
-            // refused below.
-            held = Store::new(&self.cache, &HubFile { revision: "main".to_owned(), ..file.clone() })?.find()?;
-        }
-        match held {
-            Held::Whole(fetched) => return settled(store, pin, fetched, progress),
-            Held::Damaged { path, cause } if self.offline => {
-                progress(Fetching::Notice(format!("{} is damaged", path.display())));
-                return Err(cause);
-            }
-            Held::Damaged { path, cause } => {
-                progress(Fetching::Notice(format!("{} is damaged ({cause}), fetching it again", path.display())));
-                store.discard(&path)?;
-            }
-            Held::Nothing if self.offline => return Err(Cause::Offline),
-            Held::Nothing => {}
+        let repository = Repository::new(&self.cache, file).map_err(|failure| failure.of(self, file, None))?;
+        let failed = |failure: Failure| failure.of(self, file, Some(repository.place()));
+        if let Some(fetched) = self.find(&repository, file, progress).map_err(failed)? {
+            return Ok(fetched);
         }
         let client = Client::new(self)?;
-        let meta = client.meta(file, progress)?;
-        if let Some(pin) = pin {
-            let told = pin.commit.is_none_or(|commit| commit == meta.commit);
-            if let Some((expected, got)) = pin.sha256.zip(meta.sha256()).filter(|(expected, got)| expected != got) {
-                return Err(Cause::Pinned { expected: expected.to_owned(), got: got.to_owned(), place: None });
+        let (mut left, mut pause, mut renewed) = (self.retries, self.pause, false);
+        loop {
+            let failure = match self.try_once(&client, &repository, file, progress) {
+                Ok(fetched) => return Ok(fetched),
+                Err(failure) => failure,
+            };
+            match failure.retry {
+                Retry::Free => pause = self.pause,
+                Retry::Counted if left > 0 => left -= 1,
+                Retry::Anew if !renewed => renewed = true,
+                _ => return Err(failed(failure)),
             }
-            if !told {
-                let expected = pin.commit.unwrap_or_default().to_owned();
-                return Err(Cause::Commit { expected, got: meta.commit });
-            }
+            progress(Fetching::Notice(format!("{failure}; trying again")));
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        let _lock = store.lock(&meta.etag, self.wait, &mut || progress(Fetching::Waiting { file: file.clone() }))?;
-        // Another process may have brought it, or an earlier commit may have it too.
-        let was_cached = store.holds(&meta)?;
-        if !was_cached {
-            let part = store.part(&meta.etag);
-            client.download(file, &meta, &part, progress)?;
-            store.keep(&part, &meta)?;
-        }
-        let path = store.link(&meta)?;
-        let fetched =
-            Fetched { path, commit: meta.commit.clone(), sha256: meta.sha256().map(str::to_owned), was_cached };
-        settled(store, pin, fetched, progress)
     }
+
+    /// The file, if the cache has it whole; a damaged one is removed, where it can be fetched again.
+    fn find(
+        &self,
+        repository: &Repository,
+        file: &HubFile,
+        progress: &mut dyn FnMut(Fetching),
+    ) -> Result<Option<Fetched>, Failure> {
+        let mut found = repository.find()?;
+        if found.is_none() && Pin::of(file).is_some() {
+            // What timm itself has fetched lies under the commit that its branch had then: the same content, or it is
+            // refused below.
+            found = Repository::new(&self.cache, &HubFile { revision: "main".to_owned(), ..file.clone() })?.find()?;
+        }
+        match found {
+            Some((fetched, None)) => settled(repository, file, fetched, progress).map(Some),
+            Some((fetched, Some(damage))) => {
+                let path = fetched.path.display();
+                if self.offline {
+                    return Err(Failure::lasting(format!("{path} is damaged: {damage}")));
+                }
+                progress(Fetching::Notice(format!("{path} is damaged ({damage}), fetching it again")));
+                repository.discard(&fetched.path).map(|()| None)
+            }
+            None if self.offline => {
+                Err(Failure::lasting("it is not in the cache, and HF_HUB_OFFLINE allows no request".to_owned()))
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn try_once(
+        &self,
+        client: &Client,
+        repository: &Repository,
+        file: &HubFile,
+        progress: &mut dyn FnMut(Fetching),
+    ) -> Result<Fetched, Failure> {
+        let described = client.describe(file)?;
+        let (commit, etag) = (described.commit.clone(), &described.etag);
+        let told = is_sha256(etag).then(|| etag.clone());
+        if let Some(pin) = Pin::of(file) {
+            if let Some((expected, got)) = pin.sha256.zip(told.as_deref()).filter(|(expected, got)| expected != got) {
+                return Err(not_pinned(expected, got, ""));
+            }
+            if let Some(expected) = pin.commit.filter(|expected| *expected != commit) {
+                return Err(Failure::lasting(format!("commit {expected} was asked for, the hub gives {commit}")));
+            }
+        }
+        let _lock = repository.lock(etag, self.wait, || progress(Fetching::Waiting { file: file.clone() }))?;
+        // Another process may have brought it, or an earlier commit may have it too.
+        let was_cached =
+            repository.content(&described, |part| client.download(file, described.size, part, progress))?;
+        let path = repository.link(&described)?;
+        settled(repository, file, Fetched { path, commit, sha256: told, was_cached }, progress)
+    }
+}
+
+fn not_pinned(expected: &str, got: &str, then: &str) -> Failure {
+    Failure::lasting(format!("SHA-256: expected {expected}, which is in the source of humerus, got {got}{then}"))
 }
 
 /// The file, if it is the one that the source or the first use says.
 fn settled(
-    store: &Store,
-    pin: Option<&'static Pin>,
+    repository: &Repository,
+    file: &HubFile,
     fetched: Fetched,
     progress: &mut dyn FnMut(Fetching),
-) -> Result<Fetched, Cause> {
-    let Some(pin) = pin else { return Ok(fetched) };
+) -> Result<Fetched, Failure> {
+    let Some(pin) = Pin::of(file) else { return Ok(fetched) };
     let got = match &fetched.sha256 {
         Some(sha256) => sha256.clone(),
-        None => sha256(&fetched.path).map_err(Cause::folder(&fetched.path))?,
+        None => sha256(&fetched.path).map_err(Failure::folder(&fetched.path))?,
     };
     match pin.sha256 {
         Some(expected) if expected != got => {
-            Err(Cause::Pinned { expected: expected.to_owned(), got, place: Some(fetched.path) })
+            let then = format!(" in {}; remove it to fetch it again", fetched.path.display());
+            return Err(not_pinned(expected, &got, &then));
         }
-        Some(_) => Ok(fetched),
+        Some(_) => {}
         None => {
-            if let Err(error) = store.remember(&got, &fetched.commit)? {
+            if let Err(error) = repository.remember(&got, &fetched.commit)? {
                 progress(Fetching::Notice(format!("the checksum of {} cannot be kept: {error}", pin.name)));
             }
-            Ok(fetched)
         }
     }
+    Ok(fetched)
 }

@@ -50,14 +50,13 @@ impl Pin {
 
 #[cfg(test)]
 mod tests {
-    use super::super::content::is_sha256;
+    use super::super::cache::is_sha256;
     use super::*;
 
     #[test]
     fn commits_and_checksums_have_their_form_and_only_these_files_are_pinned() {
         for pin in &PINS {
-            let hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-            assert!(pin.commit.is_none_or(|commit| commit.len() == 40 && hex(commit)), "{}", pin.name);
+            assert!(pin.commit.is_none_or(|commit| is_sha256(&format!("{commit:0<64}")) && commit.len() == 40));
             assert!(pin.sha256.is_none_or(is_sha256), "{}", pin.name);
             assert!(Pin::of(&pin.file()).is_some_and(|found| found.name == pin.name));
         }

@@ -16,7 +16,7 @@ use crate::notebook::{figures, tables};
 use crate::preprocess::{DicomHeader, Doubt, Fit, Flaw, Header, Placement, Preprocess};
 use crate::score::*;
 use crate::train::*;
-use crate::weights::hub::{Cause, Fetched, Fetching, Hub, HubError, HubFile};
+use crate::weights::hub::{Fetched, Fetching, Hub, HubError, HubFile};
 use crate::weights::{self, Adapted, Fate, Found, Loaded, Origin, Other, Weights, file};
 use crate::{Error, counted, preprocess, render, train};
 use metrics::*;
@@ -179,7 +179,6 @@ says! {
     NoInterval: |it| it;
     OperatingPoint: |it| it;
     Probability: |it| it;
-    Cause: |it| it;
     Fetching: |it| it;
     HubError: |it| it;
     HubFile: |it| it;
