@@ -4,6 +4,8 @@
 #[path = "../../crate/tests/support/mod.rs"]
 mod support;
 
+mod bench;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
@@ -12,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use bench::Bench;
 use humerus::device::DeviceChoice;
 use humerus::model::Model;
 use humerus::network::{Classifier, Unfreeze};
@@ -20,17 +23,10 @@ use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 use tch::{Device, Tensor};
 
-/// Films, initial weights, and a recipe in which everything is on that a resumed run could get wrong.
-struct Bench {
-    folder: tempfile::TempDir,
-}
-
 impl Bench {
+    /// Films, initial weights, and a recipe in which everything is on that a resumed run could get wrong.
     fn new() -> Bench {
-        let bench = Bench { folder: tempfile::tempdir().unwrap() };
-        let phantom = ["phantom", "--studies", "14", "--seed", "3", "--out"];
-        let made = bench.command().args(phantom).arg(bench.path("films")).output().unwrap();
-        assert!(made.status.success(), "{}", text(&made.stderr));
+        let bench = Bench::with_films();
         let recipe = Recipe {
             augment: humerus::augment::Augment::default(),
             batch_size: 4,
@@ -52,17 +48,6 @@ impl Bench {
         Tensor::write_safetensors(&named, bench.path("weights.safetensors")).unwrap();
         std::fs::write(bench.path("recipe.json"), serde_json::to_string(&recipe).unwrap()).unwrap();
         bench
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_humerus"));
-        // One core: threads that wait for each other on a busy machine take ten times as long.
-        command.env("HUMERUS_CACHE", self.path("cache")).env("OMP_NUM_THREADS", "1").stdin(Stdio::null());
-        command
     }
 
     fn arguments(&self, run: &Path) -> Vec<String> {

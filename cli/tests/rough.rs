@@ -1,39 +1,17 @@
 //! The command where the world is rough: odd file systems, readers that go away, little memory, names that are no text.
 #![cfg(target_os = "linux")]
 
+mod bench;
+
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// Phantoms and a model that was trained on them for an epoch.
-struct Bench {
-    folder: tempfile::TempDir,
-}
+use bench::Bench;
 
 impl Bench {
-    fn new() -> Bench {
-        let bench = Bench { folder: tempfile::tempdir().unwrap() };
-        let films = bench.path("films");
-        done(&bench.run(&["phantom", "--studies", "14", "--seed", "3", "--out", text(&films)]));
-        bench
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_humerus"));
-        command.env("HUMERUS_CACHE", self.path("cache")).env("OMP_NUM_THREADS", "1").stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command().args(arguments).output().unwrap()
-    }
-
     fn train(&self, out: &Path) -> Command {
         let mut command = self.command();
         command.args([
@@ -92,7 +70,7 @@ int fsync(int fd) {
 
 #[test]
 fn training_and_export_go_on_with_one_note_where_the_file_system_cannot_lock_or_sync_folders() {
-    let bench = Bench::new();
+    let bench = Bench::with_films();
     let cases = [
         ("locks", NO_LOCKS.to_owned(), "knows no locks"),
         ("einval", NO_FOLDER_SYNC.replace("CODE", "EINVAL"), "cannot sync folders"),
@@ -126,7 +104,7 @@ fn training_and_export_go_on_with_one_note_where_the_file_system_cannot_lock_or_
 
 #[test]
 fn no_command_minds_a_reader_that_goes_away() {
-    let bench = Bench::new();
+    let bench = Bench::with_films();
     let [films, run, heat, onnx] = ["films", "run", "heat.png", "m.onnx"].map(|name| bench.path(name));
     done(&bench.train(&run).output().unwrap());
     let model = run.join("model.safetensors");
@@ -186,7 +164,7 @@ fn walk(folder: &Path) -> PathBuf {
 
 #[test]
 fn memory_that_runs_out_in_a_step_is_one_line_that_says_what_may_help() {
-    let bench = Bench::new();
+    let bench = Bench::with_films();
     let [films, run] = ["films", "run"].map(|name| bench.path(name));
     // Room for libtorch and its threads, not for feature maps of 64 films at 512 pixels.
     let train = [
@@ -223,7 +201,7 @@ fn memory_that_runs_out_in_a_step_is_one_line_that_says_what_may_help() {
 
 #[test]
 fn a_step_that_cannot_fit_is_not_tried() {
-    let bench = Bench::new();
+    let bench = Bench::with_films();
     // Where memory is promised freely, the system would kill it without a word.
     let hopeless = ["--size", "2048", "--batch", "4096", "--device", "cpu", "--weights", "random", "--out"];
     let mut command = bench.command();
@@ -239,7 +217,7 @@ fn a_step_that_cannot_fit_is_not_tried() {
 
 #[test]
 fn an_interrupted_run_in_a_folder_that_is_no_text_says_how_to_continue_and_does() {
-    let bench = Bench::new();
+    let bench = Bench::with_films();
     let run = bench.folder.path().join(OsStr::from_bytes(b"M\xfcller's run"));
     let train = || {
         let mut command = bench.train(&run);
