@@ -17,7 +17,7 @@ pub struct Args {
     model: PathBuf,
     /// A film
     image: PathBuf,
-    /// The layer to look through, by torchvision's name; `humerus layers` lists them
+    /// The layer whose activations are explained, by torchvision's name; `humerus layers` lists them
     #[arg(long, default_value = explain::DEFAULT_LAYER)]
     layer: String,
     /// The picture to write: the heat map for *abnormal* over the film

@@ -44,9 +44,9 @@ enum Command {
     Train(Box<train::Args>),
     /// Score films and folders with a saved model
     Score(score::Args),
-    /// Draw where a saved model sees evidence on a film
+    /// Draw the heat map of a saved model over a film
     Explain(explain::Args),
-    /// List the layers of a saved model that `explain` can look through
+    /// List the layers of a saved model that `explain` takes
     Layers(layers::Args),
     /// Write a saved model as ONNX or TorchScript, or as a folder for the Hugging Face hub
     Export(export::Args),

@@ -42,7 +42,7 @@ pub fn shortcomings(written: &Path) {
     }
 }
 
-/// How far something has come. It goes when it is dropped, and with it the line that it was on.
+/// A progress bar; it is cleared when it is dropped.
 #[derive(Debug)]
 pub struct Bar {
     bar: ProgressBar,
@@ -55,7 +55,7 @@ impl Bar {
         Bar { bar: ProgressBar::hidden(), what }
     }
 
-    /// A sign of life for something without steps.
+    /// A spinner, for something without steps.
     pub fn spinner(what: &'static str) -> Bar {
         let bar = ProgressBar::new_spinner();
         bar.set_message(what);

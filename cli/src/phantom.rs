@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use humerus::phantom::{self, Difficulty, Format, PhantomConfig};
+use humerus::phantom::{self, Difficulty, FilmFormat, PhantomConfig};
 use humerus::{Result, counted};
 
 use crate::flags;
@@ -22,7 +22,7 @@ pub struct Args {
     difficulty: Difficulty,
     /// How to store films: 8-bit PNG, or 12-bit DICOM with either photometric interpretation
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "png")]
-    format: Storage,
+    format: StorageFormat,
     /// Share of studies with plate or nail, 0 to 1, whatever the label [default: by the difficulty]
     #[arg(long, value_name = "SHARE")]
     hardware: Option<f64>,
@@ -39,7 +39,7 @@ pub struct Args {
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Storage {
+enum StorageFormat {
     Png,
     Dicom,
 }
@@ -54,8 +54,8 @@ impl Args {
             hardware_fraction: self.hardware,
             hardware_correlation: self.hardware_correlation,
             format: match self.format {
-                Storage::Png => Format::Png,
-                Storage::Dicom => Format::Dicom,
+                StorageFormat::Png => FilmFormat::Png,
+                StorageFormat::Dicom => FilmFormat::Dicom,
             },
             ..PhantomConfig::default()
         };

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use humerus::train::StopHandle;
 use humerus::{Error, Result};
 
-/// From now on a file that grows beyond the process's limit (`ulimit -f`) is an error of the write, as a full disk is,
-/// and no death.
+/// From now on a file that grows beyond the process's limit (`ulimit -f`) is an error of the write, as a full disk
+/// is, instead of the end of the process.
 pub fn survive_file_limit() {
     #[cfg(unix)]
     {

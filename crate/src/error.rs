@@ -30,30 +30,9 @@ pub enum Error {
         /// What the decoder said.
         source: image::ImageError,
     },
-    /// A folder that is not laid out like any data set we know, or that holds no film.
-    #[error("{}: no films found; {}", in_line(.root.display()), in_line(.reason))]
-    NoFilms {
-        /// The folder.
-        root: PathBuf,
-        /// What was looked for and what was met instead.
-        reason: String,
-    },
-    /// A folder that could be read in more than one way.
-    #[error("{}: layout not clear; {}", in_line(.root.display()), in_line(.reason))]
-    Layout {
-        /// The folder.
-        root: PathBuf,
-        /// What was met, and how to choose.
-        reason: String,
-    },
-    /// A table of labels that cannot be used.
-    #[error("table of labels {}: {}", in_line(.table.display()), in_line(.reason))]
-    Labels {
-        /// The table.
-        table: PathBuf,
-        /// What was looked for, what was met instead, and an example of each.
-        reason: String,
-    },
+    /// A folder that is no data set we know, or no clear one, or a table of labels that cannot be used.
+    #[error(transparent)]
+    Studies(studies::Error),
     /// A split that would let the model see what it is tested on, or a set too small to be split.
     #[error("split: {}", in_line(.0))]
     Split(String),
@@ -236,11 +215,9 @@ impl From<studies::Error> for Error {
         match error {
             It::Io { path, source } => Error::Io { path, source },
             It::Decode { path, source } => Error::Decode { path, source },
-            It::NoFilms { root, reason } => Error::NoFilms { root, reason },
-            It::Layout { root, reason } => Error::Layout { root, reason },
-            It::Labels { table, reason } => Error::Labels { table, reason },
             It::Split(reason) => Error::Split(reason),
             It::Setting { what, expected, got } => Error::Setting { what, expected, got },
+            It::NoFilms { .. } | It::Layout { .. } | It::Labels { .. } => Error::Studies(error),
         }
     }
 }

@@ -12,7 +12,7 @@ pub const MODEL_FILE: &str = "model.safetensors";
 pub const LAST_FILE: &str = "last.safetensors";
 /// Name of the metrics file, one JSON object a line, in a run's folder.
 pub const METRICS_FILE: &str = "metrics.jsonl";
-/// Name of the same as a table in a run's folder.
+/// Name of the same figures as CSV in a run's folder.
 pub const CSV_FILE: &str = "metrics.csv";
 /// Name of the file, in a run's folder, from which a run is continued.
 pub const RESUME_FILE: &str = "resume.safetensors";

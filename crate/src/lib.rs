@@ -1,4 +1,12 @@
 //! Deep learning on X-rays, made to be called from Rust notebooks.
+//!
+//! Four words have one meaning each, here and in the crates that this one is made of:
+//!
+//! - A **study** is one examination of one patient. Labels, splits and decisions are a study's.
+//! - A **view** is one film of a study: its file, and what the data set says of it.
+//! - An **image** is a film's pixels as decoded: upright, 8-bit grey, bone bright, in the film's own size.
+//! - A **square** is an image fitted to the network's size ([`Preprocess::square`]); standardised squares are the
+//!   network's **input**, `[N, channels, size, size]`.
 
 // Pointers and foreign functions stay in the modules that allow them, and each use says why it is sound.
 #![deny(unsafe_code, clippy::undocumented_unsafe_blocks)]

@@ -82,7 +82,7 @@ pub enum SelectBy {
     Accuracy,
 }
 
-/// Which mean and deviation films are standardised by.
+/// Which mean and standard deviation films are standardised by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Standardise {
@@ -121,9 +121,9 @@ pub struct Recipe {
     pub head: Head,
     /// How much of it may learn.
     pub unfreeze: Unfreeze,
-    /// Film size in pixels, fit, mean and deviation.
+    /// Film size in pixels, fit, mean and standard deviation.
     pub preprocess: Preprocess,
-    /// Where mean and deviation come from.
+    /// Where mean and standard deviation come from.
     pub standardise: Standardise,
     /// Random changes to training films.
     pub augment: Augment,
@@ -207,7 +207,7 @@ impl Recipe {
     /// plain SGD at 1e-3, batches of 16, 40 epochs, early stopping and reduce-on-plateau, best epoch by accuracy. Its
     /// binary cross-entropy over two softmax outputs equals the cross-entropy that we use.
     ///
-    /// Two departures, both to be able to trust the numbers: patients are never torn apart, and the epoch is chosen on
+    /// Two departures, both to be able to trust the numbers: patients are never split, and the epoch is chosen on
     /// patients set aside for it instead of on the held-out ones.
     pub fn reference() -> Self {
         Recipe {

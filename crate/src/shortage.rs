@@ -34,7 +34,7 @@ pub fn told<T>(act: impl FnOnce() -> Result<T>) -> Result<T> {
 
 /// Refuses a training step on the CPU that cannot fit: one whose films and first feature maps, a small part of what it
 /// needs, are more than this process can be given. Where memory is promised freely, or a container has a limit, such a
-/// step would be killed without a word.
+/// step would be killed without a message.
 pub(crate) fn refuse_hopeless(recipe: &Recipe, device: Device, kind: Kind) -> Result<()> {
     let Some(available) = memory::available().filter(|_| device == Device::Cpu) else { return Ok(()) };
     let (batch, size) = (recipe.batch_size as u64, u64::from(recipe.preprocess.size));

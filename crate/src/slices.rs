@@ -13,12 +13,12 @@ use std::slice;
 use half::bf16;
 use tch::{Device, Kind, Tensor};
 
-/// A number that tensors are made of.
+/// An element type of tensors.
 ///
 /// # Safety
-/// libtorch lays out tensors of kind `KIND` as slices of this type, and every pattern of bits is a value of it.
+/// libtorch lays out tensors of dtype `KIND` as slices of this type, and every pattern of bits is a value of it.
 pub(crate) unsafe trait Element: Copy + Send + Sync + 'static {
-    /// What libtorch calls it.
+    /// libtorch's name of the dtype.
     const KIND: Kind;
 }
 

@@ -49,7 +49,7 @@ fn png_is_pillows_to_the_bit_jpeg_within_two_levels_and_resizing_within_one() {
         {
             let preprocess = Preprocess { size, fit, window, ..Preprocess::default() };
             let pillows = golden_grey(&out.path().join(format!("{at}.{name}.png")));
-            let resized = difference(&preprocess.film(&grey), &pillows, &what);
+            let resized = difference(&preprocess.square(&grey), &pillows, &what);
             assert!(note(2, resized) <= 1, "{what}: {name} differs by {resized:?}");
         }
     }

@@ -310,7 +310,7 @@ fn a_network_file_cut_anywhere_is_an_error_in_one_line() {
         let whole = std::fs::read(folder.path().join(name)).unwrap();
         for length in (0..whole.len()).step_by(7) {
             match file::read_bytes(whole[..length].to_vec()) {
-                Err(file::Problem::Reason(reason)) => assert!(!reason.contains('\n'), "{reason}"),
+                Err(file::Error::Reason(reason)) => assert!(!reason.contains('\n'), "{reason}"),
                 other => panic!("{name} cut to {length}: {other:?}"),
             }
         }

@@ -56,7 +56,7 @@ pub fn run() -> Result<bool> {
     let plan = python::plan(&checkout, &cache);
     let mut environment = None;
     match &plan {
-        Ok(python::Plan::Use(found)) => {
+        Ok(python::PythonPlan::Use(found)) => {
             let kind = match found.kind {
                 python::Kind::Cached => "environment of the lab",
                 python::Kind::Conda => "active conda environment",
@@ -64,7 +64,7 @@ pub fn run() -> Result<bool> {
             say("Python", format!("{} ({kind}: {})", found.version, found.prefix.display()));
             environment = Some(found);
         }
-        Ok(python::Plan::Make { base, prefix, conda }) => {
+        Ok(python::PythonPlan::Make { base, prefix, conda }) => {
             if let Some(unfit) = conda {
                 say("conda", unfit.clone());
             }

@@ -3,18 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
 use etcetera::BaseStrategy;
 
 use crate::problem::{Problem, Result};
-use crate::progress::{self, Step};
+use crate::progress::{self, ProgressLine};
 use crate::setup::cache::{write_if_changed, write_program};
 use crate::setup::sweep::INSTALLED;
 use crate::setup::{self, Cache, durations, inherited};
 
 /// Where to, or away again.
-#[derive(Debug, Clone, Args)]
-pub struct Options {
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
     /// The folder that `humerus` goes to [default: ~/.local/bin or cargo's, whichever is on PATH]
     #[arg(long, value_name = "DIR")]
     pub to: Option<PathBuf>,
@@ -36,7 +35,7 @@ fn shells(base: &impl BaseStrategy) -> [(&'static str, PathBuf); 3] {
 }
 
 /// `cargo lab install`.
-pub fn run(options: &Options) -> Result<bool> {
+pub fn run(options: &Args) -> Result<bool> {
     let base = etcetera::choose_base_strategy()
         .map_err(|_| Problem::new("no home folder").mend("let HOME name it, or give --to a folder"))?;
     if options.uninstall {
@@ -84,8 +83,10 @@ pub fn run(options: &Options) -> Result<bool> {
 /// A release build of the command, in the cache: a checkout may be moved or cleaned.
 fn build(ready: &setup::Ready, installed: &Path) -> Result<PathBuf> {
     fs::create_dir_all(installed).map_err(Problem::at(installed))?;
-    let step =
-        Step::expecting("humerus: release build for this machine", durations::expected(&ready.cache, "release build"));
+    let step = ProgressLine::expecting(
+        "humerus: release build for this machine",
+        durations::expected(&ready.cache, "release build"),
+    );
     let mut command = ready.command("cargo");
     command.args(["install", "--locked", "--no-track", "--force", "--path"]).arg(ready.checkout.root.join("cli"));
     let mut crates = 0;

@@ -31,15 +31,15 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Execute the notebooks and write them with their pictures
-    Run(run::Options),
+    Run(run::Args),
     /// Check everything: format, clippy, tests, notebooks, docs
     Test,
     /// Open JupyterLab with the kernel ready
-    Open(open::Options),
+    Open(open::Args),
     /// Say what was found; installs nothing
     Doctor,
     /// Put the command `humerus` on the PATH, with shell completion
-    Install(install::Options),
+    Install(install::Args),
     /// Run a command inside the environment, for example `cargo lab exec -- cargo test -p humerus`
     Exec {
         /// The command and its arguments
@@ -47,7 +47,7 @@ enum Command {
         command: Vec<OsString>,
     },
     /// Measure
-    Bench(bench::Options),
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {

@@ -5,8 +5,6 @@ use std::iter::once;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 
-use clap::Args;
-
 use crate::problem::{Problem, Result};
 use crate::setup::{self, cache};
 
@@ -18,8 +16,8 @@ const SETTINGS: &str = r#"{
 "#;
 
 /// What to open.
-#[derive(Debug, Clone, Args)]
-pub struct Options {
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
     /// A notebook by name or path
     pub notebook: Option<PathBuf>,
     /// Passed to JupyterLab, for example `-- --no-browser --port 9999`
@@ -28,7 +26,7 @@ pub struct Options {
 }
 
 /// `cargo lab open`.
-pub fn run(options: &Options) -> Result<bool> {
+pub fn run(options: &Args) -> Result<bool> {
     let checkout = crate::checkout::Checkout::find()?;
     let notebook = options.notebook.as_ref().map(|name| checkout.notebook(name)).transpose()?;
     let ready = setup::complete_and_warm()?;

@@ -13,9 +13,9 @@ use crate::problem::{Problem, Result};
 /// The living lines of all steps that go on at once.
 static LINES: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
-/// One step, from its start to [`Step::done`].
+/// One step, from its start to [`ProgressLine::done`].
 #[derive(Debug)]
-pub struct Step {
+pub struct ProgressLine {
     bar: Option<ProgressBar>,
     name: String,
     started: Instant,
@@ -34,14 +34,14 @@ struct Said {
 /// Off a terminal, a running step speaks this often.
 const QUIET: Duration = Duration::from_secs(15);
 
-impl Step {
+impl ProgressLine {
     /// Starts the step and says so.
-    pub fn start(name: impl Into<String>) -> Step {
-        Step::expecting(name, None)
+    pub fn start(name: impl Into<String>) -> ProgressLine {
+        ProgressLine::expecting(name, None)
     }
 
     /// Starts the step and says so, and how long it will take.
-    pub fn expecting(name: impl Into<String>, expected: Option<Duration>) -> Step {
+    pub fn expecting(name: impl Into<String>, expected: Option<Duration>) -> ProgressLine {
         let name = name.into();
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = LINES.add(ProgressBar::new_spinner());
@@ -64,7 +64,7 @@ impl Step {
             std::thread::spawn(move || speak_while(&name, started, expected, &said, &ended));
             ends
         });
-        Step { bar, name, started, said, _speaks: speaks }
+        ProgressLine { bar, name, started, said, _speaks: speaks }
     }
 
     /// What the step is doing.
@@ -96,7 +96,7 @@ impl Step {
     }
 }
 
-impl Drop for Step {
+impl Drop for ProgressLine {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -149,14 +149,14 @@ pub fn seconds(duration: Duration) -> String {
 
 /// What a program said and how it ended.
 #[derive(Debug)]
-pub struct Ended {
+pub struct ProgramEnd {
     /// How it ended.
     pub status: ExitStatus,
     /// Its last lines on either stream.
     pub tail: Vec<String>,
 }
 
-impl Ended {
+impl ProgramEnd {
     /// The last line that looks like the reason for a failure.
     pub fn reason(&self) -> String {
         let error = |line: &&String| line.to_ascii_lowercase().contains("error");
@@ -167,12 +167,12 @@ impl Ended {
 }
 
 /// Runs `command`, gives every line of either stream to `on_line`, keeps the last ones.
-pub fn run(command: &mut Command, on_line: impl FnMut(&str)) -> Result<Ended> {
+pub fn run(command: &mut Command, on_line: impl FnMut(&str)) -> Result<ProgramEnd> {
     run_unless(&AtomicBool::new(false), command, on_line)
 }
 
 /// [`run`], ended early once `stop` is true.
-pub fn run_unless(stop: &AtomicBool, command: &mut Command, mut on_line: impl FnMut(&str)) -> Result<Ended> {
+pub fn run_unless(stop: &AtomicBool, command: &mut Command, mut on_line: impl FnMut(&str)) -> Result<ProgramEnd> {
     let program = command.get_program().to_string_lossy().into_owned();
     let mut child = command
         .stdin(Stdio::null())
@@ -214,7 +214,7 @@ pub fn run_unless(stop: &AtomicBool, command: &mut Command, mut on_line: impl Fn
         }
     }
     let status = child.wait().map_err(Problem::at(&program))?;
-    Ok(Ended { status, tail: tail.into() })
+    Ok(ProgramEnd { status, tail: tail.into() })
 }
 
 #[cfg(test)]

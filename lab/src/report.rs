@@ -4,14 +4,14 @@ use std::fmt;
 
 /// A table with a heading; columns of numbers are flush right.
 #[derive(Debug)]
-pub struct Table {
+pub struct TextTable {
     rows: Vec<Vec<String>>,
 }
 
-impl Table {
+impl TextTable {
     /// A table with these columns.
-    pub fn new<const N: usize>(heading: [&str; N]) -> Table {
-        Table { rows: vec![heading.map(str::to_owned).to_vec()] }
+    pub fn new<const N: usize>(heading: [&str; N]) -> TextTable {
+        TextTable { rows: vec![heading.map(str::to_owned).to_vec()] }
     }
 
     /// Adds a row.
@@ -20,7 +20,7 @@ impl Table {
     }
 }
 
-impl fmt::Display for Table {
+impl fmt::Display for TextTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns = self.rows[0].len();
         let width = |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn a_table_aligns_words_left_and_numbers_right() {
-        let mut table = Table::new(["notebook", "seconds"]);
+        let mut table = TextTable::new(["notebook", "seconds"]);
         table.row(["1-train".into(), "9.5".into()]);
         table.row(["2-load".into(), "10.25".into()]);
         let lines = ["notebook  seconds", "-----------------", "1-train       9.5", "2-load      10.25", ""];

@@ -3,17 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
+use clap::ValueEnum;
 use serde::Deserialize;
 
 use crate::problem::{Problem, Result, one_line};
-use crate::progress::{self, Step, seconds};
-use crate::report::{Table, clip};
+use crate::progress::{self, ProgressLine, seconds};
+use crate::report::{TextTable, clip};
 use crate::setup::{self, Ready, durations};
 
 /// Where tensors are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Device {
+pub enum DeviceName {
     /// The GPU if there is one.
     Auto,
     /// The processor.
@@ -22,19 +22,19 @@ pub enum Device {
     Cuda,
 }
 
-impl Device {
+impl DeviceName {
     fn name(self) -> &'static str {
         match self {
-            Device::Auto => "auto",
-            Device::Cpu => "cpu",
-            Device::Cuda => "cuda",
+            DeviceName::Auto => "auto",
+            DeviceName::Cpu => "cpu",
+            DeviceName::Cuda => "cuda",
         }
     }
 }
 
 /// What to run, on what, where to.
-#[derive(Debug, Clone, Args)]
-pub struct Options {
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
     /// X-rays in MURA's or FracAtlas's layout; without it, built-in phantoms
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -42,8 +42,8 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Where tensors are computed
-    #[arg(long, value_enum, default_value_t = Device::Auto)]
-    pub device: Device,
+    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
+    pub device: DeviceName,
     /// Weights to start training from: random, imagenet, hub:OWNER/NAME/FILE, or a file [default: ImageNet's for real
     /// films]
     #[arg(long, value_name = "WEIGHTS")]
@@ -55,7 +55,7 @@ pub struct Options {
 
 /// Why a notebook failed.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Failure {
+pub struct CellFailure {
     /// Which code cell, from 1; 0 if none had begun.
     pub cell: usize,
     /// Its first line.
@@ -76,22 +76,22 @@ pub struct Outcome {
     /// Pictures among the outputs.
     pub pictures: usize,
     /// Why it failed, if it did.
-    pub failure: Option<Failure>,
+    pub failure: Option<CellFailure>,
 }
 
 #[derive(Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
-enum Event {
+enum RunEvent {
     Notebook { cells: usize },
     Building { line: String },
     Cell { line: String },
     Stream { name: String, text: String },
     Done { seconds: f64, pictures: usize },
-    End { failure: Option<Failure>, pictures: usize },
+    End { failure: Option<CellFailure>, pictures: usize },
 }
 
 /// Checks what can be checked before anything starts: paths and names.
-pub fn resolve(options: &Options) -> Result<Plan> {
+pub fn resolve(options: &Args) -> Result<Plan> {
     let checkout = crate::checkout::Checkout::find()?;
     let data = match &options.data {
         None => None,
@@ -129,13 +129,13 @@ pub struct Plan {
     /// Where results go.
     pub out: PathBuf,
     /// Where tensors are computed.
-    pub device: Device,
+    pub device: DeviceName,
     /// More of the environment.
     pub variables: Vec<(&'static str, String)>,
 }
 
 /// `cargo lab run`.
-pub fn run(options: &Options) -> Result<bool> {
+pub fn run(options: &Args) -> Result<bool> {
     let plan = resolve(options)?;
     let ready = setup::complete_and_warm()?;
     let outcomes = execute(&ready, &plan)?;
@@ -156,7 +156,7 @@ pub fn execute(ready: &Ready, plan: &Plan) -> Result<Vec<Outcome>> {
                 cells: (0, 0),
                 took: Duration::ZERO,
                 pictures: 0,
-                failure: Some(Failure {
+                failure: Some(CellFailure {
                     cell: 0,
                     line: String::new(),
                     message: "not run: 1-train failed, so there is no model".to_owned(),
@@ -190,7 +190,7 @@ fn execute_one(ready: &Ready, plan: &Plan, notebook: &Path) -> Result<Outcome> {
 
     // Phantoms by the default settings take as long each time; of films nothing is known.
     let kind = (plan.data.is_none() && plan.variables.is_empty()).then(|| format!("notebook {name}"));
-    let step = Step::expecting(&name, kind.as_ref().and_then(|kind| durations::expected(&ready.cache, kind)));
+    let step = ProgressLine::expecting(&name, kind.as_ref().and_then(|kind| durations::expected(&ready.cache, kind)));
     let started = Instant::now();
     let mut outcome =
         Outcome { notebook: notebook.to_owned(), cells: (0, 0), took: Duration::ZERO, pictures: 0, failure: None };
@@ -200,23 +200,23 @@ fn execute_one(ready: &Ready, plan: &Plan, notebook: &Path) -> Result<Outcome> {
             return;
         };
         match event {
-            Event::Notebook { cells } => outcome.cells.1 = cells,
-            Event::Building { line } => {
+            RunEvent::Notebook { cells } => outcome.cells.1 = cells,
+            RunEvent::Building { line } => {
                 if line.trim_start().starts_with("Compiling") {
                     step.say(&format!("{position}/{} {}", outcome.cells.1, line.trim()));
                 }
             }
-            Event::Cell { line } => {
+            RunEvent::Cell { line } => {
                 position += 1;
                 current = clip(&line, 70);
                 step.say(&format!("{position}/{} {current}", outcome.cells.1));
             }
-            Event::Stream { name, text } => {
+            RunEvent::Stream { name, text } => {
                 if name == "stdout" {
                     text.lines().for_each(|line| step.print(&format!("    {line}")));
                 }
             }
-            Event::Done { seconds, pictures } => {
+            RunEvent::Done { seconds, pictures } => {
                 outcome.cells.0 += 1;
                 let shown = match pictures {
                     0 => String::new(),
@@ -224,7 +224,7 @@ fn execute_one(ready: &Ready, plan: &Plan, notebook: &Path) -> Result<Outcome> {
                 };
                 step.print(&format!("  {position}/{} {current}  ({seconds:.1} s{shown})", outcome.cells.1));
             }
-            Event::End { failure, pictures } => {
+            RunEvent::End { failure, pictures } => {
                 ended_well = true;
                 outcome.failure = failure;
                 outcome.pictures = pictures;
@@ -234,7 +234,7 @@ fn execute_one(ready: &Ready, plan: &Plan, notebook: &Path) -> Result<Outcome> {
     drop(step);
     outcome.took = started.elapsed();
     if !ended_well {
-        outcome.failure = Some(Failure {
+        outcome.failure = Some(CellFailure {
             cell: position,
             line: current,
             message: format!("the runner ended early: {}", ended.reason()),
@@ -249,7 +249,7 @@ fn execute_one(ready: &Ready, plan: &Plan, notebook: &Path) -> Result<Outcome> {
 }
 
 /// One line that names notebook, cell and error.
-pub fn describe(notebook: &Path, failure: &Failure) -> String {
+pub fn describe(notebook: &Path, failure: &CellFailure) -> String {
     let file = notebook.file_name().unwrap_or_default().to_string_lossy();
     let message = one_line(&failure.message);
     match failure.cell {
@@ -260,7 +260,7 @@ pub fn describe(notebook: &Path, failure: &Failure) -> String {
 
 /// The closing table.
 pub fn print_table(plan: &Plan, outcomes: &[Outcome]) {
-    let mut table = Table::new(["notebook", "cells", "seconds", "pictures", "result"]);
+    let mut table = TextTable::new(["notebook", "cells", "seconds", "pictures", "result"]);
     for outcome in outcomes {
         let (done, all) = outcome.cells;
         table.row([

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::problem::{Problem, Result, one_line};
 use crate::progress::{self, seconds};
-use crate::report::Table;
-use crate::run::{self, Device, Plan};
+use crate::report::TextTable;
+use crate::run::{self, DeviceName, Plan};
 use crate::setup::{self, Ready};
 
 /// The settings that make the notebooks short enough for a check.
@@ -124,7 +124,7 @@ pub fn run() -> Result<bool> {
     });
 
     let mut all = Counts::default();
-    let mut table = Table::new(["stage", "passed", "failed", "skipped", "seconds"]);
+    let mut table = TextTable::new(["stage", "passed", "failed", "skipped", "seconds"]);
     for (name, counts, took) in &stages.done {
         all.add(*counts);
         let numbers = [counts.passed, counts.failed, counts.skipped].map(|count| count.to_string());
@@ -170,7 +170,7 @@ fn notebooks(ready: &Ready) -> Result<Counts> {
         data: None,
         notebooks: ready.checkout.notebooks(),
         out: ready.checkout.root.join("target/lab-notebooks"),
-        device: Device::Cpu,
+        device: DeviceName::Cpu,
         variables: SHORT.map(|(name, value)| (name, value.to_owned())).to_vec(),
     };
     let mut counts = Counts::default();

@@ -1,5 +1,6 @@
-//! What readers meet: lines that fit a screen, and notebook cells that tell a story.
+//! What readers meet: lines that fit a screen, names that mean one thing, and notebook cells that tell a story.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Columns of a line.
@@ -44,6 +45,50 @@ fn lines_fit_a_screen() {
         }
     }
     assert!(long.is_empty(), "{} lines of more than {WIDEST} columns:\n{}", long.len(), long.join("\n"));
+}
+
+/// Names that each crate or command has of its own. A head is a network's, and within the crate of figures a page's.
+const OWN: [&str; 5] = ["Args", "Command", "Error", "Result", "Head"];
+/// Its types are TensorFlow's messages, by their names.
+const PROTOCOL: &str = "crate/src/train/tensorboard.rs";
+
+/// The type that a line declares; not one that is associated or local to a function.
+fn declared(line: &str) -> Option<&str> {
+    let indented = line.starts_with(' ');
+    let line = line.trim_start();
+    let line = match line.strip_prefix("pub(") {
+        Some(rest) => rest.split_once(") ")?.1,
+        None => line.strip_prefix("pub ").unwrap_or(line),
+    };
+    let (keyword, rest) = line.split_once(' ')?;
+    let declares = ["struct", "enum", "trait", "union"].contains(&keyword) || (keyword == "type" && !indented);
+    let name = rest.split(|c: char| !c.is_ascii_alphanumeric()).next()?;
+    (declares && name.starts_with(|c: char| c.is_ascii_uppercase())).then_some(name)
+}
+
+#[test]
+fn a_type_name_means_one_thing() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for path in files().into_iter().filter(|path| is(path, "rs")) {
+        let name = path.strip_prefix(root()).unwrap().display().to_string().replace('\\', "/");
+        let is_source = ["crate/src/", "cli/src/", "lab/src/", "parts/"].iter().any(|room| name.starts_with(room));
+        if !is_source || !name.contains("/src/") || name.ends_with("/tests.rs") || name == PROTOCOL {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        for line in text.split("#[cfg(test)]\nmod tests {").next().unwrap().lines() {
+            if let Some(declared) = declared(line).filter(|it| !OWN.contains(it)) {
+                let places = places.entry(declared.to_owned()).or_default();
+                // Twice in a file it is the same type on two systems.
+                if !places.contains(&name) {
+                    places.push(name.clone());
+                }
+            }
+        }
+    }
+    assert!(places.is_empty() || places.len() > 300, "{} types", places.len());
+    places.retain(|_, places| places.len() > 1);
+    assert!(places.is_empty(), "names of several types: {places:#?}");
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub struct Augment {
     pub shear: f64,
     /// Mirror left and right, every second film. Default true: left and right arms are mirror images.
     pub flip_horizontal: bool,
-    /// Mirror top and bottom. Default false: films have an upright.
+    /// Mirror top and bottom. Default false: films have a top and a bottom.
     pub flip_vertical: bool,
     /// Added brightness, as a fraction of the grey range. Default ±0.08.
     pub brightness: f64,
@@ -55,7 +55,7 @@ pub struct Augment {
     /// Noise: the largest standard deviation, as a fraction of the grey range; each view's own is drawn from 0 to this.
     /// Default 0.01, about three grey levels.
     ///
-    /// Nearly Gaussian: the sum of four even numbers, never beyond 3.5 deviations.
+    /// Nearly Gaussian: the sum of four uniform numbers, never beyond 3.5 standard deviations.
     #[serde(default)]
     pub noise: f64,
     /// Cut-out (DeVries & Taylor, arXiv:1708.04552): the largest side of one black square, as a fraction of the film's;
@@ -159,7 +159,7 @@ impl Augment {
     /// - returns: as `films`
     pub fn apply(&self, films: &Tensor, views: &[usize], seed: u64, epoch: usize) -> Tensor {
         let changes: Vec<Change> = views.iter().map(|&view| self.draw(seed, epoch, view)).collect();
-        let batch = pixels::Batch::new(&changes, films);
+        let batch = pixels::BatchChanges::new(&changes, films);
         let mut films = films.shallow_clone();
         if self.warps() {
             films = batch.warp(&films, self.border);

@@ -10,7 +10,7 @@ const COLUMNS: i64 = 13;
 
 /// A batch's changes, on its device.
 #[derive(Debug)]
-pub(super) struct Batch {
+pub(super) struct BatchChanges {
     /// `[N, COLUMNS, 1, 1]`.
     numbers: Tensor,
     /// `[N, 1, 1, 1]`, `i32`.
@@ -20,9 +20,9 @@ pub(super) struct Batch {
     device: Device,
 }
 
-impl Batch {
+impl BatchChanges {
     /// The changes of `films`, `[N, 1, H, W]`.
-    pub fn new(changes: &[Change], films: &Tensor) -> Batch {
+    pub fn new(changes: &[Change], films: &Tensor) -> BatchChanges {
         let device = films.device();
         let numbers: Vec<f32> = changes
             .iter()
@@ -34,7 +34,7 @@ impl Batch {
             .collect();
         let keys: Vec<i32> = changes.iter().map(|change| change.noise_key).collect();
         let size = films.size();
-        Batch {
+        BatchChanges {
             numbers: Tensor::from_slice(&numbers).view([-1, COLUMNS, 1, 1]).to_device(device),
             keys: Tensor::from_slice(&keys).view([-1, 1, 1, 1]).to_device(device),
             height: size[2],
@@ -112,7 +112,7 @@ fn hashed(mut x: Tensor) -> Tensor {
     x
 }
 
-/// Random bits to numbers of mean 0 and deviation 1, never beyond 3.5: the sum of four bytes.
+/// Random bits to numbers of mean 0 and standard deviation 1, never beyond 3.5: the sum of four bytes.
 fn nearly_gaussian(bits: &Tensor) -> Tensor {
     let even = bits.bitwise_and(0x00ff_00ff);
     let odd = bits.bitwise_right_shift_tensor_scalar(8).bitwise_and(0x00ff_00ff);

@@ -30,28 +30,28 @@ fn machine(meminfo: &str) -> Option<u64> {
 
 /// The names of a version's files.
 #[derive(Debug)]
-struct Names {
+struct MemoryFiles {
     limits: &'static [&'static str],
     usage: &'static str,
     cache: &'static str,
 }
 
-static VERSION_1: Names =
-    Names { limits: &["memory.limit_in_bytes"], usage: "memory.usage_in_bytes", cache: "total_inactive_file" };
-static VERSION_2: Names =
-    Names { limits: &["memory.max", "memory.high"], usage: "memory.current", cache: "inactive_file" };
+static VERSION_1: MemoryFiles =
+    MemoryFiles { limits: &["memory.limit_in_bytes"], usage: "memory.usage_in_bytes", cache: "total_inactive_file" };
+static VERSION_2: MemoryFiles =
+    MemoryFiles { limits: &["memory.max", "memory.high"], usage: "memory.current", cache: "inactive_file" };
 
 /// The control group that a process is in, within what is mounted of its hierarchy.
 #[derive(Debug)]
-struct Group {
+struct ControlGroup {
     /// Where the hierarchy, or a part of it, is mounted.
     mount: PathBuf,
     /// The group, relative to that.
     below: PathBuf,
-    names: &'static Names,
+    names: &'static MemoryFiles,
 }
 
-impl Group {
+impl ControlGroup {
     /// The least that this group and those above it leave; `None` where none has a limit.
     fn left(&self, root: &Path) -> Option<u64> {
         let mount = root.join(self.mount.strip_prefix("/").unwrap_or(&self.mount));
@@ -70,7 +70,7 @@ impl Group {
 }
 
 /// The groups of this process that may limit its memory, by `/proc/self/cgroup` and `/proc/self/mountinfo`.
-fn groups(cgroup: &str, mountinfo: &str) -> Vec<Group> {
+fn groups(cgroup: &str, mountinfo: &str) -> Vec<ControlGroup> {
     let mut groups = Vec::new();
     for line in mountinfo.lines() {
         // 30 23 0:26 ROOT MOUNT OPTIONS [TAGS…] - TYPE SOURCE SUPER-OPTIONS
@@ -95,7 +95,7 @@ fn groups(cgroup: &str, mountinfo: &str) -> Vec<Group> {
         let below = Path::new(own.unwrap_or("/")).strip_prefix(part).map(Path::to_owned).unwrap_or_default();
         let climbs = below.components().any(|part| part.as_os_str() == "..");
         let below = if climbs { PathBuf::new() } else { below };
-        groups.push(Group { mount: PathBuf::from(unescaped(mount)), below, names });
+        groups.push(ControlGroup { mount: PathBuf::from(unescaped(mount)), below, names });
     }
     groups
 }

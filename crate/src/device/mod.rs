@@ -109,7 +109,7 @@ pub fn resolve(choice: DeviceChoice) -> Result<Device> {
     }
 }
 
-/// The numbers that feature maps are made of; weights, statistics, losses and updates are `f32` always.
+/// The dtype of feature maps; weights, statistics, losses and updates are always `f32`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -133,7 +133,7 @@ impl Precision {
         }
     }
 
-    /// The precision whose numbers are of this kind.
+    /// The precision of this dtype.
     pub(crate) fn of(kind: Kind) -> Precision {
         if kind == Kind::BFloat16 { Precision::Bf16 } else { Precision::Fp32 }
     }
@@ -174,12 +174,12 @@ fn driver() -> Option<libloading::Library> {
 /// The first number of a CUDA device's compute capability: 8 for Ampere.
 fn compute_capability(number: usize) -> Option<i32> {
     /// `cuDeviceGetAttribute`: writes an attribute of a device to an address, and returns 0 if it could.
-    type Ask = unsafe extern "C" fn(&mut c_int, c_int, c_int) -> c_int;
+    type GetAttribute = unsafe extern "C" fn(&mut c_int, c_int, c_int) -> c_int;
     /// `CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR`.
     const MAJOR: c_int = 75;
     let driver = driver()?;
     // SAFETY: the function's signature, in every version of CUDA.
-    let ask = unsafe { driver.get::<Ask>(b"cuDeviceGetAttribute\0") }.ok()?;
+    let ask = unsafe { driver.get::<GetAttribute>(b"cuDeviceGetAttribute\0") }.ok()?;
     let (mut major, number) = (0, c_int::try_from(number).ok()?);
     // SAFETY: it writes one `int`, or nothing, and refuses numbers of devices that are not there.
     let answer = unsafe { ask(&mut major, MAJOR, number) };
@@ -190,14 +190,14 @@ fn compute_capability(number: usize) -> Option<i32> {
 pub fn free_memory(device: Device) -> Option<u64> {
     /// `cuMemGetInfo_v2`: writes free and whole memory of the device that is current on this thread, and returns 0 if
     /// it could.
-    type Ask = unsafe extern "C" fn(&mut usize, &mut usize) -> c_int;
+    type GetMemory = unsafe extern "C" fn(&mut usize, &mut usize) -> c_int;
     let Device::Cuda(_) = device else { return None };
     // Asked of the driver itself, whose name is the same in every version of CUDA. libtorch makes the device current on
     // this thread when it first allocates there.
     drop(tch::Tensor::f_zeros([1], (tch::Kind::Uint8, device)).ok()?);
     let driver = driver()?;
     // SAFETY: the function's signature since CUDA 4, whose `size_t` is `usize`.
-    let ask = unsafe { driver.get::<Ask>(b"cuMemGetInfo_v2\0") }.ok()?;
+    let ask = unsafe { driver.get::<GetMemory>(b"cuMemGetInfo_v2\0") }.ok()?;
     let (mut free, mut total) = (0, 0);
     // SAFETY: it writes these two, or nothing, and refuses where no device is current.
     let answer = unsafe { ask(&mut free, &mut total) };
@@ -235,7 +235,7 @@ pub(crate) fn keep_freed_memory() {
     }
 }
 
-/// The device and the numbers in words, for example `CPU, 2 threads, fp32`.
+/// The device and the precision in words, for example `CPU, 2 threads, fp32`.
 pub(crate) fn computing(device: Device, kind: Kind) -> String {
     format!("{}, {}", describe(device), Precision::of(kind))
 }

@@ -53,7 +53,7 @@ pub struct ModelCard {
     /// The weights that training began with; none if they were random.
     #[serde(default)]
     pub weights: Option<Origin>,
-    /// How the training went; none in cards of old, and before training.
+    /// How the training went; none in older cards, and before training.
     #[serde(default)]
     pub trained: Option<Trained>,
 }
@@ -78,10 +78,10 @@ pub struct DataCard {
     /// The fold, where the splits are one of several.
     #[serde(default)]
     pub fold: Option<Fold>,
-    /// What no two splits have in common; none in cards of old, where nothing is known of it.
+    /// What no two splits have in common; none in older cards, where nothing is known of it.
     #[serde(default)]
     pub apart: Option<Apart>,
-    /// The leaks that were allowed and there, with the number of warnings; none in cards of old.
+    /// The leaks that were allowed and there, with the number of warnings; none in older cards.
     #[serde(default)]
     pub leaks: Option<BTreeMap<Leak, usize>>,
 }

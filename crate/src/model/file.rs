@@ -20,7 +20,7 @@ use crate::network::{Classifier, bytes, not_finite};
 use files::regular;
 use studies::Label;
 
-/// Under which the card is kept in metadata.
+/// The metadata key of the card.
 pub(super) const CARD_KEY: &str = "humerus";
 /// A trained network with its card: everything that scoring needs.
 #[derive(Debug)]

@@ -44,8 +44,8 @@ impl Model {
         let features = graph.features(classifier.architecture());
         graph.head(classifier.head(), features);
         graph.proto.name = classifier.architecture().name().to_owned();
-        let dimension = |value: i64| Dimension { value: Some(Value::Number(value)) };
-        let free = |name: &str| Dimension { value: Some(Value::Name(name.to_owned())) };
+        let dimension = |value: i64| Dimension { value: Some(DimensionValue::Number(value)) };
+        let free = |name: &str| Dimension { value: Some(DimensionValue::Name(name.to_owned())) };
         graph.proto.input =
             vec![value_info("films", vec![free("N"), dimension(classifier.channels()), free("H"), free("W")])];
         let classes = dimension(classifier.head().classes());
@@ -58,7 +58,7 @@ impl Model {
             doc_string: self.card.intended_use.clone(),
             graph: Some(graph.proto),
             opset_import: vec![OperatorSetId { domain: String::new(), version: OPERATOR_SET }],
-            metadata_props: vec![Entry { key: CARD_KEY.to_owned(), value: card }],
+            metadata_props: vec![StringEntry { key: CARD_KEY.to_owned(), value: card }],
         }
     }
 }
@@ -159,7 +159,7 @@ impl Graph {
 }
 
 fn value_info(name: &str, dim: Vec<Dimension>) -> ValueInfo {
-    let tensor_type = Some(TensorType { elem_type: FLOAT, shape: Some(Shape { dim }) });
+    let tensor_type = Some(TensorType { elem_type: FLOAT, shape: Some(TensorShape { dim }) });
     ValueInfo { name: name.to_owned(), r#type: Some(Type { tensor_type }) }
 }
 
@@ -195,7 +195,7 @@ struct ModelProto {
     #[prost(message, repeated, tag = "8")]
     opset_import: Vec<OperatorSetId>,
     #[prost(message, repeated, tag = "14")]
-    metadata_props: Vec<Entry>,
+    metadata_props: Vec<StringEntry>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -207,7 +207,7 @@ struct OperatorSetId {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Entry {
+struct StringEntry {
     #[prost(string, tag = "1")]
     key: String,
     #[prost(string, tag = "2")]
@@ -288,23 +288,23 @@ struct TensorType {
     #[prost(int32, tag = "1")]
     elem_type: i32,
     #[prost(message, tag = "2")]
-    shape: Option<Shape>,
+    shape: Option<TensorShape>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Shape {
+struct TensorShape {
     #[prost(message, repeated, tag = "1")]
     dim: Vec<Dimension>,
 }
 
 #[derive(Clone, PartialEq, Message)]
 struct Dimension {
-    #[prost(oneof = "Value", tags = "1, 2")]
-    value: Option<Value>,
+    #[prost(oneof = "DimensionValue", tags = "1, 2")]
+    value: Option<DimensionValue>,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
-enum Value {
+enum DimensionValue {
     #[prost(int64, tag = "1")]
     Number(i64),
     #[prost(string, tag = "2")]

@@ -68,7 +68,7 @@ impl fmt::Display for Apart {
 /// How the training went that made the weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trained {
-    /// The numbers that feature maps were made of.
+    /// The dtype of feature maps.
     pub precision: Precision,
     /// Where: `CPU`, or `CUDA device 0`.
     pub device: String,

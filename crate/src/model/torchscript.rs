@@ -41,7 +41,7 @@ impl Model {
 
     fn torchscript(&self, card: &str) -> std::result::Result<Vec<u8>, rawzip::Error> {
         let (architecture, head) = (self.classifier.architecture(), self.classifier.head());
-        let mut pickle = Pickle { bytes: b"\x80\x02".to_vec(), storages: Vec::new() };
+        let mut pickle = PickleWriter { bytes: b"\x80\x02".to_vec(), storages: Vec::new() };
         let tensors: HashMap<&str, usize> =
             self.classifier.variables().iter().enumerate().map(|(at, it)| (it.name.as_str(), at)).collect();
         network(architecture, head).pickled("", &mut pickle, &|name, pickle| {
@@ -74,10 +74,10 @@ impl Model {
 /// A part of the network: its class, and its parts by name.
 struct Module {
     class: String,
-    parts: Vec<(String, Part)>,
+    parts: Vec<(String, ModulePart)>,
 }
 
-enum Part {
+enum ModulePart {
     /// A tensor that an optimiser may move, or not.
     Tensor,
     Module(Module),
@@ -85,23 +85,29 @@ enum Part {
 
 impl Module {
     fn new(class: impl Into<String>, parts: Vec<(String, Module)>) -> Module {
-        Module { class: class.into(), parts: parts.into_iter().map(|(name, it)| (name, Part::Module(it))).collect() }
+        Module {
+            class: class.into(),
+            parts: parts.into_iter().map(|(name, it)| (name, ModulePart::Module(it))).collect(),
+        }
     }
 
     fn of_tensors(class: impl Into<String>, names: &[&str]) -> Module {
-        Module { class: class.into(), parts: names.iter().map(|name| ((*name).to_owned(), Part::Tensor)).collect() }
+        Module {
+            class: class.into(),
+            parts: names.iter().map(|name| ((*name).to_owned(), ModulePart::Tensor)).collect(),
+        }
     }
 
     /// The module as an object of its class, its tensors by `tensor`, which gets their whole names.
-    fn pickled(&self, prefix: &str, pickle: &mut Pickle, tensor: &dyn Fn(&str, &mut Pickle)) {
+    fn pickled(&self, prefix: &str, pickle: &mut PickleWriter, tensor: &dyn Fn(&str, &mut PickleWriter)) {
         pickle.global("__torch__", &self.class);
         pickle.bytes.extend(b")\x81}(");
         for (name, part) in &self.parts {
             pickle.text(name);
             let whole = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
             match part {
-                Part::Tensor => tensor(&whole, pickle),
-                Part::Module(module) => module.pickled(&whole, pickle, tensor),
+                ModulePart::Tensor => tensor(&whole, pickle),
+                ModulePart::Module(module) => module.pickled(&whole, pickle, tensor),
             }
         }
         pickle.text("training");
@@ -163,21 +169,21 @@ fn declare(module: &Module, architecture: Architecture, head: Head, declared: &m
         return;
     }
     for (_, part) in &module.parts {
-        if let Part::Module(part) = part {
+        if let ModulePart::Module(part) = part {
             declare(part, architecture, head, declared, text);
         }
     }
     declared.push(module.class.clone());
     let is_buffer = |name: &str| name.starts_with("running_");
-    let tensors = || module.parts.iter().filter(|(_, part)| matches!(part, Part::Tensor)).map(|(name, _)| name);
+    let tensors = || module.parts.iter().filter(|(_, part)| matches!(part, ModulePart::Tensor)).map(|(name, _)| name);
     let quoted = |buffers: bool| -> String {
         tensors().filter(|name| is_buffer(name) == buffers).map(|name| format!("\"{name}\", ")).collect()
     };
     let mut lines = vec![format!("__parameters__ = [{}]", quoted(false)), format!("__buffers__ = [{}]", quoted(true))];
     for (name, part) in &module.parts {
         let class = match part {
-            Part::Tensor => "Tensor".to_owned(),
-            Part::Module(part) => format!("__torch__.{}", part.class),
+            ModulePart::Tensor => "Tensor".to_owned(),
+            ModulePart::Module(part) => format!("__torch__.{}", part.class),
         };
         lines.push(match name.starts_with(|c: char| c.is_ascii_digit()) {
             true => format!("__annotations__[\"{name}\"] = {class}"),
@@ -261,12 +267,12 @@ const SIDES: [[i64; 2]; 3] = [[7, 2], [1, 1], [3, 1]];
 
 /// A pickle in the making (protocol 2, the opcodes that PyTorch's reader in C++ knows), and the storages that it refers
 /// to.
-struct Pickle {
+struct PickleWriter {
     bytes: Vec<u8>,
     storages: Vec<Vec<u8>>,
 }
 
-impl Pickle {
+impl PickleWriter {
     fn global(&mut self, module: &str, name: &str) {
         self.bytes.extend(format!("c{module}\n{name}\n").as_bytes());
     }

@@ -88,10 +88,10 @@ impl FromStr for Architecture {
     }
 }
 
-/// What looks at each layer's output on the way; `Break` ends the walk.
+/// Called with the name and the output of each layer; `Break` ends the forward pass.
 pub(crate) type Hook<'a> = dyn FnMut(&str, &Tensor) -> ControlFlow<()> + 'a;
 
-/// The output of a walk: `Break` when the hook had seen enough.
+/// The output of a forward pass; `Break` where the hook ended it.
 pub(crate) type Walk = ControlFlow<(), Tensor>;
 
 #[derive(Debug)]

@@ -7,11 +7,12 @@ use super::{Classifier, Mode, Variable, channels_last};
 use crate::error::{Error, Result};
 
 impl Classifier {
-    /// One look at a batch `[N, 3, H, W]` in [`Mode::Train`]: the loss that `loss` makes of its logits `[N, classes]`,
-    /// a scalar, and its gradients with respect to [`trainable`](Self::trainable), one for each, in that order.
+    /// One forward and backward pass of a batch `[N, 3, H, W]` in [`Mode::Train`]: the loss that `loss` makes of its
+    /// logits `[N, classes]`, a scalar, and its gradients with respect to [`trainable`](Self::trainable), one for each,
+    /// in that order.
     ///
-    /// On a CPU the way through the features is one that touches less memory than libtorch's layers; what does not
-    /// learn, below all that does, has no backward pass anywhere.
+    /// On a CPU the features run through fused layers, which touch less memory than libtorch's; layers below the first
+    /// one that learns have no backward pass on any device.
     ///
     /// # Errors
     /// [`Error::Shape`] if the batch has another shape, [`Error::Gradient`] if `loss` does not depend on one of these

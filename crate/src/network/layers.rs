@@ -162,7 +162,7 @@ pub(crate) fn not_finite(tensor: &Tensor) -> Option<String> {
     Some(format!("{wrong} of {} NaN or infinite", counted(tensor.numel(), "value")))
 }
 
-/// Bytes of a tensor's values in row-major order, and their kind.
+/// Bytes of a tensor's values in row-major order, and their dtype.
 pub(crate) fn bytes(tensor: &Tensor) -> (Vec<u8>, Kind) {
     let flat = tensor.detach().to_device(Device::Cpu).contiguous();
     let kind = flat.kind();

@@ -59,7 +59,7 @@ impl Unfreeze {
     }
 }
 
-/// Whether a forward pass learns (batch statistics in BatchNorm) or only looks.
+/// Which statistics BatchNorm uses in a forward pass, and whether it moves its running ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// BatchNorm layers that may learn use the batch's statistics and move their running ones.
@@ -88,7 +88,7 @@ impl ParameterCount {
 
 /// A stage of the network, for summaries.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stage {
+pub struct NetworkStage {
     /// torchvision's name, for example `features.denseblock2`.
     pub name: String,
     /// Its output without the batch: `[C, h, w]`, or `[classes]` for the head.
@@ -159,17 +159,17 @@ impl Classifier {
         self.device
     }
 
-    /// The numbers that feature maps are made of: `f32`, unless [`compute_in`](Self::compute_in) said otherwise.
+    /// The dtype of feature maps: `f32`, unless [`compute_in`](Self::compute_in) said otherwise.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Chooses the numbers that feature maps are made of: [`Kind::Float`], [`Kind::BFloat16`], or [`Kind::Double`],
+    /// Chooses the dtype of feature maps: [`Kind::Float`], [`Kind::BFloat16`], or [`Kind::Double`],
     /// which is slow and there to compare with other implementations without rounding. Inputs, weights, statistics and
     /// gradients stay `f32`, as do the head and logits, which under [`Kind::Double`] are `f64` too.
     ///
     /// # Errors
-    /// [`Error::Setting`] for another kind.
+    /// [`Error::Setting`] for another dtype.
     pub fn compute_in(&mut self, kind: Kind) -> Result<()> {
         if !matches!(kind, Kind::Float | Kind::BFloat16 | Kind::Double) {
             return Err(Error::setting("dtype", "Float, BFloat16 or Double", format!("{kind:?}")));
@@ -258,7 +258,7 @@ impl Classifier {
         }
     }
 
-    /// Logits `[N, classes]` of a batch `[N, 3, H, W]` in [`Mode::Eval`], without a graph: the fastest way to look at
+    /// Logits `[N, classes]` of a batch `[N, 3, H, W]` in [`Mode::Eval`], without a graph: the fastest way to score
     /// films.
     ///
     /// # Errors
@@ -289,7 +289,7 @@ impl Classifier {
         self.head_layers.forward(&features.to_kind(self.head_kind()), hook)
     }
 
-    /// The numbers that the head computes with.
+    /// The dtype that the head computes in.
     fn head_kind(&self) -> Kind {
         if self.kind == Kind::Double { Kind::Double } else { Kind::Float }
     }
@@ -317,7 +317,7 @@ impl Classifier {
     }
 
     /// The network's stages for an input of `size × size`: stem, dense blocks, transitions, last norm, head.
-    pub fn stages(&self, size: i64) -> Vec<Stage> {
+    pub fn stages(&self, size: i64) -> Vec<NetworkStage> {
         let _guard = tch::no_grad_guard();
         let side = size.max(SMALLEST_INPUT);
         let batch = Tensor::zeros([1, self.channels, side, side], (Kind::Float, self.device));
@@ -326,7 +326,7 @@ impl Classifier {
             shapes.insert(name.to_owned(), xs.size()[1..].to_vec());
             ControlFlow::Continue(())
         });
-        let mut stages: Vec<Stage> = Vec::new();
+        let mut stages: Vec<NetworkStage> = Vec::new();
         for variable in self.variables.iter().filter(|v| v.kind == VariableKind::Weight) {
             let mut parts = variable.name.split('.');
             let (first, second) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
@@ -337,7 +337,7 @@ impl Classifier {
                     ControlFlow::Continue(logits) if name == "classifier" => logits.size()[1..].to_vec(),
                     _ => shapes.get(&name).or_else(|| shapes.get(&pooled)).cloned().unwrap_or_default(),
                 };
-                stages.push(Stage { name, output, weights: 0, trainable: 0 });
+                stages.push(NetworkStage { name, output, weights: 0, trainable: 0 });
             }
             if let Some(stage) = stages.last_mut() {
                 let n = variable.tensor.numel() as i64;

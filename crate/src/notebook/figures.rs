@@ -57,7 +57,7 @@ pub fn augmented(index: &Index, recipe: &Recipe, n: usize, epochs: usize) -> Res
     let mut films = Vec::new();
     for position in (0..n).map(|i| (2 * i + 1) * views.len() / (2 * n)) {
         let (study, view) = views[position];
-        let film = recipe.preprocess.film(&decode(&view.path)?);
+        let film = recipe.preprocess.square(&decode(&view.path)?);
         let bytes = Tensor::from_slice(film.as_raw()).view([1, film.height().into(), film.width().into()]);
         let caption = format!("{}\n{}", study.label, short(&study.id));
         films.push(Film { image: film, caption, tone: Tone::from(study.label) });

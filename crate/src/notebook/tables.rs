@@ -162,7 +162,7 @@ pub fn weight_file(file: &WeightFile) -> Table {
     table
 }
 
-/// What was learnt of phantoms, question by question.
+/// How well each pretraining task was learnt.
 pub fn pretraining(report: &PretrainReport) -> Table {
     let (learnt, held_out) = (counted(report.films, "film"), counted(report.held_out, "film"));
     let title = format!("Learnt from {learnt}, asked about {held_out}; weights in {}", report.model.display());

@@ -122,8 +122,8 @@ impl Preprocess {
         Placement::new(width, height, self.size, self.fit)
     }
 
-    /// The film as the network sees it before standardisation: windowed, `size × size`, grey, padded with black.
-    pub fn film(&self, image: &GrayImage) -> GrayImage {
+    /// An image as the network sees it before standardisation: windowed, `size × size`, grey, padded with black.
+    pub fn square(&self, image: &GrayImage) -> GrayImage {
         let place = self.placement(image.width(), image.height());
         let scaled = match self.window {
             Some(window) => film::resize(&window::percentiles(image, window), place.width, place.height),
@@ -132,12 +132,12 @@ impl Preprocess {
         if (place.width, place.height) == (self.size, self.size) {
             return scaled;
         }
-        let mut film = GrayImage::new(self.size, self.size);
-        image::imageops::replace(&mut film, &scaled, place.left.into(), place.top.into());
-        film
+        let mut square = GrayImage::new(self.size, self.size);
+        image::imageops::replace(&mut square, &scaled, place.left.into(), place.top.into());
+        square
     }
 
-    /// A mask laid over the same square as its film: 255 where a pixel of the film shows any part of the mask, else 0.
+    /// A mask of an image, in the same square: 255 where a pixel of the square shows any part of the mask, else 0.
     ///
     /// A fracture line one pixel wide therefore never vanishes; a mask grows by less than a pixel on each side.
     pub fn mask(&self, mask: &GrayImage) -> GrayImage {
@@ -156,27 +156,27 @@ impl Preprocess {
         square
     }
 
-    /// Films as one standardised batch.
+    /// Squares as one standardised batch: the network's input.
     ///
     /// # Shapes
-    /// - `films`: each `size × size`, from [`Preprocess::film`]
+    /// - `squares`: each `size × size`, from [`Preprocess::square`]
     /// - returns: `[N, 3, size, size]`, `f32`, on the CPU; the three channels differ only by mean and standard
     ///   deviation. `[N, 1, size, size]` if `channels` is 1
     ///
     /// # Errors
-    /// [`Error::Shape`] if a film has another size or there is none.
-    pub fn tensor(&self, films: &[GrayImage]) -> Result<Tensor> {
+    /// [`Error::Shape`] if a square has another size or there is none.
+    pub fn tensor(&self, squares: &[GrayImage]) -> Result<Tensor> {
         let side = i64::from(self.size);
         let shape =
             |got: Vec<i64>| Error::Shape { what: "films", expected: format!("[N, {side}, {side}], N at least 1"), got };
-        if films.is_empty() {
+        if squares.is_empty() {
             return Err(shape(vec![0, side, side]));
         }
-        if let Some(film) = films.iter().find(|film| film.dimensions() != (self.size, self.size)) {
-            return Err(shape(vec![films.len() as i64, film.height().into(), film.width().into()]));
+        if let Some(square) = squares.iter().find(|square| square.dimensions() != (self.size, self.size)) {
+            return Err(shape(vec![squares.len() as i64, square.height().into(), square.width().into()]));
         }
-        let pixels: Vec<u8> = films.iter().flat_map(|film| film.as_raw()).copied().collect();
-        let pixels = Tensor::f_from_data_size(&pixels, &[films.len() as i64, side, side], Kind::Uint8)?;
+        let pixels: Vec<u8> = squares.iter().flat_map(|square| square.as_raw()).copied().collect();
+        let pixels = Tensor::f_from_data_size(&pixels, &[squares.len() as i64, side, side], Kind::Uint8)?;
         Ok(self.standardise(&grey(&pixels)))
     }
 
@@ -193,14 +193,15 @@ impl Preprocess {
         (films - channels(&self.mean)) / channels(&self.std)
     }
 
-    /// Files to one standardised batch `[N, 3, size, size]`: [`decode`], [`Preprocess::film`], [`Preprocess::tensor`].
+    /// Files to one standardised batch `[N, 3, size, size]`: [`decode`], [`Preprocess::square`], then
+    /// [`Preprocess::tensor`].
     ///
     /// # Errors
     /// As those three say.
     pub fn load(&self, paths: &[impl AsRef<Path>]) -> Result<Tensor> {
         self.validate()?;
-        let films = paths.iter().map(|path| Ok(self.film(&decode(path)?))).collect::<Result<Vec<_>>>()?;
-        self.tensor(&films)
+        let squares = paths.iter().map(|path| Ok(self.square(&decode(path)?))).collect::<Result<Vec<_>>>()?;
+        self.tensor(&squares)
     }
 }
 
@@ -257,13 +258,13 @@ mod tests {
     #[test]
     fn a_letterboxed_film_is_centred_on_black_and_a_stretched_one_fills_the_square() {
         let white = GrayImage::from_pixel(300, 100, Luma([255]));
-        let film = small(Fit::Letterbox).film(&white);
+        let film = small(Fit::Letterbox).square(&white);
         let place = small(Fit::Letterbox).placement(300, 100);
         assert_eq!((place.left, place.top, place.width, place.height), (0, 22, 64, 21));
         for (_, y, pixel) in film.enumerate_pixels() {
             assert_eq!(pixel.0[0] == 255, (22..43).contains(&y));
         }
-        assert!(small(Fit::Stretch).film(&white).pixels().all(|p| p.0[0] == 255));
+        assert!(small(Fit::Stretch).square(&white).pixels().all(|p| p.0[0] == 255));
     }
 
     #[test]

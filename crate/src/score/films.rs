@@ -25,7 +25,7 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Split`] for an index without a held-out split, [`Error::Setting`] for an empty list. If nothing at all
-    /// can be scored: [`Error::Io`] for a path that is not there, [`Error::NoFilms`] for a folder without images, else
+    /// can be scored: [`Error::Io`] for a path that is not there, [`Error::Studies`] for a folder without images, else
     /// [`Error::Io`] or [`Error::Decode`] naming the first film.
     pub fn score(&self, what: impl Scorable) -> Result<Report> {
         self.score_with(what, &mut |_| ())
@@ -139,7 +139,7 @@ type Examined = (GrayImage, Vec<Doubt>);
 
 fn film(path: &Path, preprocess: &Preprocess) -> Result<Examined> {
     let (film, doubts) = examine(path)?;
-    Ok((preprocess.film(&film), doubts))
+    Ok((preprocess.square(&film), doubts))
 }
 
 /// Fitted films as the network sees them, on its device.

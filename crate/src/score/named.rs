@@ -45,7 +45,7 @@ impl Named {
                 Err(error) => {
                     let reason = match &error {
                         Error::Io { source, .. } => SkipReason::Unreadable(source.to_string()),
-                        Error::NoFilms { reason, .. } => SkipReason::NoFilms(reason.clone()),
+                        Error::Studies(studies::Error::NoFilms { reason, .. }) => SkipReason::NoFilms(reason.clone()),
                         _ => return Err(error),
                     };
                     if absent.insert(path) {

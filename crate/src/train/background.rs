@@ -1,4 +1,4 @@
-//! Training on a thread of its own, so that a notebook's kernel stays free to look on and to stop it.
+//! Training on a thread of its own, so that a notebook's kernel stays free to watch and stop it.
 
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -34,18 +34,18 @@ pub fn spawn(index: &Index, recipe: &Recipe, options: &TrainOptions) -> Training
 
 #[derive(Debug, Default)]
 struct Shared {
-    told: Mutex<Told>,
+    told: Mutex<Mailbox>,
     news: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Told {
+struct Mailbox {
     events: Vec<Event>,
     over: bool,
 }
 
 impl Shared {
-    fn told(&self) -> MutexGuard<'_, Told> {
+    fn told(&self) -> MutexGuard<'_, Mailbox> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

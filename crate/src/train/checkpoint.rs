@@ -28,7 +28,7 @@ const FORMAT: u32 = 2;
 
 /// What a run is a run of, and where it stands.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Header {
+pub(super) struct RunHeader {
     format: u32,
     pub fingerprint: Fingerprint,
     pub standing: Standing,
@@ -60,7 +60,7 @@ pub(super) enum Earlier {
     /// This run, up to some step, or all of a shorter one.
     Unfinished(Box<Saved>),
     /// This run, all of it.
-    Finished(Box<Header>),
+    Finished(Box<RunHeader>),
     /// A run that cannot be continued, and why.
     Unusable(Unlike),
 }
@@ -116,7 +116,7 @@ pub(super) fn finish(folder: &RunFolder, fingerprint: &Fingerprint, standing: &S
 }
 
 fn header(fingerprint: &Fingerprint, standing: &Standing) -> Result<String> {
-    let header = Header { format: FORMAT, fingerprint: fingerprint.clone(), standing: standing.clone() };
+    let header = RunHeader { format: FORMAT, fingerprint: fingerprint.clone(), standing: standing.clone() };
     serde_json::to_string(&header).map_err(|error| Error::Training(error.to_string()))
 }
 
@@ -156,7 +156,7 @@ fn compared(
     text: &[u8],
     fingerprint: &Fingerprint,
     options: &TrainOptions,
-) -> Result<(Header, Comparison), Unlike> {
+) -> Result<(RunHeader, Comparison), Unlike> {
     let wrong = |reason: &dyn std::fmt::Display| Unlike::from(format!("{name} cannot be read: {reason}"));
     let header: serde_json::Value = serde_json::from_slice(text).map_err(|error| wrong(&error))?;
     // What another version wrote may not even parse: so its version is looked at first.
@@ -167,7 +167,7 @@ fn compared(
     if header["format"] != FORMAT {
         return Err(wrong(&format!("format {FORMAT} was expected, got {}", header["format"])));
     }
-    let header: Header = serde_json::from_value(header).map_err(|error| wrong(&error))?;
+    let header: RunHeader = serde_json::from_value(header).map_err(|error| wrong(&error))?;
     match fingerprint.like(&header.fingerprint, options).compare(&header.fingerprint) {
         Comparison::Other(unlike) => Err(unlike),
         comparison => Ok((header, comparison)),
@@ -184,7 +184,7 @@ fn unfinished(
     let (_, metadata) = SafeTensors::read_metadata(file).map_err(|error| wrong(&error))?;
     let header =
         metadata.metadata().as_ref().and_then(|m| m.get(STATE_KEY)).ok_or_else(|| wrong(&"it has no state"))?;
-    let (Header { fingerprint, standing, .. }, _) = compared(RESUME_FILE, header.as_bytes(), fingerprint, options)?;
+    let (RunHeader { fingerprint, standing, .. }, _) = compared(RESUME_FILE, header.as_bytes(), fingerprint, options)?;
     check_best(folder, &standing, false)?;
     let tensors = SafeTensors::deserialize(file).map_err(|error| wrong(&error))?;
     let mut found = HashMap::new();

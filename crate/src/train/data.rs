@@ -11,20 +11,20 @@ use crate::dataset::{self, Films, Index, Preparing};
 use crate::error::{Error, Result};
 use crate::preprocess::Preprocess;
 use crate::recipe::{Recipe, Standardise};
-use crate::weights::{self, Found};
+use crate::weights::{self, FoundWeights};
 use studies::Study;
 
-/// Seconds between two signs of life while films are decoded.
+/// Seconds between two reports of progress while films are decoded.
 const SIGN_OF_LIFE: u64 = 10;
 
-/// A mean and a deviation for each channel.
+/// A mean and a standard deviation for each channel.
 type Scale = ([f32; 3], [f32; 3]);
 
 /// The recipe with the mean and deviation that given weights expect, where it still has the usual ones; and these, if
 /// they were taken.
 pub(super) fn scaled(
     recipe: &Recipe,
-    found: Option<&Found>,
+    found: Option<&FoundWeights>,
     progress: &mut dyn FnMut(Event),
 ) -> Result<(Recipe, Option<Scale>)> {
     let (usual, given) = (Preprocess::default(), &recipe.preprocess);
@@ -38,7 +38,7 @@ pub(super) fn scaled(
     Ok((with_scale(recipe, scale), scale))
 }
 
-/// The recipe with this mean and deviation, if there are any.
+/// The recipe with this mean and standard deviation, if there are any.
 pub(super) fn with_scale(recipe: &Recipe, scale: Option<Scale>) -> Recipe {
     let mut recipe = recipe.clone();
     if let Some((mean, std)) = scale {

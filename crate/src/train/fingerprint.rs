@@ -14,7 +14,7 @@ use crate::device::{self, DeviceChoice, Precision};
 use crate::error::{Changed, Result, with_changed};
 use crate::files::folder_of;
 use crate::recipe::Recipe;
-use crate::weights::{Found, Origin};
+use crate::weights::{FoundWeights, Origin};
 use studies::View;
 
 /// What decides the weights of a run. The number of threads decides their last bits, and is only told.
@@ -85,7 +85,12 @@ impl fmt::Display for Unlike {
 
 impl Fingerprint {
     /// Looks at each film's file; those that the cache of decoded films knows are not read.
-    pub fn new(index: &Index, recipe: &Recipe, options: &TrainOptions, found: Option<&Found>) -> Result<Fingerprint> {
+    pub fn new(
+        index: &Index,
+        recipe: &Recipe,
+        options: &TrainOptions,
+        found: Option<&FoundWeights>,
+    ) -> Result<Fingerprint> {
         let mut studies = Xxh3::new();
         for study in &index.studies {
             studies.update(format!("{}\0{}\0{}\0{}\n", study.id, study.group, study.split, study.label).as_bytes());
@@ -98,7 +103,7 @@ impl Fingerprint {
         let views: Vec<&View> = index.studies.iter().flat_map(|study| &study.views).collect();
         let mut films = Xxh3::new();
         contents(&options.feeding.cache, &views)?.iter().for_each(|content| films.update(&content.to_le_bytes()));
-        let initial = |found: &Found| Initial {
+        let initial = |found: &FoundWeights| Initial {
             origin: found.origin.clone(),
             own: own(&options.run, &found.path),
             network: found.network.clone(),

@@ -4,7 +4,7 @@
 use tch::{Device, Reduction, Tensor};
 
 use super::ema::{self, Ema};
-use super::optimizer::{Gradients, Update};
+use super::optimizer::{GroupedGradients, Update};
 use crate::dataset::Batch;
 use crate::device::Precision;
 use crate::error::Result;
@@ -86,7 +86,7 @@ impl Learner {
         learning_rate: f64,
         loss: impl Fn(&Tensor, &Tensor) -> Tensor,
     ) -> Result<Vec<Tensor>> {
-        let (mut losses, mut gathered): (Vec<Tensor>, Option<Gradients>) = (Vec::new(), None);
+        let (mut losses, mut gathered): (Vec<Tensor>, Option<GroupedGradients>) = (Vec::new(), None);
         for batch in batches {
             let batch = batch?;
             let films = self.recipe.preprocess.standardise(&augmented(&self.recipe, &batch, epoch));

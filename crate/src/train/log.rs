@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 use super::folder::RunFolder;
 use super::report::EpochReport;
 use super::standing::Ended;
-use super::tensorboard::{EventWriter, Point, mend};
+use super::tensorboard::{EventWriter, LoggedPoint, mend};
 use super::{CSV_FILE, METRICS_FILE, TENSORBOARD_FOLDER};
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
@@ -50,7 +50,7 @@ pub(super) struct Board {
     // Begun with the first point, so that a run that fails before leaves nothing.
     writer: Option<EventWriter>,
     /// The points that are there.
-    seen: HashSet<Point>,
+    seen: HashSet<LoggedPoint>,
 }
 
 const FILMS: &str = "training films";

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct Memory {
     /// In RAM now (Linux' `VmRSS`).
     pub resident: u64,
-    /// The most that ever was in RAM (`VmHWM`).
+    /// The most that was in RAM at any time (`VmHWM`).
     pub peak: u64,
 }
 

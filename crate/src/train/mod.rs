@@ -42,7 +42,7 @@ use crate::error::{Error, Result};
 use crate::network::Classifier;
 use crate::phantom;
 use crate::shortage;
-use crate::weights::{Found, Weights};
+use crate::weights::{FoundWeights, Weights};
 use session::{Past, Place, Session};
 use studies::Split;
 
@@ -82,7 +82,7 @@ pub struct TrainOptions {
     pub run: PathBuf,
     /// Where to compute.
     pub device: DeviceChoice,
-    /// The numbers to train with. Default the fastest that the device has instructions for.
+    /// The dtype of feature maps. Default the fastest that the device has instructions for.
     pub precision: Precision,
     /// Weights to start from. Default ImageNet's for real films, random ones for phantoms.
     pub weights: Weights,
@@ -168,7 +168,7 @@ fn initial(
     recipe: &Recipe,
     options: &TrainOptions,
     progress: &mut dyn FnMut(Event),
-) -> Result<Option<Found>> {
+) -> Result<Option<FoundWeights>> {
     let simulated = phantom::is_set(&index.root);
     let mut weights = options.weights.clone();
     let file = match &mut weights {

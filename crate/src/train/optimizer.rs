@@ -1,4 +1,4 @@
-//! SGD and AdamW over plain tensors, with their state in our own hands.
+//! SGD and AdamW over plain tensors, whose state can be saved and restored.
 
 use tch::Tensor;
 
@@ -19,23 +19,23 @@ const EPSILON: f64 = 1e-8;
 pub struct Update {
     rule: Optimizer,
     weights: Vec<Tensor>,
-    groups: Vec<Group>,
+    groups: Vec<ParameterGroup>,
     steps: i32,
 }
 
 /// Weights that are treated alike.
 #[derive(Debug)]
-struct Group {
+struct ParameterGroup {
     /// Positions in [`Update::weights`].
     members: Vec<usize>,
     decays: bool,
     /// All members end to end, `[n]`.
     values: Tensor,
-    state: State,
+    state: OptimizerState,
 }
 
 #[derive(Debug)]
-enum State {
+enum OptimizerState {
     Momentum(Option<Tensor>),
     Moments { first: Tensor, second: Tensor },
 }
@@ -55,10 +55,12 @@ impl Update {
                 start += n;
             }
             let state = match rule {
-                Optimizer::Sgd { .. } => State::Momentum(None),
-                Optimizer::AdamW { .. } => State::Moments { first: values.zeros_like(), second: values.zeros_like() },
+                Optimizer::Sgd { .. } => OptimizerState::Momentum(None),
+                Optimizer::AdamW { .. } => {
+                    OptimizerState::Moments { first: values.zeros_like(), second: values.zeros_like() }
+                }
             };
-            Group { members, decays, values, state }
+            ParameterGroup { members, decays, values, state }
         });
         let groups = groups.collect();
         Update { rule, weights, groups, steps: 0 }
@@ -85,7 +87,7 @@ impl Update {
     ///
     /// # Errors
     /// [`Error::Gradient`] if they are not as many as the weights, or one is missing or not of its weight's shape.
-    pub(super) fn gather(&self, gradients: &[Tensor]) -> Result<Gradients> {
+    pub(super) fn gather(&self, gradients: &[Tensor]) -> Result<GroupedGradients> {
         let _guard = tch::no_grad_guard();
         let wrong = |of: String, reason: String| Error::Gradient { of, reason };
         if gradients.len() != self.weights.len() {
@@ -100,17 +102,17 @@ impl Update {
                 return Err(wrong(format!("weight {at}"), reason));
             }
         }
-        let vector = |group: &Group| end_to_end(group.members.iter().map(|&at| gradients[at].shallow_clone()));
-        Ok(Gradients(self.groups.iter().map(vector).collect()))
+        let vector = |group: &ParameterGroup| end_to_end(group.members.iter().map(|&at| gradients[at].shallow_clone()));
+        Ok(GroupedGradients(self.groups.iter().map(vector).collect()))
     }
 
     /// Moves every weight along its gradient, at this learning rate.
-    pub(super) fn apply(&mut self, gradients: Gradients, learning_rate: f64) {
+    pub(super) fn apply(&mut self, gradients: GroupedGradients, learning_rate: f64) {
         let _guard = tch::no_grad_guard();
         self.steps += 1;
         for (group, gradient) in self.groups.iter_mut().zip(gradients.0) {
             match (self.rule, &mut group.state) {
-                (Optimizer::Sgd { momentum, nesterov, .. }, State::Momentum(buffer)) => {
+                (Optimizer::Sgd { momentum, nesterov, .. }, OptimizerState::Momentum(buffer)) => {
                     let direction = if momentum == 0.0 {
                         gradient
                     } else {
@@ -124,7 +126,7 @@ impl Update {
                     };
                     let _ = group.values.g_add_(&(direction * -learning_rate));
                 }
-                (Optimizer::AdamW { weight_decay, .. }, State::Moments { first, second }) => {
+                (Optimizer::AdamW { weight_decay, .. }, OptimizerState::Moments { first, second }) => {
                     let decay = if group.decays { weight_decay } else { 0.0 };
                     let (n, device) = (gradient.numel() as i64, gradient.device());
                     let chunk = if device.is_cuda() { n } else { CHUNK };
@@ -156,9 +158,11 @@ impl Update {
         let mut named = Vec::new();
         for (at, group) in self.groups.iter().enumerate() {
             match &group.state {
-                State::Momentum(None) => {}
-                State::Momentum(Some(buffer)) => named.push((format!("{at}.momentum"), buffer.shallow_clone())),
-                State::Moments { first, second } => {
+                OptimizerState::Momentum(None) => {}
+                OptimizerState::Momentum(Some(buffer)) => {
+                    named.push((format!("{at}.momentum"), buffer.shallow_clone()))
+                }
+                OptimizerState::Moments { first, second } => {
                     named.push((format!("{at}.first"), first.shallow_clone()));
                     named.push((format!("{at}.second"), second.shallow_clone()));
                 }
@@ -179,9 +183,9 @@ impl Update {
                 (tensor.size() == like.size()).then_some(tensor)
             };
             group.state = match rule {
-                Optimizer::Sgd { momentum, .. } if momentum == 0.0 || steps == 0 => State::Momentum(None),
-                Optimizer::Sgd { .. } => State::Momentum(Some(take("momentum")?)),
-                Optimizer::AdamW { .. } => State::Moments { first: take("first")?, second: take("second")? },
+                Optimizer::Sgd { momentum, .. } if momentum == 0.0 || steps == 0 => OptimizerState::Momentum(None),
+                Optimizer::Sgd { .. } => OptimizerState::Momentum(Some(take("momentum")?)),
+                Optimizer::AdamW { .. } => OptimizerState::Moments { first: take("first")?, second: take("second")? },
             };
         }
         self.steps = steps;
@@ -191,11 +195,11 @@ impl Update {
 
 /// Gradients of all weights as an [`Update`] takes them: one or two long vectors on the weights' device.
 #[derive(Debug)]
-pub(super) struct Gradients(Vec<Tensor>);
+pub(super) struct GroupedGradients(Vec<Tensor>);
 
-impl Gradients {
+impl GroupedGradients {
     /// Adds the gradients of another batch.
-    pub fn add(&mut self, more: &Gradients) {
+    pub fn add(&mut self, more: &GroupedGradients) {
         let _guard = tch::no_grad_guard();
         for (sum, more) in self.0.iter_mut().zip(&more.0) {
             let _ = sum.g_add_(more);
@@ -261,7 +265,7 @@ mod tests {
     fn the_norm_of_millions_of_gradients_is_exact_to_seven_digits() {
         let wave = (Tensor::arange(3_000_000, (Kind::Double, Device::Cpu)) * 0.37).sin();
         let exact = wave.to_kind(Kind::Float).to_kind(Kind::Double).norm().double_value(&[]);
-        let mut gradients = Gradients(vec![wave.to_kind(Kind::Float)]);
+        let mut gradients = GroupedGradients(vec![wave.to_kind(Kind::Float)]);
         let norm = gradients.clip(1.0).double_value(&[]);
         assert!((norm / exact - 1.0).abs() < 1e-6, "{norm} for {exact}");
         assert!((gradients.0[0].to_kind(Kind::Double).norm().double_value(&[]) - 1.0).abs() < 1e-6);

@@ -39,7 +39,7 @@ pub struct PretrainOptions {
     pub out: PathBuf,
     /// Where to compute.
     pub device: DeviceChoice,
-    /// The numbers to compute with.
+    /// The dtype of feature maps.
     pub precision: Precision,
     /// Asks to stop; nothing is then written.
     pub stop: StopHandle,
@@ -150,7 +150,7 @@ fn drawing(
     device: Device,
     progress: &mut dyn FnMut(Pretraining),
 ) -> Result<Set> {
-    /// Studies between two signs of life.
+    /// Studies between two reports of progress.
     const AT_ONCE: usize = 200;
     let (mut pixels, mut answers) = (Vec::new(), Vec::new());
     let numbers: Vec<usize> = studies.collect();
@@ -160,7 +160,7 @@ fn drawing(
             .par_iter()
             .map(|&number| {
                 let study = phantom::study(phantoms, number);
-                let films = study.views.iter().map(|view| recipe.preprocess.film(&view.image).into_raw()).collect();
+                let films = study.views.iter().map(|view| recipe.preprocess.square(&view.image).into_raw()).collect();
                 (films, tasks.iter().map(|task| task.answer(study.fracture.as_ref())).collect())
             })
             .collect();

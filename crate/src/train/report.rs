@@ -34,7 +34,7 @@ pub struct EpochReport {
     pub learning_rate: f64,
     /// Training films per second.
     pub images_per_second: f64,
-    /// Seconds of the epoch, its look at the tune split included.
+    /// Seconds of the epoch, scoring of the tune split included.
     pub seconds: f64,
     /// Seconds until the last epoch is over, at this pace.
     pub seconds_left: f64,
@@ -88,7 +88,7 @@ pub enum Event {
     Scale {
         /// The mean, of films from 0 to 1.
         mean: f32,
-        /// The deviation.
+        /// The standard deviation.
         std: f32,
     },
     /// Films are being decoded, or their cache cannot be used.

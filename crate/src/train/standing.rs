@@ -40,7 +40,7 @@ pub(super) struct Standing {
     pub former_weights: Option<String>,
     /// What the epoch that ended last leaves to be written once this is on the disk.
     pub ended: Option<Ended>,
-    /// Mean and deviation that the initial weights' file asked for.
+    /// Mean and standard deviation that the initial weights' file asked for.
     pub scale: Option<([f32; 3], [f32; 3])>,
     /// The epochs that the run was to have before it was given more, one after the other.
     pub continued_after: Vec<usize>,

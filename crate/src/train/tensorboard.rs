@@ -15,7 +15,7 @@ use prost::Message;
 
 use crate::disk;
 use crate::error::{Error, Result};
-pub(super) use mend::{Point, mend};
+pub(super) use mend::{LoggedPoint, mend};
 use studies::Label;
 
 /// Thresholds of a precision-recall curve: TensorBoard's own default.

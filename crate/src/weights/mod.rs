@@ -133,7 +133,7 @@ impl fmt::Display for Origin {
 
 /// A weight file that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundWeights {
     /// The file.
     pub path: PathBuf,
     /// The network in it that was asked for by name.
@@ -142,7 +142,7 @@ pub struct Found {
     pub origin: Origin,
 }
 
-impl Found {
+impl FoundWeights {
     /// Starts a network from the file, as [`load`] does.
     ///
     /// # Errors
@@ -163,7 +163,7 @@ impl Weights {
         architecture: Architecture,
         simulated: bool,
         progress: &mut dyn FnMut(Fetching),
-    ) -> Result<Option<Found>> {
+    ) -> Result<Option<FoundWeights>> {
         let file = match self {
             Weights::Random => return Ok(None),
             Weights::Auto if simulated => return Ok(None),
@@ -172,14 +172,14 @@ impl Weights {
             Weights::File(path) => {
                 let source = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 let origin = Origin { source, sha256: sha256(path).map_err(Error::io(path))? };
-                return Ok(Some(Found { path: path.clone(), network: None, origin }));
+                return Ok(Some(FoundWeights { path: path.clone(), network: None, origin }));
             }
             Weights::Network { of, name } => {
                 let found = of.find(architecture, simulated, progress)?;
                 return Ok(found.map(|found| {
                     let Origin { source, sha256 } = found.origin;
                     let origin = Origin { source: format!("{source}#{name}"), sha256 };
-                    Found { network: Some(name.clone()), origin, ..found }
+                    FoundWeights { network: Some(name.clone()), origin, ..found }
                 }));
             }
         };
@@ -193,7 +193,7 @@ impl Weights {
             false => format!("{file} ({})", fetched.commit),
         };
         let origin = Origin { source, sha256 };
-        Ok(Some(Found { path: fetched.path, network: None, origin }))
+        Ok(Some(FoundWeights { path: fetched.path, network: None, origin }))
     }
 }
 

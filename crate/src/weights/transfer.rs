@@ -7,7 +7,7 @@ use std::path::Path;
 use safetensors::Dtype;
 use serde::Serialize;
 use tch::{Kind, Tensor};
-use torchfile::{Entry, WeightFile};
+use torchfile::{StoredTensor, WeightFile};
 
 use super::names::torchvision;
 use super::networks;
@@ -153,8 +153,8 @@ pub(super) fn load_named(network: &Classifier, path: &Path, name: Option<&str>) 
 /// Reads a weight file's names and shapes.
 pub(super) fn open(path: &Path) -> Result<WeightFile> {
     torchfile::read(path).map_err(|problem| match problem {
-        torchfile::Problem::Io(source) => Error::Io { path: path.to_owned(), source },
-        torchfile::Problem::Reason(reason) => Error::Checkpoint { path: path.to_owned(), reason },
+        torchfile::Error::Io(source) => Error::Io { path: path.to_owned(), source },
+        torchfile::Error::Reason(reason) => Error::Checkpoint { path: path.to_owned(), reason },
     })
 }
 
@@ -173,7 +173,7 @@ fn transfer(network: &Classifier, file: &WeightFile, wanted: Option<&str>) -> st
         .iter()
         .map(|name| networks::belongs(name, prefix, &prefixes).then(|| torchvision(&name[prefix.len()..])))
         .collect();
-    let mut by_name: BTreeMap<&str, &Entry> = BTreeMap::new();
+    let mut by_name: BTreeMap<&str, &StoredTensor> = BTreeMap::new();
     for (name, entry) in names.iter().zip(file.entries()) {
         if let Some(name) = name
             && by_name.insert(name, entry).is_some()
@@ -252,7 +252,7 @@ fn transfer(network: &Classifier, file: &WeightFile, wanted: Option<&str>) -> st
 }
 
 /// That a file is of another DenseNet than the one that it was to start, if it is.
-fn another(by_name: &BTreeMap<&str, &Entry>, wanted: Architecture) -> Option<String> {
+fn another(by_name: &BTreeMap<&str, &StoredTensor>, wanted: Architecture) -> Option<String> {
     let layers = |block: usize| {
         let number = |name: &&str| {
             name.strip_prefix(&format!("features.denseblock{block}.denselayer"))?.split('.').next()?.parse().ok()
@@ -270,7 +270,7 @@ fn another(by_name: &BTreeMap<&str, &Entry>, wanted: Architecture) -> Option<Str
 /// Whether two networks are one: their first convolutions are the same bytes of the file.
 fn same(file: &WeightFile, a: &str, b: &str) -> bool {
     let first = |prefix: &str| {
-        let of = |entry: &&Entry| entry.name.strip_prefix(prefix).is_some_and(|rest| torchvision(rest) == FIRST);
+        let of = |entry: &&StoredTensor| entry.name.strip_prefix(prefix).is_some_and(|rest| torchvision(rest) == FIRST);
         file.entries().iter().find(of)
     };
     a == b || first(a).zip(first(b)).is_some_and(|(a, b)| a.is_at(b))
@@ -294,7 +294,7 @@ fn others(theirs: &[&str], names: &[Option<String>], prefix: &str, networks: &Ha
 /// The values for a variable, and how they were adapted if they were; none if the shapes do not agree.
 type Fitted = Option<(Tensor, Option<&'static str>)>;
 
-fn fit(file: &WeightFile, variable: &Variable, entry: &Entry) -> std::result::Result<Fitted, String> {
+fn fit(file: &WeightFile, variable: &Variable, entry: &StoredTensor) -> std::result::Result<Fitted, String> {
     let wanted = variable.tensor.size();
     let shape: Vec<i64> = entry.shape.iter().map(|&n| i64::try_from(n).unwrap_or(i64::MAX)).collect();
     // Nothing is taken out of the file before its shape is known to be one of ours.

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::{built, extremes, median, ran, verdict};
 use crate::problem::{Problem, Result};
-use crate::progress::Step;
-use crate::report::Table;
+use crate::progress::ProgressLine;
+use crate::report::TextTable;
 use crate::setup::{self, Ready, SPIN};
 
 /// How often each measurement is repeated, ours and theirs in turn.
@@ -65,7 +65,7 @@ fn compare(ready: &Ready, program: &Path, films: &Path, rival: &Path) -> Result<
     let mut theirs = Vec::new();
     let mut rates: [Vec<f64>; 4] = Default::default();
     for repeat in 1..=REPEATS {
-        let step = Step::start(format!("films against the DataLoader, {repeat} of {REPEATS}"));
+        let step = ProgressLine::start(format!("films against the DataLoader, {repeat} of {REPEATS}"));
         let mut command = ready.script("loader.py");
         command.arg(rival).arg(films).env_remove(SPIN.0);
         theirs.push(figure(&ran(&mut command, &step)?, "decode and resize", "images_per_second")?);
@@ -78,7 +78,7 @@ fn compare(ready: &Ready, program: &Path, films: &Path, rival: &Path) -> Result<
         }
         step.done();
     }
-    let mut table = Table::new(["images per second", "median", "least", "greatest", "times DataLoader"]);
+    let mut table = TextTable::new(["images per second", "median", "least", "greatest", "times DataLoader"]);
     let mut row = |name: &str, values: &[f64]| {
         let (least, greatest) = extremes(values);
         let ratio = median(values) / median(&theirs);
@@ -96,12 +96,12 @@ fn compare(ready: &Ready, program: &Path, films: &Path, rival: &Path) -> Result<
 }
 
 fn memory(ready: &Ready, program: &Path, films: &Path) -> Result<bool> {
-    let mut table = Table::new(["epoch of 100,000 views of 512 px", "cache MiB", "peak MiB", "open s", "epoch s"]);
+    let mut table = TextTable::new(["epoch of 100,000 views of 512 px", "cache MiB", "peak MiB", "open s", "epoch s"]);
     let mut met = true;
     // A few hundred films, each under hundreds of names, are one film each to the cache. So that it cannot be small for
     // that reason alone, the same with as many different films as make the cache larger than the memory it may take.
     for different in [300, 5_000] {
-        let step = Step::start(format!("an epoch of {VIEWS} views of {different} different films"));
+        let step = ProgressLine::start(format!("an epoch of {VIEWS} views of {different} different films"));
         let set = folder(ready)?;
         step.say("linking");
         link(films, &set.path().join("films"), different)?;

@@ -4,8 +4,8 @@ use serde::Deserialize;
 
 use super::{extremes, median, verdict};
 use crate::problem::{Problem, Result};
-use crate::progress::{self, Step};
-use crate::report::{Table, clip};
+use crate::progress::{self, ProgressLine};
+use crate::report::{TextTable, clip};
 use crate::setup;
 
 /// Seconds from starting a kernel to the first result that needs the crate: the target on two cores.
@@ -16,7 +16,7 @@ const REPEATS: usize = 3;
 
 #[derive(Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
-enum Event {
+enum BenchEvent {
     Started { seconds: f64, kernel: f64 },
     Cell { line: String, seconds: f64 },
     End { failure: Option<String> },
@@ -28,24 +28,24 @@ pub fn run() -> Result<bool> {
     let (mut answers, mut starts) = (Vec::new(), Vec::new());
     let mut cells: Vec<(String, Vec<f64>)> = Vec::new();
     for repeat in 1..=REPEATS {
-        let step = Step::start(format!("kernel, {repeat} of {REPEATS}"));
+        let step = ProgressLine::start(format!("kernel, {repeat} of {REPEATS}"));
         let mut failure = Some("no report".to_owned());
         let ended =
             progress::run(
                 ready.script("bench.py").arg(ready.checkout.crate_dir()),
                 |line| match serde_json::from_str(line) {
-                    Ok(Event::Started { seconds, kernel }) => {
+                    Ok(BenchEvent::Started { seconds, kernel }) => {
                         starts.push(seconds);
                         answers.push(kernel);
                     }
-                    Ok(Event::Cell { line, seconds }) => {
+                    Ok(BenchEvent::Cell { line, seconds }) => {
                         step.say(&line);
                         match cells.iter_mut().find(|(known, _)| *known == line) {
                             Some((_, times)) => times.push(seconds),
                             None => cells.push((line, vec![seconds])),
                         }
                     }
-                    Ok(Event::End { failure: reported }) => failure = reported,
+                    Ok(BenchEvent::End { failure: reported }) => failure = reported,
                     Err(_) => {}
                 },
             )?;
@@ -55,7 +55,7 @@ pub fn run() -> Result<bool> {
         step.done();
     }
 
-    let mut table = Table::new(["measured", "median s", "least s", "greatest s"]);
+    let mut table = TextTable::new(["measured", "median s", "least s", "greatest s"]);
     let mut row = |name: String, times: &[f64]| {
         let (least, greatest) = extremes(times);
         table.row([name, format!("{:.2}", median(times)), format!("{least:.2}"), format!("{greatest:.2}")]);

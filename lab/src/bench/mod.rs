@@ -7,11 +7,11 @@ mod train;
 use std::path::PathBuf;
 use std::process::Command;
 
-use clap::{Args, ValueEnum};
+use clap::ValueEnum;
 use serde_json::Value;
 
 use crate::problem::{Problem, Result};
-use crate::progress::{self, Step};
+use crate::progress::{self, ProgressLine};
 use crate::setup::Ready;
 
 /// What can be measured.
@@ -26,8 +26,8 @@ pub enum What {
 }
 
 /// What to measure.
-#[derive(Debug, Clone, Args)]
-pub struct Options {
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
     /// What to measure [default: everything]
     #[arg(value_enum)]
     pub what: Option<What>,
@@ -37,7 +37,7 @@ pub struct Options {
 }
 
 /// `cargo lab bench`.
-pub fn run(options: &Options) -> Result<bool> {
+pub fn run(options: &Args) -> Result<bool> {
     let mut met = true;
     for what in [What::Kernel, What::Data, What::Train] {
         if options.what.is_none_or(|wanted| wanted == what) {
@@ -53,7 +53,7 @@ pub fn run(options: &Options) -> Result<bool> {
 
 /// One of the crate's examples, which measures and prints one JSON object a line.
 fn built(ready: &Ready, example: &str) -> Result<PathBuf> {
-    let step = Step::start("release build");
+    let step = ProgressLine::start("release build");
     let mut command = ready.command("cargo");
     command.args(["build", "--release", "--package", "humerus", "--example", example, "--message-format", "json"]);
     let messages = ran(command.current_dir(&ready.checkout.root), &step)?;
@@ -63,7 +63,7 @@ fn built(ready: &Ready, example: &str) -> Result<PathBuf> {
 }
 
 /// The JSON objects that a command prints.
-fn ran(command: &mut Command, step: &Step) -> Result<Vec<Value>> {
+fn ran(command: &mut Command, step: &ProgressLine) -> Result<Vec<Value>> {
     let mut objects = Vec::new();
     let ended = progress::run(command, |line| match serde_json::from_str(line) {
         Ok(object) => objects.push(object),

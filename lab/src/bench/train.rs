@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::{built, median, ran, verdict};
 use crate::problem::{Problem, Result};
-use crate::progress::Step;
-use crate::report::Table;
+use crate::progress::ProgressLine;
+use crate::report::TextTable;
 use crate::setup::{self, SPIN};
 
 /// How often each measurement is repeated, ours and theirs in turn.
@@ -38,7 +38,7 @@ pub fn run(device: &str) -> Result<bool> {
     let (mut ours, mut theirs) = (Rates::new(), Rates::new());
     let mut computing = String::new();
     for repeat in 1..=REPEATS {
-        let step = Step::start(format!("training steps on {device} against PyTorch, {repeat} of {REPEATS}"));
+        let step = ProgressLine::start(format!("training steps on {device} against PyTorch, {repeat} of {REPEATS}"));
         let mut command = ready.script("steps.py");
         command.arg(&rival).args([device, STEPS]).env_remove(SPIN.0);
         note(&mut theirs, &ran(&mut command, &step)?)?;
@@ -50,8 +50,14 @@ pub fn run(device: &str) -> Result<bool> {
         note(&mut ours, &objects)?;
         step.done();
     }
-    let mut table =
-        Table::new(["images per second", "PyTorch default", "PyTorch best", "humerus", "times default", "times best"]);
+    let mut table = TextTable::new([
+        "images per second",
+        "PyTorch default",
+        "PyTorch best",
+        "humerus",
+        "times default",
+        "times best",
+    ]);
     let mut met = true;
     for ((case, _), rates) in &ours {
         let settings = theirs.iter().filter(|((of, _), _)| of == case);

@@ -17,7 +17,7 @@ pub struct Cache {
 
 /// A lock held until it is dropped.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "held, not read")] File);
+pub struct CacheLock(#[expect(dead_code, reason = "held, not read")] File);
 
 impl Cache {
     /// Finds or makes the cache.
@@ -51,7 +51,7 @@ impl Cache {
     }
 
     /// Waits until nobody else makes `what`.
-    pub fn lock(&self, what: &str) -> Result<Lock> {
+    pub fn lock(&self, what: &str) -> Result<CacheLock> {
         let path = self.join(format!(".{what}.lock"));
         let file = File::options().create(true).append(true).open(&path).map_err(Problem::at(&path))?;
         match file.try_lock() {
@@ -62,13 +62,13 @@ impl Cache {
             }
             Err(TryLockError::Error(error)) => return Err(Problem::at(&path)(error)),
         }
-        Ok(Lock(file))
+        Ok(CacheLock(file))
     }
 
     /// The lock, unless somebody holds it.
-    pub fn try_lock(&self, what: &str) -> Option<Lock> {
+    pub fn try_lock(&self, what: &str) -> Option<CacheLock> {
         let file = File::options().create(true).append(true).open(self.join(format!(".{what}.lock"))).ok()?;
-        file.try_lock().ok().map(|()| Lock(file))
+        file.try_lock().ok().map(|()| CacheLock(file))
     }
 
     /// GiB free on the cache's disk.

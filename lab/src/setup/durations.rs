@@ -13,7 +13,7 @@ const DEFAULTS: [(&str, f64, bool); 3] = [("python", 200.0, false), ("evcxr", 67
 
 const FILE: &str = "durations.json";
 
-type Known = BTreeMap<String, f64>;
+type Durations = BTreeMap<String, f64>;
 
 /// How long a step will take; `None` where nothing is known of it.
 pub fn expected(cache: &Cache, step: &str) -> Option<Duration> {
@@ -32,14 +32,14 @@ pub fn took(cache: &Cache, step: &str, duration: Duration) {
     }
 }
 
-fn read(cache: &Cache) -> Known {
+fn read(cache: &Cache) -> Durations {
     let text = std::fs::read(cache.join(FILE)).unwrap_or_default();
-    let known: Known = serde_json::from_slice(&text).unwrap_or_default();
+    let known: Durations = serde_json::from_slice(&text).unwrap_or_default();
     known.into_iter().filter(|(_, seconds)| seconds.is_finite() && (0.0..1e6).contains(seconds)).collect()
 }
 
 /// Its own last duration; else the default, scaled as the steps that were measured were slower or faster than theirs.
-fn guess(known: &Known, step: &str) -> Option<f64> {
+fn guess(known: &Durations, step: &str) -> Option<f64> {
     if let Some(&seconds) = known.get(step) {
         return Some(seconds);
     }
@@ -57,7 +57,7 @@ fn guess(known: &Known, step: &str) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn known(steps: &[(&str, f64)]) -> Known {
+    fn known(steps: &[(&str, f64)]) -> Durations {
         steps.iter().map(|(name, seconds)| ((*name).to_owned(), *seconds)).collect()
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::{Cache, durations, outside_cargo};
 use crate::problem::{Problem, Result};
-use crate::progress::{self, Step};
+use crate::progress::{self, ProgressLine};
 
 /// The version all facts about the kernel were checked with.
 pub const VERSION: &str = "0.22.0";
@@ -28,7 +28,7 @@ pub fn complete(cache: &Cache, stop: &AtomicBool) -> Result<PathBuf> {
     if program.is_file() {
         return Ok(program);
     }
-    let step = Step::expecting(
+    let step = ProgressLine::expecting(
         format!("Rust kernel evcxr_jupyter {VERSION} (once per machine)"),
         durations::expected(cache, "evcxr"),
     );

@@ -21,7 +21,7 @@ use super::warmed::{is_current, stamp};
 use super::{Cache, Ready, durations};
 use crate::checkout::Checkout;
 use crate::problem::{Problem, Result};
-use crate::progress::{self, Step};
+use crate::progress::{self, ProgressLine};
 
 /// The Python pieces, by name.
 const SCRIPTS: [(&str, &str); 11] = [
@@ -223,7 +223,7 @@ pub fn templates(cache: &Cache, rust: &Rust) -> Vec<PathBuf> {
 
 #[derive(Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
-enum Event {
+enum WarmEvent {
     Building {
         line: String,
     },
@@ -258,17 +258,17 @@ pub fn warm(ready: &Ready) -> Result<()> {
         Some(_) => ("Warm kernel: building the crate for notebooks", "warm from another"),
         None => ("Warm kernel: building the crate and its dependencies (once per machine)", "warm"),
     };
-    let step = Step::expecting(what, durations::expected(cache, kind));
+    let step = ProgressLine::expecting(what, durations::expected(cache, kind));
 
     let mut failure = Some("it ended without a report".to_owned());
     let mut crates = 0;
     let ended = progress::run(ready.script("warm.py").arg(checkout.crate_dir()).arg(&link).args(seed), |line| {
         match serde_json::from_str(line) {
-            Ok(Event::Building { line }) if line.trim_start().starts_with("Compiling") => {
+            Ok(WarmEvent::Building { line }) if line.trim_start().starts_with("Compiling") => {
                 crates += 1;
                 step.say(&format!("{crates} crates, {}", line.trim()));
             }
-            Ok(Event::End { failure: reported }) => failure = reported,
+            Ok(WarmEvent::End { failure: reported }) => failure = reported,
             _ => {}
         }
     })?;

@@ -61,7 +61,7 @@ fn python_and_evcxr(
     checkout: &Checkout,
     cache: &Cache,
     rust: &rust::Rust,
-    plan: python::Plan,
+    plan: python::PythonPlan,
 ) -> Result<(python::Environment, PathBuf)> {
     let without_python = AtomicBool::new(false);
     std::thread::scope(|scope| {

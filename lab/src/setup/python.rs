@@ -9,7 +9,7 @@ use super::evcxr::is_network;
 use super::{Cache, durations, outside_cargo};
 use crate::checkout::Checkout;
 use crate::problem::{Problem, Result, one_line};
-use crate::progress::{self, Step};
+use crate::progress::{self, ProgressLine};
 
 /// Versions of Python that the pinned packages have wheels for.
 const OLDEST: (u32, u32) = (3, 10);
@@ -41,7 +41,7 @@ pub struct Environment {
 
 /// What set-up will do about Python.
 #[derive(Debug)]
-pub enum Plan {
+pub enum PythonPlan {
     /// This one is complete.
     Use(Environment),
     /// Make one here, from this interpreter.
@@ -66,7 +66,7 @@ pub struct Base {
 
 /// What `inspect.py` reports.
 #[derive(Debug, Deserialize)]
-struct Report {
+struct InspectReport {
     version: (u32, u32),
     prefix: PathBuf,
     executable: PathBuf,
@@ -80,7 +80,7 @@ struct Report {
 const INSPECT: &str = include_str!("../../python/inspect_environment.py");
 
 /// Asks an interpreter about itself, and whether it satisfies `requirements`.
-fn inspect(python: &Path, requirements: Option<&Path>) -> Option<Report> {
+fn inspect(python: &Path, requirements: Option<&Path>) -> Option<InspectReport> {
     let output = outside_cargo(python)
         .args(["-E", "-s", "-c", INSPECT])
         .args(requirements)
@@ -91,7 +91,7 @@ fn inspect(python: &Path, requirements: Option<&Path>) -> Option<Report> {
 }
 
 /// Looks at what there is; changes nothing.
-pub fn plan(checkout: &Checkout, cache: &Cache) -> Result<Plan> {
+pub fn plan(checkout: &Checkout, cache: &Cache) -> Result<PythonPlan> {
     let lock = checkout.lab("requirements.lock");
     let key = digest(std::fs::read(&lock).map_err(Problem::at(&lock))?);
 
@@ -101,7 +101,7 @@ pub fn plan(checkout: &Checkout, cache: &Cache) -> Result<Plan> {
         let python = Path::new(&prefix).join("bin/python");
         match inspect(&python, Some(&checkout.lab("requirements.in"))) {
             Some(report) if report.unsatisfied.is_empty() && report.torch.is_some() => {
-                return Ok(Plan::Use(Environment {
+                return Ok(PythonPlan::Use(Environment {
                     kind: Kind::Conda,
                     prefix: report.prefix,
                     python,
@@ -120,13 +120,13 @@ pub fn plan(checkout: &Checkout, cache: &Cache) -> Result<Plan> {
     if named.is_none()
         && let Some(environment) = newest_complete(cache, &key)
     {
-        return Ok(Plan::Use(environment));
+        return Ok(PythonPlan::Use(environment));
     }
     let base = find_base(named)?;
     let prefix = cache.join(format!("python-{}-{key}", base.version));
     match complete_at(&prefix) {
-        Some(environment) => Ok(Plan::Use(environment)),
-        None => Ok(Plan::Make { base, prefix, conda: unfit }),
+        Some(environment) => Ok(PythonPlan::Use(environment)),
+        None => Ok(PythonPlan::Make { base, prefix, conda: unfit }),
     }
 }
 
@@ -194,17 +194,17 @@ fn find_base(named: Option<PathBuf>) -> Result<Base> {
     Err(problem)
 }
 
-impl Plan {
+impl PythonPlan {
     /// Whether an environment must be made.
     pub fn is_missing(&self) -> bool {
-        matches!(self, Plan::Make { .. })
+        matches!(self, PythonPlan::Make { .. })
     }
 
     /// Carries the plan out.
     pub fn complete(self, checkout: &Checkout, cache: &Cache) -> Result<Environment> {
         match self {
-            Plan::Use(environment) => Ok(environment),
-            Plan::Make { base, prefix, conda } => {
+            PythonPlan::Use(environment) => Ok(environment),
+            PythonPlan::Make { base, prefix, conda } => {
                 if let Some(unfit) = conda {
                     eprintln!("{unfit}; making an environment of our own");
                 }
@@ -220,7 +220,7 @@ impl Plan {
 
 /// Makes the environment; its stamp comes last, so that an interrupted one is made again.
 fn make(checkout: &Checkout, cache: &Cache, base: &Base, prefix: &Path) -> Result<Environment> {
-    let step = Step::expecting(
+    let step = ProgressLine::expecting(
         format!(
             "Python {} environment with torch and JupyterLab (once per machine, downloads about 3 GB)",
             base.version

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::outside_cargo;
 use crate::problem::{Problem, Result};
-use crate::progress::{self, Step};
+use crate::progress::{self, ProgressLine};
 
 /// The oldest Rust that evcxr 0.22 and the crate accept.
 pub const OLDEST: (u32, u32) = (1, 95);
@@ -56,7 +56,7 @@ impl Rust {
     pub fn complete() -> Result<Rust> {
         let rust = Rust::find()?;
         if !rust.has_sources() {
-            let step = Step::start("Rust's sources (component rust-src)");
+            let step = ProgressLine::start("Rust's sources (component rust-src)");
             let added =
                 progress::run(outside_cargo("rustup").args(["component", "add", "rust-src"]), |line| step.say(line));
             let by_hand = "type `rustup component add rust-src` (the kernel infers the types of variables from it)";

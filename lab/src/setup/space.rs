@@ -1,6 +1,6 @@
 //! Whether the disk holds what set-up is about to make.
 
-use super::python::Plan;
+use super::python::PythonPlan;
 use super::rust::Rust;
 use super::{Cache, evcxr, kernel};
 use crate::problem::{Problem, Result};
@@ -13,7 +13,7 @@ const KERNEL_GIB: f64 = 2.0;
 const ALWAYS_GIB: f64 = 0.5;
 
 /// GiB that the missing parts will take.
-pub fn wanted_gib(cache: &Cache, plan: &Plan, rust: &Rust) -> f64 {
+pub fn wanted_gib(cache: &Cache, plan: &PythonPlan, rust: &Rust) -> f64 {
     let mut wanted = ALWAYS_GIB;
     if plan.is_missing() {
         wanted += PYTHON_GIB;
@@ -28,7 +28,7 @@ pub fn wanted_gib(cache: &Cache, plan: &Plan, rust: &Rust) -> f64 {
 }
 
 /// Refuses to start what the disk cannot hold.
-pub fn require(cache: &Cache, plan: &Plan, rust: &Rust) -> Result<()> {
+pub fn require(cache: &Cache, plan: &PythonPlan, rust: &Rust) -> Result<()> {
     let (free, wanted) = (cache.free_gib()?, wanted_gib(cache, plan, rust));
     if free >= wanted {
         return Ok(());

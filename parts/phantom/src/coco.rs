@@ -15,7 +15,7 @@ const HARDWARE: u32 = 2;
 
 /// What is known about one film.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Film {
+pub(super) struct FilmRecord {
     /// From 1, given by [`document`].
     pub id: usize,
     /// Relative to the set's root.
@@ -32,12 +32,12 @@ pub(super) struct Film {
     pub overlap: bool,
     pub mm_per_pixel: f32,
     #[serde(skip)]
-    pub findings: Vec<Finding>,
+    pub findings: Vec<FilmFinding>,
 }
 
 /// A mask and what it is of.
 #[derive(Debug, Clone)]
-pub(super) struct Finding {
+pub(super) struct FilmFinding {
     bounding_box: [u32; 4],
     area: u32,
     size: [u32; 2],
@@ -52,12 +52,12 @@ pub(super) enum Of {
     Hardware(Hardware),
 }
 
-impl Finding {
+impl FilmFinding {
     /// `None` where the mask is black.
-    pub fn new(mask: &GrayImage, of: Of) -> Option<Finding> {
+    pub fn new(mask: &GrayImage, of: Of) -> Option<FilmFinding> {
         let bounding_box = extent(mask)?;
         let area = mask.iter().filter(|&&value| value > 0).count() as u32;
-        Some(Finding { bounding_box, area, size: [mask.height(), mask.width()], counts: run_lengths(mask), of })
+        Some(FilmFinding { bounding_box, area, size: [mask.height(), mask.width()], counts: run_lengths(mask), of })
     }
 }
 
@@ -81,8 +81,8 @@ fn run_lengths(mask: &GrayImage) -> Vec<u32> {
 struct Document<'a> {
     info: Info,
     categories: [Category; 2],
-    images: &'a [Film],
-    annotations: Vec<Annotation<'a>>,
+    images: &'a [FilmRecord],
+    annotations: Vec<CocoAnnotation<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -100,7 +100,7 @@ struct Category {
 }
 
 #[derive(Debug, Serialize)]
-struct Annotation<'a> {
+struct CocoAnnotation<'a> {
     id: usize,
     image_id: usize,
     category_id: u32,
@@ -121,7 +121,7 @@ struct Segmentation<'a> {
 }
 
 /// The file's text; numbers films and findings from 1, in their order.
-pub(super) fn document(films: &mut [Film]) -> serde_json::Result<String> {
+pub(super) fn document(films: &mut [FilmRecord]) -> serde_json::Result<String> {
     for (i, film) in films.iter_mut().enumerate() {
         film.id = i + 1;
     }
@@ -133,7 +133,7 @@ pub(super) fn document(films: &mut [Film]) -> serde_json::Result<String> {
                 Of::Fracture(fracture) => (FRACTURE, Some(fracture), None),
                 Of::Hardware(hardware) => (HARDWARE, None, Some(hardware)),
             };
-            Annotation {
+            CocoAnnotation {
                 id: i + 1,
                 image_id,
                 category_id,

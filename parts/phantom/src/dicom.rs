@@ -21,7 +21,7 @@ const WHITE: u16 = 4095;
 
 /// The identifiers of a study's files and how they store grey.
 #[derive(Debug)]
-pub(super) struct Identity {
+pub(super) struct StudyIdentifiers {
     seed: u64,
     study: String,
     series: String,
@@ -29,12 +29,12 @@ pub(super) struct Identity {
     photometric: Photometric,
 }
 
-impl Identity {
-    pub fn new(config: &PhantomConfig, study: &PhantomStudy) -> Identity {
+impl StudyIdentifiers {
+    pub fn new(config: &PhantomConfig, study: &PhantomStudy) -> StudyIdentifiers {
         let mut draw = Draw::new(fingerprint(config), Purpose::Identity, study.number as u64);
         let photometric = if draw.chance(0.5) { Photometric::Monochrome1 } else { Photometric::Monochrome2 };
         let mut uid = || uid(u128::from(draw.bits()) << 64 | u128::from(draw.bits()));
-        Identity {
+        StudyIdentifiers {
             seed: config.seed,
             study: uid(),
             series: uid(),
@@ -73,7 +73,7 @@ fn view_position(projection: Projection, left: bool) -> &'static str {
 ///
 /// # Errors
 /// [`Error::Io`] if the disk refuses.
-pub(super) fn write(path: &Path, study: &PhantomStudy, index: usize, identity: &Identity) -> Result<()> {
+pub(super) fn write(path: &Path, study: &PhantomStudy, index: usize, identity: &StudyIdentifiers) -> Result<()> {
     let failed = |error: &dyn std::fmt::Display| Error::io(path)(std::io::Error::other(error.to_string()));
     let meta = FileMetaTableBuilder::new()
         .media_storage_sop_class_uid(uids::DIGITAL_X_RAY_IMAGE_STORAGE_FOR_PRESENTATION)
@@ -85,7 +85,7 @@ pub(super) fn write(path: &Path, study: &PhantomStudy, index: usize, identity: &
     writer.flush().map_err(Error::io(path))
 }
 
-fn object(study: &PhantomStudy, index: usize, identity: &Identity) -> InMemDicomObject {
+fn object(study: &PhantomStudy, index: usize, identity: &StudyIdentifiers) -> InMemDicomObject {
     let view = &study.views[index];
     let side = if study.left { "L" } else { "R" };
     let mut object = InMemDicomObject::new_empty();
@@ -188,7 +188,8 @@ mod tests {
     #[test]
     fn identifiers_depend_on_what_is_drawn_and_on_nothing_else() {
         let config = PhantomConfig { longest_side: 64, ..PhantomConfig::default() };
-        let of = |config: &PhantomConfig| format!("{:?}", Identity::new(config, &super::super::study(config, 3)));
+        let of =
+            |config: &PhantomConfig| format!("{:?}", StudyIdentifiers::new(config, &super::super::study(config, 3)));
         assert_eq!(of(&config), of(&PhantomConfig { studies: 7, valid_fraction: 0.5, ..config.clone() }));
         assert_ne!(of(&config), of(&PhantomConfig { seed: 1, ..config.clone() }));
         assert_ne!(of(&config), of(&PhantomConfig { longest_side: 65, ..config.clone() }));

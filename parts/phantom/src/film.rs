@@ -7,7 +7,7 @@ use super::geometry::{Ray, Vec3};
 use super::hardware::Implant;
 use super::metal;
 use super::plane::{Plane, along_polyline};
-use super::setup::{Line, Setup};
+use super::setup::{FilmLine, Setup};
 use super::texture::Texture;
 use super::{MU_CORTICAL, MU_MUSCLE};
 
@@ -226,7 +226,7 @@ fn growth_plates(anatomy: &Anatomy, fragments: &Fragments, setup: &Setup, thickn
     }
 }
 
-fn cast_line(line: &Line, setup: &Setup, attenuation: &mut Plane) {
+fn cast_line(line: &FilmLine, setup: &Setup, attenuation: &mut Plane) {
     let to_pixel = |(x, y): (f32, f32)| {
         (x / setup.mm_per_pixel + 0.5 * setup.width as f32, y / setup.mm_per_pixel + 0.5 * setup.height as f32)
     };

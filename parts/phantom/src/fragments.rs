@@ -64,7 +64,7 @@ pub(super) struct Fragment {
 
 /// What a ray meets in one fragment.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Met {
+pub(super) struct MetBone {
     /// Millimetres of cortical bone, and of solid bone inside the trabecular.
     pub cortical: f32,
     pub trabecular: f32,
@@ -101,10 +101,10 @@ impl Fragment {
     }
 
     /// What `ray`, in the bone's own coordinates, meets of `bone` within this fragment.
-    pub fn cross(&self, bone: &Bone, ray: &Ray) -> Option<Met> {
+    pub fn cross(&self, bone: &Bone, ray: &Ray) -> Option<MetBone> {
         let crossing = bone.cross(ray)?;
         let (low, high) = crossing.outer.hull()?;
-        let mut met = Met { at: crossing.passing, ..Met::default() };
+        let mut met = MetBone { at: crossing.passing, ..MetBone::default() };
         let slant = ray.direction.z.abs() * (high - low);
         let inside = match self.piece {
             Piece::Whole => true,

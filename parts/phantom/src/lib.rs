@@ -111,7 +111,7 @@ pub struct PhantomConfig {
     /// normal ones. The share of studies with hardware stays the same.
     pub hardware_correlation: f64,
     /// How films are stored. Default PNG.
-    pub format: Format,
+    pub format: FilmFormat,
     /// How DICOM files store grey. Default: study by study, at random.
     pub photometric: Option<Photometric>,
 }
@@ -119,7 +119,7 @@ pub struct PhantomConfig {
 /// How films are stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
+pub enum FilmFormat {
     /// 8-bit grey.
     #[default]
     Png,
@@ -151,7 +151,7 @@ impl Default for PhantomConfig {
             plaster_fraction: None,
             hardware_fraction: None,
             hardware_correlation: 0.0,
-            format: Format::Png,
+            format: FilmFormat::Png,
             photometric: None,
         }
     }
@@ -275,7 +275,7 @@ pub struct PhantomView {
 /// assert_eq!(study.fracture.is_some(), study.views[0].mask.is_some());
 /// ```
 pub fn study(config: &PhantomConfig, number: usize) -> PhantomStudy {
-    let plan = Plan::new(config, number);
+    let plan = StudyPlan::new(config, number);
     let views = plan
         .setups
         .iter()
@@ -302,7 +302,7 @@ pub fn study(config: &PhantomConfig, number: usize) -> PhantomStudy {
 
 /// A study before its films are exposed.
 #[derive(Debug)]
-struct Plan {
+struct StudyPlan {
     anatomy: Anatomy,
     texture: Texture,
     setups: Vec<Setup>,
@@ -311,8 +311,8 @@ struct Plan {
     fragments: Fragments,
 }
 
-impl Plan {
-    fn new(config: &PhantomConfig, number: usize) -> Plan {
+impl StudyPlan {
+    fn new(config: &PhantomConfig, number: usize) -> StudyPlan {
         let grade = Grade::new(config);
         let (patient, _) = patient(number);
         let stream = |purpose, number: usize| Draw::new(config.seed, purpose, number as u64);
@@ -333,12 +333,12 @@ impl Plan {
                 (Some(fracture), fragments)
             }
         };
-        Plan { anatomy, texture, setups, implant, fracture, fragments }
+        StudyPlan { anatomy, texture, setups, implant, fracture, fragments }
     }
 }
 
-fn view(plan: &Plan, setup: &Setup, mut noise: Draw) -> PhantomView {
-    let Plan { anatomy, fragments, texture, .. } = plan;
+fn view(plan: &StudyPlan, setup: &Setup, mut noise: Draw) -> PhantomView {
+    let StudyPlan { anatomy, fragments, texture, .. } = plan;
     let shadow = film::cast(anatomy, fragments, plan.implant.as_ref(), setup, texture);
     let open = detector::open_field(setup);
     // The exposure is chosen by what an unbroken arm in this position would need.

@@ -33,10 +33,10 @@ pub(super) struct Setup {
     pub blur: f32,
     /// Share of scattered radiation that passes the grid.
     pub scatter: f32,
-    pub tone: Tone,
+    pub tone: FilmTone,
     pub collimation: Option<Collimation>,
     pub marker: Option<Marker>,
-    pub lines: Vec<Line>,
+    pub lines: Vec<FilmLine>,
     pub plaster: Option<Plaster>,
     /// How far the chest reaches over the arm in millimetres, `0` where it does not.
     pub overlap: f32,
@@ -46,7 +46,7 @@ pub(super) struct Setup {
 
 /// From logarithmic exposure to grey.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Tone {
+pub(super) struct FilmTone {
     /// Grey of an empty beam, of the brightest bone.
     pub dark: f32,
     pub bright: f32,
@@ -78,7 +78,7 @@ pub(super) struct Marker {
 
 /// A curve over the film, in millimetres from its centre: a cable or a fold of skin.
 #[derive(Debug, Clone)]
-pub(super) struct Line {
+pub(super) struct FilmLine {
     pub ends: [(f32, f32); 2],
     pub bend: (f32, f32),
     pub radius: f32,
@@ -164,7 +164,7 @@ fn film(
     }
     let (half_width, half_height) = (0.5 * width as f32 * mm_per_pixel, 0.5 * height as f32 * mm_per_pixel);
 
-    let tone = Tone {
+    let tone = FilmTone {
         dark: draw.uniform(4.0, 24.0),
         bright: draw.uniform(205.0, 248.0),
         window: 1.06 + draw.uniform(-0.9, 1.1) * grade.misjudged,
@@ -196,7 +196,7 @@ fn film(
         } else {
             (from.1, to.1) = (-1.1 * hy, 1.1 * hy);
         }
-        lines.push(Line {
+        lines.push(FilmLine {
             ends: [from, to],
             bend: (0.5 * bend.0, 0.5 * bend.1),
             radius: draw.uniform(radius.0, radius.1),
@@ -216,7 +216,7 @@ fn film(
         let at = (0.8 * end.0, 0.8 * end.1);
         lines[0].ends[0] = at;
         for (radius, strength) in [(draw.uniform(9.0, 14.0), 0.09), (draw.uniform(2.0, 3.2), 2.4)] {
-            lines.push(Line { ends: [at, at], bend: at, radius, strength });
+            lines.push(FilmLine { ends: [at, at], bend: at, radius, strength });
         }
     }
     let mut setup = Setup {

@@ -68,7 +68,7 @@ fn a_broken_arm_and_its_whole_twin_are_filmed_alike() {
     for number in 0..24 {
         let difficulty = Difficulty::HARD;
         let of = |abnormal_fraction| PhantomConfig { abnormal_fraction, difficulty, ..small(10, 1) };
-        let (whole, broken) = (Plan::new(&of(0.0), number), Plan::new(&of(1.0), number));
+        let (whole, broken) = (StudyPlan::new(&of(0.0), number), StudyPlan::new(&of(1.0), number));
         assert!(whole.fracture.is_none() && broken.fracture.is_some());
         // Debug text tells apart any two values of any field.
         assert_eq!(format!("{:?}", whole.setups), format!("{:?}", broken.setups));
@@ -117,7 +117,7 @@ fn masks_are_true(difficulty: Difficulty) {
     let config = PhantomConfig { longest_side: 128, abnormal_fraction: 1.0, difficulty, ..PhantomConfig::default() };
     let mut areas = Vec::new();
     for number in 0..40 {
-        let plan = Plan::new(&config, number);
+        let plan = StudyPlan::new(&config, number);
         let study = study(&config, number);
         for (view, setup) in study.views.iter().zip(&plan.setups) {
             let mask = view.mask.as_ref().unwrap();
@@ -188,7 +188,7 @@ fn neither_size_nor_count_nor_mean_grey_nor_noise_tells_the_label() {
 fn bone_is_bright_and_air_is_dark() {
     let config = PhantomConfig { longest_side: 128, abnormal_fraction: 0.0, ..PhantomConfig::default() };
     for number in 0..10 {
-        let plan = Plan::new(&config, number);
+        let plan = StudyPlan::new(&config, number);
         let study = study(&config, number);
         for (view, setup) in study.views.iter().zip(&plan.setups) {
             let (mut bone, mut air) = (Vec::new(), Vec::new());

@@ -22,12 +22,12 @@ use image::{ExtendedColorType, GrayImage, ImageEncoder};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::coco::{self, Film, Finding, Of};
-use super::dicom::{self, Identity};
+use super::coco::{self, FilmFinding, FilmRecord, Of};
+use super::dicom::{self, StudyIdentifiers};
 use super::draw::{Draw, Purpose};
 use super::partial::Partial;
 use super::whole::{self, CARD_FILE};
-use super::{DRAWING_VERSION, Format, PhantomConfig, PhantomStudy, label, patient, study};
+use super::{DRAWING_VERSION, FilmFormat, PhantomConfig, PhantomStudy, label, patient, study};
 use crate::{Error, Result};
 use files::{Tally, lossy};
 use studies::{Label, Split};
@@ -61,12 +61,12 @@ struct Card {
     config: PhantomConfig,
     version: String,
     drawing: u32,
-    summary: Summary,
+    summary: SetSummary,
 }
 
 /// Counts, so that a set used again need not be walked.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Summary {
+struct SetSummary {
     abnormal: usize,
     valid: usize,
     patients: usize,
@@ -80,11 +80,11 @@ pub fn is_set(root: &Path) -> bool {
 
 /// The rows that one study adds to the tables.
 #[derive(Debug)]
-struct Rows {
+struct StudyRows {
     split: Split,
     folder: String,
     abnormal: bool,
-    films: Vec<Film>,
+    films: Vec<FilmRecord>,
 }
 
 /// Writes a set in MURA's layout to `out`, which is new, empty, or holds the very same set already.
@@ -171,7 +171,7 @@ fn existing(config: &PhantomConfig, out: &Path) -> Result<Option<PhantomSet>> {
     }
 }
 
-fn set(config: &PhantomConfig, out: &Path, summary: Summary, reused: bool) -> PhantomSet {
+fn set(config: &PhantomConfig, out: &Path, summary: SetSummary, reused: bool) -> PhantomSet {
     PhantomSet {
         root: out.to_owned(),
         studies: config.studies,
@@ -224,7 +224,7 @@ fn draw_all(
     root: &Path,
     splits: &[Split],
     progress: &mut dyn FnMut(Tally),
-) -> Result<Vec<Rows>> {
+) -> Result<Vec<StudyRows>> {
     /// Studies for each core between two signs of life.
     const AT_ONCE: usize = 8;
     let mut rows = Vec::with_capacity(config.studies);
@@ -235,11 +235,11 @@ fn draw_all(
         rows.extend(drawn.into_iter().collect::<Result<Vec<_>>>()?);
         progress(Tally { done: rows.len(), of: config.studies });
     }
-    rows.sort_by(|a: &Rows, b| a.folder.cmp(&b.folder));
+    rows.sort_by(|a: &StudyRows, b| a.folder.cmp(&b.folder));
     Ok(rows)
 }
 
-fn write_study(config: &PhantomConfig, study: &PhantomStudy, root: &Path, split: Split) -> Result<Rows> {
+fn write_study(config: &PhantomConfig, study: &PhantomStudy, root: &Path, split: Split) -> Result<StudyRows> {
     let abnormal = study.label == Label::Abnormal;
     let folder = format!(
         "{split}/XR_HUMERUS/patient{:05}/study{}_{}",
@@ -253,26 +253,26 @@ fn write_study(config: &PhantomConfig, study: &PhantomStudy, root: &Path, split:
     if abnormal || study.hardware.is_some() {
         fs::create_dir_all(&truths).map_err(Error::io(&truths))?;
     }
-    let identity = Identity::new(config, study);
-    let mut rows = Rows { split, folder, abnormal, films: Vec::new() };
+    let identity = StudyIdentifiers::new(config, study);
+    let mut rows = StudyRows { split, folder, abnormal, films: Vec::new() };
     for (i, view) in study.views.iter().enumerate() {
         let number = i + 1;
-        let extension = if config.format == Format::Png { "png" } else { "dcm" };
+        let extension = if config.format == FilmFormat::Png { "png" } else { "dcm" };
         let path = films.join(format!("image{number}.{extension}"));
         match config.format {
-            Format::Png => write_png(&path, &view.image)?,
-            Format::Dicom => dicom::write(&path, study, i, &identity)?,
+            FilmFormat::Png => write_png(&path, &view.image)?,
+            FilmFormat::Dicom => dicom::write(&path, study, i, &identity)?,
         }
         let mut findings = Vec::new();
         if let (Some(mask), Some(fracture)) = (&view.mask, &study.fracture) {
             write_png(&truths.join(format!("image{number}_mask.png")), mask)?;
-            findings.extend(Finding::new(mask, Of::Fracture(fracture.clone())));
+            findings.extend(FilmFinding::new(mask, Of::Fracture(fracture.clone())));
         }
         if let (Some(mask), Some(hardware)) = (&view.hardware_mask, &study.hardware) {
             write_png(&truths.join(format!("image{number}_hardware.png")), mask)?;
-            findings.extend(Finding::new(mask, Of::Hardware(hardware.clone())));
+            findings.extend(FilmFinding::new(mask, Of::Hardware(hardware.clone())));
         }
-        rows.films.push(Film {
+        rows.films.push(FilmRecord {
             id: 0,
             file_name: format!("{}/image{number}.{extension}", rows.folder),
             width: view.image.width(),
@@ -305,7 +305,7 @@ fn write_png(path: &Path, image: &GrayImage) -> Result<()> {
 }
 
 /// The four tables of MURA, and the annotations.
-fn tables(root: &Path, name: &str, rows: Vec<Rows>) -> Result<Summary> {
+fn tables(root: &Path, name: &str, rows: Vec<StudyRows>) -> Result<SetSummary> {
     for split in [Split::Train, Split::Valid] {
         let (mut images, mut studies) = (String::new(), String::new());
         for row in rows.iter().filter(|row| row.split == split) {
@@ -323,7 +323,7 @@ fn tables(root: &Path, name: &str, rows: Vec<Rows>) -> Result<Summary> {
         rows.iter().map(|row| row.folder.rsplit_once("/study").map_or("", |(patient, _)| patient)).collect();
     patients.sort_unstable();
     patients.dedup();
-    let summary = Summary {
+    let summary = SetSummary {
         abnormal: rows.iter().filter(|row| row.abnormal).count(),
         valid: rows.iter().filter(|row| row.split == Split::Valid).count(),
         patients: patients.len(),
@@ -332,7 +332,7 @@ fn tables(root: &Path, name: &str, rows: Vec<Rows>) -> Result<Summary> {
     let truth = root.join("truth");
     fs::create_dir_all(&truth).map_err(Error::io(&truth))?;
     let path = truth.join("annotations.json");
-    let mut films: Vec<Film> = rows.into_iter().flat_map(|row| row.films).collect();
+    let mut films: Vec<FilmRecord> = rows.into_iter().flat_map(|row| row.films).collect();
     let text = coco::document(&mut films).map_err(|error| Error::io(&path)(error.into()))?;
     fs::write(&path, text).map_err(Error::io(&path))?;
     Ok(summary)

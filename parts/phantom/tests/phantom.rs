@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use humerus_phantom::{self as phantom, Difficulty, Format, PhantomConfig, Photometric};
+use humerus_phantom::{self as phantom, Difficulty, FilmFormat, PhantomConfig, Photometric};
 use image::GrayImage;
 use serde_json::Value;
 use studies::Label;
@@ -211,7 +211,7 @@ fn the_shortcut_is_planted_only_where_it_is_asked_for() {
 
 fn dicom(photometric: Option<Photometric>) -> PhantomConfig {
     let difficulty = Difficulty::MEDIUM;
-    PhantomConfig { studies: 8, format: Format::Dicom, photometric, ..config(difficulty) }
+    PhantomConfig { studies: 8, format: FilmFormat::Dicom, photometric, ..config(difficulty) }
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn dicom_files_hold_the_same_films_and_say_that_they_are_synthetic() {
     let root = |name: &str| place.path().join(name);
     phantom::write(&dicom(None), &root("dicom"), &mut |_| ()).unwrap();
     phantom::write(&dicom(None), &root("again"), &mut |_| ()).unwrap();
-    phantom::write(&PhantomConfig { format: Format::Png, ..dicom(None) }, &root("png"), &mut |_| ()).unwrap();
+    phantom::write(&PhantomConfig { format: FilmFormat::Png, ..dicom(None) }, &root("png"), &mut |_| ()).unwrap();
     let (films, again, pictures) = (
         testing::films_below(&root("dicom"), "dcm"),
         testing::films_below(&root("again"), "dcm"),
@@ -257,7 +257,8 @@ fn pydicom_reads_the_dicom_films_as_the_png_ones() {
     {
         let (films, pictures) = (place.path().join(name), place.path().join(format!("{name}-png")));
         phantom::write(&dicom(photometric), &films, &mut |_| ()).unwrap();
-        phantom::write(&PhantomConfig { format: Format::Png, ..dicom(photometric) }, &pictures, &mut |_| ()).unwrap();
+        phantom::write(&PhantomConfig { format: FilmFormat::Png, ..dicom(photometric) }, &pictures, &mut |_| ())
+            .unwrap();
         let printed = testing::script(
             &python,
             "parts/phantom/tests/golden/phantom.py",
@@ -281,7 +282,7 @@ fn this_crate_decodes_the_dicom_films_to_the_png_ones() {
     let place = tempfile::tempdir().unwrap();
     let (root, plain) = (place.path().join("dicom"), place.path().join("png"));
     phantom::write(&dicom(None), &root, &mut |_| ()).unwrap();
-    phantom::write(&PhantomConfig { format: Format::Png, ..dicom(None) }, &plain, &mut |_| ()).unwrap();
+    phantom::write(&PhantomConfig { format: FilmFormat::Png, ..dicom(None) }, &plain, &mut |_| ()).unwrap();
     let (films, pictures) = (testing::films_below(&root, "dcm"), testing::films_below(&plain, "png"));
     assert!(films.len() > 8);
     for (film, picture) in films.iter().zip(&pictures) {

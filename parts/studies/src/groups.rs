@@ -8,17 +8,17 @@ use crate::study::Study;
 
 /// How ascending numbers are cut into blocks.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Blocks {
+pub(super) struct BlockSizes {
     /// A block closes at the first gap once it holds this many films.
     pub enough: usize,
     /// A run without a gap is cut when its block holds this many films.
     pub longest: usize,
 }
 
-impl Blocks {
+impl BlockSizes {
     /// For a set of `n` films: a few dozen blocks, which can be balanced, of at most 60 films.
-    pub fn for_films(n: usize) -> Blocks {
-        Blocks { enough: (n / 40).clamp(1, 20), longest: (n / 12).clamp(1, 60) }
+    pub fn for_films(n: usize) -> BlockSizes {
+        BlockSizes { enough: (n / 40).clamp(1, 20), longest: (n / 12).clamp(1, 60) }
     }
 
     /// Cuts ascending image numbers into contiguous blocks.
@@ -62,7 +62,7 @@ pub(super) fn by_number(paths: &[&Path]) -> Vec<String> {
         }
     }
     let mut groups: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-    let cut = Blocks::for_films(paths.len());
+    let cut = BlockSizes::for_films(paths.len());
     for ((prefix, folder), mut run) in runs {
         run.sort_unstable();
         let numbers: Vec<u64> = run.iter().map(|(number, _)| *number).collect();
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn blocks_are_contiguous_cut_at_gaps_and_cover_every_number_once() {
-        let blocks = |numbers: &[u64]| Blocks { enough: 20, longest: 60 }.cut(numbers);
+        let blocks = |numbers: &[u64]| BlockSizes { enough: 20, longest: 60 }.cut(numbers);
         let gap_at_30: Vec<u64> = (0..30).chain(40..45).chain(50..70).collect();
         assert_eq!(blocks(&gap_at_30), [0..30, 30..55]);
         let no_gap: Vec<u64> = (0..150).collect();

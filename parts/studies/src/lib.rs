@@ -48,7 +48,7 @@ pub use study::{Finding, Label, Split, Study, View};
 pub use summary::{LabelSummary, SizeSummary, SplitSummary, Summary};
 pub use warning::{Warning, WarningKind};
 
-use layout::Found;
+use layout::FoundStudies;
 
 /// [`index_with`] the default options: everything is recognised.
 ///
@@ -75,8 +75,8 @@ pub fn index_with(root: impl AsRef<Path>, options: &IndexOptions) -> Result<Inde
 }
 
 /// Orders everything, compares contents, and deals a split where there is none.
-fn settle(root: &Path, layout: Layout, found: Found) -> Index {
-    let Found { mut studies, mut skipped, mut companions, warnings, official_split } = found;
+fn settle(root: &Path, layout: Layout, found: FoundStudies) -> Index {
+    let FoundStudies { mut studies, mut skipped, mut companions, warnings, official_split } = found;
     skipped.sort_by(|a, b| a.path.cmp(&b.path));
     companions.sort();
     let two_labels = duplicates::name_apart(&mut studies);

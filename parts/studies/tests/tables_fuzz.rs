@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use humerus_studies::{self as dataset, Index};
 use humerus_studies::{Error, Label, Split};
-use phantom::{Format, PhantomConfig};
+use phantom::{FilmFormat, PhantomConfig};
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -84,7 +84,7 @@ fn kinds() -> Vec<Kind> {
     let coco = "{\"images\":[{\"id\":1,\"file_name\":\"IMG0000001.png\"}],\"annotations\":\
                 [{\"image_id\":1,\"bbox\":[1,2,3,4],\"segmentation\":[[1,2,4,2,4,6]]}]}";
     let dicom = TestSet::new();
-    let config = PhantomConfig { studies: 4, longest_side: 64, format: Format::Dicom, ..PhantomConfig::default() };
+    let config = PhantomConfig { studies: 4, longest_side: 64, format: FilmFormat::Dicom, ..PhantomConfig::default() };
     let source = tempfile::tempdir().unwrap();
     phantom::write(&config, &source.path().join("set"), &mut |_| ()).unwrap();
     let index = dataset::index(source.path().join("set")).unwrap();

@@ -33,11 +33,11 @@ use std::path::Path;
 
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
-use source::Source;
+use source::ByteSource;
 
 /// A kind of file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum WeightFormat {
     /// Hugging Face's safetensors.
     Safetensors,
     /// `torch.save` since 1.6.
@@ -48,55 +48,55 @@ pub enum Format {
     TorchScript,
 }
 
-impl fmt::Display for Format {
+impl fmt::Display for WeightFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Format::Safetensors => "safetensors",
-            Format::PytorchZip => "PyTorch (zip)",
-            Format::PytorchLegacy => "PyTorch (legacy)",
-            Format::TorchScript => "TorchScript",
+            WeightFormat::Safetensors => "safetensors",
+            WeightFormat::PytorchZip => "PyTorch (zip)",
+            WeightFormat::PytorchLegacy => "PyTorch (legacy)",
+            WeightFormat::TorchScript => "TorchScript",
         })
     }
 }
 
 /// Why a file cannot be used.
 #[derive(Debug)]
-pub enum Problem {
+pub enum Error {
     /// It cannot be read.
     Io(std::io::Error),
     /// It is not what it should be; one line that goes on from the file's name.
     Reason(String),
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Problem::Io(error) => error.fmt(f),
-            Problem::Reason(reason) => f.write_str(reason),
+            Error::Io(error) => error.fmt(f),
+            Error::Reason(reason) => f.write_str(reason),
         }
     }
 }
 
-impl std::error::Error for Problem {}
+impl std::error::Error for Error {}
 
-impl From<String> for Problem {
-    fn from(reason: String) -> Problem {
-        Problem::Reason(reason)
+impl From<String> for Error {
+    fn from(reason: String) -> Error {
+        Error::Reason(reason)
     }
 }
 
 /// What a weight file holds.
 #[derive(Debug)]
 pub struct WeightFile {
-    source: Source,
-    format: Format,
+    source: ByteSource,
+    format: WeightFormat,
     contents: Contents,
 }
 
 /// What is in a file.
 #[derive(Debug, Default)]
 struct Contents {
-    entries: Vec<Entry>,
+    entries: Vec<StoredTensor>,
     /// Names of tensors that cannot be read, with the reason.
     unreadable: Vec<(String, String)>,
     /// Classes and functions that a pickle names and that make no tensor.
@@ -107,7 +107,7 @@ struct Contents {
 
 /// A tensor of a weight file.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
+pub struct StoredTensor {
     /// Its name in the file: of a checkpoint with all that it lies in, such as `state_dict.features.conv0.weight`.
     pub name: String,
     /// Its dtype.
@@ -115,12 +115,12 @@ pub struct Entry {
     /// Its shape. A tensor that repeats its elements may have far more of them than the file: compare before
     /// [`WeightFile::values`] is called.
     pub shape: Vec<usize>,
-    place: Place,
+    place: ElementRange,
 }
 
 /// Where a tensor's elements are.
 #[derive(Debug, Clone, PartialEq)]
-struct Place {
+struct ElementRange {
     /// The storage's bytes.
     range: Range<usize>,
     /// In elements.
@@ -128,21 +128,21 @@ struct Place {
     strides: Vec<usize>,
 }
 
-impl Entry {
+impl StoredTensor {
     /// Whether another tensor's elements are the same bytes of the file.
-    pub fn is_at(&self, other: &Entry) -> bool {
+    pub fn is_at(&self, other: &StoredTensor) -> bool {
         (&self.place, &self.shape, self.dtype) == (&other.place, &other.shape, other.dtype)
     }
 }
 
 impl WeightFile {
     /// What kind of file it is.
-    pub fn format(&self) -> Format {
+    pub fn format(&self) -> WeightFormat {
         self.format
     }
 
     /// The tensors: of a pickle in its order, of safetensors in the order of their bytes.
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[StoredTensor] {
         &self.contents.entries
     }
 
@@ -170,8 +170,8 @@ impl WeightFile {
     ///
     /// # Panics
     /// If the entry is of another file.
-    pub fn values(&self, entry: &Entry) -> std::io::Result<Vec<u8>> {
-        let Place { range, offset, strides } = &entry.place;
+    pub fn values(&self, entry: &StoredTensor) -> std::io::Result<Vec<u8>> {
+        let ElementRange { range, offset, strides } = &entry.place;
         let width = tensor::width(entry.dtype);
         let elements = tensor::span(*offset, &entry.shape, strides);
         let bytes = self.source.read(range.start + elements.start * width..range.start + elements.end * width)?;
@@ -182,29 +182,29 @@ impl WeightFile {
 /// Reads a weight file's names, kinds, shapes and places.
 ///
 /// # Errors
-/// [`Problem::Io`], [`Problem::Reason`].
-pub fn read(path: &Path) -> Result<WeightFile, Problem> {
-    understand(Source::open(path)?)
+/// [`Error::Io`], [`Error::Reason`].
+pub fn read(path: &Path) -> Result<WeightFile, Error> {
+    understand(ByteSource::open(path)?)
 }
 
 /// As [`read`], of a file's content.
 ///
 /// # Errors
-/// [`Problem::Reason`].
-pub fn read_bytes(bytes: Vec<u8>) -> Result<WeightFile, Problem> {
-    understand(Source::Held(bytes))
+/// [`Error::Reason`].
+pub fn read_bytes(bytes: Vec<u8>) -> Result<WeightFile, Error> {
+    understand(ByteSource::Held(bytes))
 }
 
-fn understand(source: Source) -> Result<WeightFile, Problem> {
-    let start = source.read(0..512).map_err(Problem::Io)?;
+fn understand(source: ByteSource) -> Result<WeightFile, Error> {
+    let start = source.read(0..512).map_err(Error::Io)?;
     let (format, contents) = if pytorch::is_zip(&start) {
         pytorch::zip(&source)?
     } else if pytorch::is_pickle(&start) {
-        (Format::PytorchLegacy, pytorch::legacy(&source)?)
+        (WeightFormat::PytorchLegacy, pytorch::legacy(&source)?)
     } else if let Some(what) = something_else(&start) {
-        return Err(Problem::Reason(format!("is {what}, a weight file was expected")));
+        return Err(Error::Reason(format!("is {what}, a weight file was expected")));
     } else {
-        (Format::Safetensors, Contents { entries: safetensors(&source)?, ..Contents::default() })
+        (WeightFormat::Safetensors, Contents { entries: safetensors(&source)?, ..Contents::default() })
     };
     Ok(WeightFile { source, format, contents })
 }
@@ -227,9 +227,9 @@ fn something_else(bytes: &[u8]) -> Option<&'static str> {
 /// Bytes of a header that the format allows.
 const MOST_HEADER: usize = 100_000_000;
 
-fn safetensors(source: &Source) -> Result<Vec<Entry>, Problem> {
+fn safetensors(source: &ByteSource) -> Result<Vec<StoredTensor>, Error> {
     let not = |why: String| format!("is neither safetensors nor of PyTorch, or is cut short: {why}");
-    let io = Problem::Io;
+    let io = Error::Io;
     let length = <[u8; 8]>::try_from(source.read(0..8).map_err(io)?).ok().map(u64::from_le_bytes);
     let length = length.and_then(|length| usize::try_from(length).ok()).filter(|length| *length <= MOST_HEADER);
     let start = length.map(|length| length + 8).filter(|start| *start <= source.length());
@@ -254,8 +254,8 @@ fn safetensors(source: &Source) -> Result<Vec<Entry>, Problem> {
         for d in (1..strides.len()).rev() {
             strides[d - 1] = strides[d].saturating_mul(info.shape[d].max(1));
         }
-        let place = Place { range: from..to, offset: 0, strides };
-        entries.push(Entry { name, dtype: info.dtype, shape: info.shape.clone(), place });
+        let place = ElementRange { range: from..to, offset: 0, strides };
+        entries.push(StoredTensor { name, dtype: info.dtype, shape: info.shape.clone(), place });
     }
     if end != source.length() {
         return Err(not(format!("{} bytes belong to no tensor", source.length() - end)).into());
@@ -270,7 +270,7 @@ mod tests {
 
     fn reason(bytes: &[u8]) -> String {
         match read_bytes(bytes.to_vec()) {
-            Err(Problem::Reason(reason)) => reason,
+            Err(Error::Reason(reason)) => reason,
             other => panic!("{other:?}"),
         }
     }
@@ -284,7 +284,7 @@ mod tests {
         assert!(reason(b"PK\x03\x04 and no more").contains("damaged zip"));
         assert!(reason(b"\x80\x02K\x01.").contains("not one of torch.save"));
         assert!(reason(b"hello, world").contains("neither safetensors nor of PyTorch"));
-        assert!(matches!(read(Path::new("no such file")), Err(Problem::Io(_))));
-        assert!(matches!(read(&std::env::temp_dir()), Err(Problem::Reason(_))));
+        assert!(matches!(read(Path::new("no such file")), Err(Error::Io(_))));
+        assert!(matches!(read(&std::env::temp_dir()), Err(Error::Reason(_))));
     }
 }

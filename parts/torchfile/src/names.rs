@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::pickle::{Id, Known, Pickle, Value, shown};
+use super::pickle::{Id, KnownGlobal, Pickle, PickleValue, shown};
 
 /// Levels of modules within modules.
 const DEEPEST: usize = 64;
@@ -14,19 +14,19 @@ const MOST_PARTS: usize = 1 << 22;
 const LONGEST: usize = 1024;
 
 /// A tensor's name, and its value in the pickle.
-pub(super) type Named = (String, Id);
+pub(super) type NamedValue = (String, Id);
 
 /// What a pickle holds.
-pub(super) struct Found {
-    pub tensors: Vec<Named>,
+pub(super) struct PickledTensors {
+    pub tensors: Vec<NamedValue>,
     /// Classes and functions that make neither tensors nor modules.
     pub foreign: Vec<String>,
 }
 
 /// The tensors of a checkpoint by their names in it: of dictionaries and lists with all that they lie in, of a module
 /// of any class as its `state_dict()` would name them.
-pub(super) fn tensors(pickle: &Pickle<'_>) -> Result<Found, String> {
-    let mut walk = Walk {
+pub(super) fn tensors(pickle: &Pickle<'_>) -> Result<PickledTensors, String> {
+    let mut walk = NameSearch {
         pickle,
         modules: Modules { pickle, known: HashMap::new() },
         found: Vec::new(),
@@ -41,7 +41,7 @@ pub(super) fn tensors(pickle: &Pickle<'_>) -> Result<Found, String> {
         let named = foreign.first().map_or(String::new(), |first| format!("; it names {first}, which makes none"));
         return Err(format!("holds no tensor under a name{named}"));
     }
-    Ok(Found { tensors, foreign })
+    Ok(PickledTensors { tensors, foreign })
 }
 
 /// What stands in a module's `__dict__`.
@@ -55,13 +55,13 @@ fn foreign(pickle: &Pickle<'_>, of_modules: &mut Modules<'_, '_>) -> Vec<String>
         module.strip_prefix(package).is_some_and(|rest| rest.is_empty() || rest[0] == b'.')
     };
     let modules = pickle.values().iter().filter_map(|value| match value {
-        Value::Object { class, state: Some(state), .. } if of_modules.has(*state) => pickle.class(*class),
+        PickleValue::Object { class, state: Some(state), .. } if of_modules.has(*state) => pickle.class(*class),
         _ => None,
     });
     let mut known: HashSet<(&[u8], &[u8])> = modules.collect();
     let mut names = Vec::new();
     for value in pickle.values() {
-        if let Value::Global(Known::Class(module, name)) = value
+        if let PickleValue::Global(KnownGlobal::Class(module, name)) = value
             && !OF_NETWORKS.iter().any(|package| is_below(module, package))
             && known.insert((module, name))
         {
@@ -81,7 +81,7 @@ impl Modules<'_, '_> {
     fn has(&mut self, state: Id) -> bool {
         let pickle = self.pickle;
         *self.known.entry(state).or_insert_with(|| {
-            let Value::Dict(attributes) = pickle.get(state) else { return false };
+            let PickleValue::Dict(attributes) = pickle.get(state) else { return false };
             attributes.iter().any(|(key, _)| pickle.text(*key).is_some_and(|key| OF_MODULES.contains(&key)))
         })
     }
@@ -90,8 +90,8 @@ impl Modules<'_, '_> {
 /// The class of the module that was saved whole, if one was: torchxrayvision's wherever it stands, since its networks
 /// see films of a scale of their own; else that of the outermost module.
 pub(super) fn class(pickle: &Pickle<'_>) -> Option<String> {
-    let of = |value: &Value<'_>| match value {
-        Value::Object { class, .. } => pickle.class(*class),
+    let of = |value: &PickleValue<'_>| match value {
+        PickleValue::Object { class, .. } => pickle.class(*class),
         _ => None,
     };
     let outermost = of(pickle.get(pickle.root));
@@ -99,10 +99,10 @@ pub(super) fn class(pickle: &Pickle<'_>) -> Option<String> {
     xrv.or(outermost).map(|(module, name)| format!("{}.{}", shown(module), shown(name)))
 }
 
-struct Walk<'p, 'a> {
+struct NameSearch<'p, 'a> {
     pickle: &'p Pickle<'a>,
     modules: Modules<'p, 'a>,
-    found: Vec<Named>,
+    found: Vec<NamedValue>,
     looked_at: usize,
     /// What was gone through, looked at or not.
     parts: usize,
@@ -112,7 +112,7 @@ struct Walk<'p, 'a> {
     seen: HashSet<Id>,
 }
 
-impl Walk<'_, '_> {
+impl NameSearch<'_, '_> {
     fn descend(&mut self, id: Id, name: &str, depth: usize) -> Result<(), String> {
         let pickle = self.pickle;
         self.looked_at += 1;
@@ -121,9 +121,9 @@ impl Walk<'_, '_> {
         }
         match pickle.get(id) {
             // Two names for one tensor are two tensors, as in a `state_dict`.
-            Value::Tensor { .. } => self.found.push((name.to_owned(), id)),
-            Value::Dict(pairs) => self.within(id, |walk| walk.pairs(pairs, name, depth))?,
-            Value::List(ids) | Value::Tuple(ids) => self.within(id, |walk| {
+            PickleValue::Tensor { .. } => self.found.push((name.to_owned(), id)),
+            PickleValue::Dict(pairs) => self.within(id, |walk| walk.pairs(pairs, name, depth))?,
+            PickleValue::List(ids) | PickleValue::Tuple(ids) => self.within(id, |walk| {
                 walk.count(ids.len(), name)?;
                 let parts = (0..).zip(ids).filter(|(_, id)| has_parts(pickle.get(**id)));
                 for (at, id) in parts {
@@ -132,7 +132,7 @@ impl Walk<'_, '_> {
                 }
                 Ok(())
             })?,
-            Value::Object { class, state, items } => {
+            PickleValue::Object { class, state, items } => {
                 let module = state.is_some_and(|state| self.modules.has(state));
                 let script = pickle.class(*class).is_some_and(|(module, _)| module.starts_with(b"__torch__"));
                 if !module && !script && !self.seen.insert(id) {
@@ -140,21 +140,21 @@ impl Walk<'_, '_> {
                 }
                 self.within(id, |walk| {
                     match state.map(|state| pickle.get(state)) {
-                        Some(Value::Dict(attributes)) => {
+                        Some(PickleValue::Dict(attributes)) => {
                             walk.attributes(attributes, module && !script, name, depth)?;
                         }
                         // Of a class with `__slots__`: what is in its `__dict__`, and what is in them.
-                        Some(Value::Tuple(parts)) => {
+                        Some(PickleValue::Tuple(parts)) => {
                             walk.count(parts.len(), name)?;
                             for part in parts {
-                                if let Value::Dict(attributes) = pickle.get(*part) {
+                                if let PickleValue::Dict(attributes) = pickle.get(*part) {
                                     walk.pairs(attributes, name, depth)?;
                                 }
                             }
                         }
                         _ => {}
                     }
-                    if let Some(Value::Dict(items)) = items.map(|items| pickle.get(items)) {
+                    if let Some(PickleValue::Dict(items)) = items.map(|items| pickle.get(items)) {
                         walk.pairs(items, name, depth)?;
                     }
                     Ok(())
@@ -186,10 +186,10 @@ impl Walk<'_, '_> {
         // A name is made only where it is used: the same long key can stand in every pair.
         for (key, value) in pairs.iter().filter(|(_, value)| has_parts(pickle.get(*value))) {
             let key = match pickle.get(*key) {
-                Value::Text(key) if key.len() > LONGEST => return Err(endless(name)),
-                Value::Text(key) => String::from_utf8_lossy(key).into_owned(),
+                PickleValue::Text(key) if key.len() > LONGEST => return Err(endless(name)),
+                PickleValue::Text(key) => String::from_utf8_lossy(key).into_owned(),
                 // Old modules number their parts.
-                Value::Int(key) => key.to_string(),
+                PickleValue::Int(key) => key.to_string(),
                 _ => continue,
             };
             self.descend(*value, &joined(name, &key), depth + 1)?;
@@ -207,7 +207,7 @@ impl Walk<'_, '_> {
         for part in OF_MODULES {
             for (key, value) in all {
                 if self.pickle.text(*key) == Some(part)
-                    && let Value::Dict(pairs) = self.pickle.get(*value)
+                    && let PickleValue::Dict(pairs) = self.pickle.get(*value)
                 {
                     self.pairs(pairs, name, depth)?;
                 }
@@ -218,8 +218,15 @@ impl Walk<'_, '_> {
 }
 
 /// Whether a value is a tensor or may hold some.
-fn has_parts(value: &Value<'_>) -> bool {
-    matches!(value, Value::Tensor { .. } | Value::Dict(_) | Value::List(_) | Value::Tuple(_) | Value::Object { .. })
+fn has_parts(value: &PickleValue<'_>) -> bool {
+    matches!(
+        value,
+        PickleValue::Tensor { .. }
+            | PickleValue::Dict(_)
+            | PickleValue::List(_)
+            | PickleValue::Tuple(_)
+            | PickleValue::Object { .. }
+    )
 }
 
 fn endless(name: &str) -> String {

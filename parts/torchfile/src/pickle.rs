@@ -17,7 +17,7 @@ pub(super) type Id = u32;
 
 /// A value. Text and bytes are slices of the file.
 #[derive(Debug, Clone)]
-pub(super) enum Value<'a> {
+pub(super) enum PickleValue<'a> {
     /// `None`, a number of no interest, bytes, or the result of a call of no interest.
     Inert,
     Bool(bool),
@@ -29,7 +29,7 @@ pub(super) enum Value<'a> {
     List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     /// What a name stands for.
-    Global(Known<'a>),
+    Global(KnownGlobal<'a>),
     /// What a class or function makes that is no tensor: which [global](Self::Global), its `__dict__`, and what it
     /// holds if it is a kind of dictionary.
     Object {
@@ -57,7 +57,7 @@ pub(super) enum Rebuild {
 
 /// What a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Known<'a> {
+pub(super) enum KnownGlobal<'a> {
     /// `torch._utils._rebuild_tensor` and its successors.
     Rebuild(Rebuild),
     /// `torch._tensor._rebuild_from_type_v2`: a tensor of a class of its own, by a function and its arguments.
@@ -76,24 +76,24 @@ pub(super) enum Known<'a> {
     Class(&'a [u8], &'a [u8]),
 }
 
-fn known<'a>(module: &'a [u8], name: &'a [u8]) -> Known<'a> {
+fn known<'a>(module: &'a [u8], name: &'a [u8]) -> KnownGlobal<'a> {
     match (module, name) {
-        (b"torch._utils", b"_rebuild_tensor" | b"_rebuild_tensor_v2") => Known::Rebuild(Rebuild::V2),
-        (b"torch._utils", b"_rebuild_tensor_v3") => Known::Rebuild(Rebuild::V3),
-        (b"torch._tensor", b"_rebuild_from_type_v2") => Known::FromType,
-        (b"torch._utils", b"_rebuild_parameter" | b"_rebuild_parameter_with_state") => Known::First,
-        (b"torch", b"Size") => Known::First,
-        (b"collections", b"OrderedDict" | b"defaultdict") => Known::Dict,
-        (b"torch", b"device") | (b"torch.jit._pickle", _) => Known::Inert,
-        (b"torch" | b"torch.storage", _) if is_numbers(name) => Known::Numbers(name),
-        (b"copyreg" | b"copy_reg", b"_reconstructor") => Known::Reconstructor,
+        (b"torch._utils", b"_rebuild_tensor" | b"_rebuild_tensor_v2") => KnownGlobal::Rebuild(Rebuild::V2),
+        (b"torch._utils", b"_rebuild_tensor_v3") => KnownGlobal::Rebuild(Rebuild::V3),
+        (b"torch._tensor", b"_rebuild_from_type_v2") => KnownGlobal::FromType,
+        (b"torch._utils", b"_rebuild_parameter" | b"_rebuild_parameter_with_state") => KnownGlobal::First,
+        (b"torch", b"Size") => KnownGlobal::First,
+        (b"collections", b"OrderedDict" | b"defaultdict") => KnownGlobal::Dict,
+        (b"torch", b"device") | (b"torch.jit._pickle", _) => KnownGlobal::Inert,
+        (b"torch" | b"torch.storage", _) if is_numbers(name) => KnownGlobal::Numbers(name),
+        (b"copyreg" | b"copy_reg", b"_reconstructor") => KnownGlobal::Reconstructor,
         (b"builtins" | b"__builtin__", b"object" | b"set" | b"frozenset" | b"slice" | b"complex" | b"bytearray") => {
-            Known::Inert
+            KnownGlobal::Inert
         }
-        (b"collections", b"Counter") | (b"argparse", b"Namespace") | (b"_codecs", b"encode") => Known::Inert,
-        (b"numpy", b"dtype" | b"ndarray") => Known::Inert,
-        (b"numpy.core.multiarray" | b"numpy._core.multiarray", b"scalar" | b"_reconstruct") => Known::Inert,
-        _ => Known::Class(module, name),
+        (b"collections", b"Counter") | (b"argparse", b"Namespace") | (b"_codecs", b"encode") => KnownGlobal::Inert,
+        (b"numpy", b"dtype" | b"ndarray") => KnownGlobal::Inert,
+        (b"numpy.core.multiarray" | b"numpy._core.multiarray", b"scalar" | b"_reconstruct") => KnownGlobal::Inert,
+        _ => KnownGlobal::Class(module, name),
     }
 }
 
@@ -118,7 +118,7 @@ fn is_numbers(name: &[u8]) -> bool {
 /// A pickle's values, and which of them it is.
 #[derive(Debug)]
 pub(super) struct Pickle<'a> {
-    values: Vec<Value<'a>>,
+    values: Vec<PickleValue<'a>>,
     /// The value itself.
     pub root: Id,
     /// Bytes that it took.
@@ -126,24 +126,24 @@ pub(super) struct Pickle<'a> {
 }
 
 impl<'a> Pickle<'a> {
-    pub fn get(&self, id: Id) -> &Value<'a> {
+    pub fn get(&self, id: Id) -> &PickleValue<'a> {
         &self.values[id as usize]
     }
 
     /// Every persistent identifier.
     pub fn persistent(&self) -> impl Iterator<Item = Id> {
-        (0..).zip(&self.values).filter(|(_, value)| matches!(value, Value::Persistent(_))).map(|(id, _)| id)
+        (0..).zip(&self.values).filter(|(_, value)| matches!(value, PickleValue::Persistent(_))).map(|(id, _)| id)
     }
 
     /// Every value.
-    pub fn values(&self) -> &[Value<'a>] {
+    pub fn values(&self) -> &[PickleValue<'a>] {
         &self.values
     }
 
     /// Module and name of an object's class.
     pub fn class(&self, of: Id) -> Option<(&'a [u8], &'a [u8])> {
         match self.get(of) {
-            Value::Global(Known::Class(module, name)) => Some((module, name)),
+            PickleValue::Global(KnownGlobal::Class(module, name)) => Some((module, name)),
             _ => None,
         }
     }
@@ -151,21 +151,21 @@ impl<'a> Pickle<'a> {
     /// The elements of a tuple or list.
     pub fn sequence(&self, id: Id) -> Option<&[Id]> {
         match self.get(id) {
-            Value::Tuple(ids) | Value::List(ids) => Some(ids),
+            PickleValue::Tuple(ids) | PickleValue::List(ids) => Some(ids),
             _ => None,
         }
     }
 
     pub fn text(&self, id: Id) -> Option<&'a [u8]> {
         match self.get(id) {
-            Value::Text(text) => Some(text),
+            PickleValue::Text(text) => Some(text),
             _ => None,
         }
     }
 
     pub fn int(&self, id: Id) -> Option<i64> {
         match self.get(id) {
-            Value::Int(value) => Some(*value),
+            PickleValue::Int(value) => Some(*value),
             _ => None,
         }
     }

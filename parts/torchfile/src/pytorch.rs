@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::pickle::{self, Pickle, Value};
-use super::source::Source;
-use super::tensor::{Storage, Window};
-use super::{Contents, Entry, Format, Place, Problem, names, tensor};
+use super::pickle::{self, Pickle, PickleValue};
+use super::source::ByteSource;
+use super::tensor::{Storage, TensorWindow};
+use super::{Contents, ElementRange, Error, StoredTensor, WeightFormat, names, tensor};
 
 /// `torch.serialization`'s magic number, 0x1950a86a20f9469cfc6c.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
@@ -27,7 +27,7 @@ pub(super) fn is_pickle(bytes: &[u8]) -> bool {
     matches!(bytes, [0x80, 1..=5, ..])
 }
 
-pub(super) fn zip(source: &Source) -> Result<(Format, Contents), Problem> {
+pub(super) fn zip(source: &ByteSource) -> Result<(WeightFormat, Contents), Error> {
     let broken = |error: rawzip::Error| {
         format!("is a damaged zip, perhaps cut short: {}", pickle::shown(error.to_string().as_bytes()))
     };
@@ -53,7 +53,7 @@ pub(super) fn zip(source: &Source) -> Result<(Format, Contents), Problem> {
     let folder = folder.ok_or_else(|| "is a zip, but not PyTorch's: it has no data.pkl".to_owned())?;
     let inside = |name: &str| [folder, name.as_bytes()].concat();
     if let Some(order) = at(&inside("byteorder"))? {
-        let order = source.read(order.start..order.end.min(order.start + 16)).map_err(Problem::Io)?;
+        let order = source.read(order.start..order.end.min(order.start + 16)).map_err(Error::Io)?;
         if order != b"little" {
             let order = pickle::shown(&order);
             return Err(format!("has numbers of byte order {order}, little was expected").into());
@@ -63,7 +63,7 @@ pub(super) fn zip(source: &Source) -> Result<(Format, Contents), Problem> {
     if text.len() > MOST {
         return Err(format!("has a pickle of {} bytes, {MOST} at most were expected", text.len()).into());
     }
-    let text = source.read(text).map_err(Problem::Io)?;
+    let text = source.read(text).map_err(Error::Io)?;
     let pickle = pickle::read(&text)?;
     let data = inside("data/");
     let mut storages = Storages::new();
@@ -76,7 +76,7 @@ pub(super) fn zip(source: &Source) -> Result<(Format, Contents), Problem> {
     }
     let contents = contents(&pickle, &|storage| located(&storages, storage))?;
     let script = contents.class.as_ref().is_some_and(|class| class.starts_with("__torch__"));
-    Ok((if script { Format::TorchScript } else { Format::PytorchZip }, contents))
+    Ok((if script { WeightFormat::TorchScript } else { WeightFormat::PytorchZip }, contents))
 }
 
 fn located(storages: &Storages, storage: &Storage<'_>) -> Result<Range<usize>, String> {
@@ -104,12 +104,17 @@ fn contents(
     let mut contents = Contents { class: names::class(pickle), ..Contents::default() };
     let found = names::tensors(pickle)?;
     for (name, id) in found.tensors {
-        let Value::Tensor { version, arguments } = pickle.get(id) else { continue };
+        let PickleValue::Tensor { version, arguments } = pickle.get(id) else { continue };
         let placed =
             tensor::window(pickle, *version, *arguments).and_then(|window| Ok((locate(&window.storage)?, window)));
         match placed {
-            Ok((range, Window { offset, shape, strides, dtype, .. })) => {
-                contents.entries.push(Entry { name, dtype, shape, place: Place { range, offset, strides } });
+            Ok((range, TensorWindow { offset, shape, strides, dtype, .. })) => {
+                contents.entries.push(StoredTensor {
+                    name,
+                    dtype,
+                    shape,
+                    place: ElementRange { range, offset, strides },
+                });
             }
             Err(reason) => contents.unreadable.push((name, reason)),
         }
@@ -125,16 +130,16 @@ fn contents(
 
 /// A magic number, a version, facts about the machine, the object, the storages' keys, and their values, each after the
 /// other.
-pub(super) fn legacy(source: &Source) -> Result<Contents, Problem> {
+pub(super) fn legacy(source: &ByteSource) -> Result<Contents, Error> {
     legacy_within(source, MOST)
 }
 
 /// As [`legacy`], of pickles of at most so many bytes.
-fn legacy_within(source: &Source, most: usize) -> Result<Contents, Problem> {
+fn legacy_within(source: &ByteSource, most: usize) -> Result<Contents, Error> {
     // Where the pickles end is known once they are read: a little is tried first.
     let mut much = 1 << 20;
     loop {
-        let bytes = source.read(0..much).map_err(Problem::Io)?;
+        let bytes = source.read(0..much).map_err(Error::Io)?;
         match pickles(&bytes) {
             Err(reason) if pickle::is_short(&reason) && much < source.length().min(most) => {
                 much = (much * 8).min(most);
@@ -155,7 +160,7 @@ fn pickles(bytes: &[u8]) -> Result<(Pickle<'_>, Pickle<'_>, usize), String> {
     };
     let magic = next()?;
     match magic.get(magic.root) {
-        Value::Long(number) if **number == MAGIC => {}
+        PickleValue::Long(number) if **number == MAGIC => {}
         _ => return Err("is a pickle, but not one of torch.save".to_owned()),
     }
     let version = next()?;
@@ -164,9 +169,9 @@ fn pickles(bytes: &[u8]) -> Result<(Pickle<'_>, Pickle<'_>, usize), String> {
         other => return Err(format!("is of protocol {}, 1001 was expected", other.unwrap_or(-1))),
     }
     let machine = next()?;
-    if let Value::Dict(facts) = machine.get(machine.root)
+    if let PickleValue::Dict(facts) = machine.get(machine.root)
         && facts.iter().any(|(key, value)| {
-            machine.text(*key) == Some(b"little_endian") && matches!(machine.get(*value), Value::Bool(false))
+            machine.text(*key) == Some(b"little_endian") && matches!(machine.get(*value), PickleValue::Bool(false))
         })
     {
         return Err("has numbers of byte order big, little was expected".to_owned());
@@ -175,14 +180,14 @@ fn pickles(bytes: &[u8]) -> Result<(Pickle<'_>, Pickle<'_>, usize), String> {
     Ok((pickle, keys, at))
 }
 
-fn after(source: &Source, pickle: &Pickle<'_>, keys: &Pickle<'_>, mut at: usize) -> Result<Contents, Problem> {
+fn after(source: &ByteSource, pickle: &Pickle<'_>, keys: &Pickle<'_>, mut at: usize) -> Result<Contents, Error> {
     // The row of values has no sizes of its own but a count: how wide an element is, the object says.
     let widths: HashMap<&[u8], usize> =
         tensor::storages(pickle).map(|storage| (storage.key, storage.element)).collect();
     let mut storages = Storages::new();
     for key in keys.sequence(keys.root).ok_or_else(|| "has no list of storages".to_owned())? {
         let key = keys.text(*key).ok_or_else(|| "has a storage whose key is not text".to_owned())?;
-        let count = source.read(at..at.saturating_add(8)).map_err(Problem::Io)?;
+        let count = source.read(at..at.saturating_add(8)).map_err(Error::Io)?;
         let count = <[u8; 8]>::try_from(count).map_err(|_| "ends before its storages do".to_owned())?;
         let count = u64::from_le_bytes(count);
         // Without its width nothing behind it can be found.
@@ -216,7 +221,7 @@ mod tests {
         bytes.extend(b"l.");
         bytes.extend(vec![0; 8 * many as usize]);
         // All were found: the object itself is a list, which names no tensor.
-        let none = legacy(&Source::Held(bytes)).unwrap_err().to_string();
+        let none = legacy(&ByteSource::Held(bytes)).unwrap_err().to_string();
         assert_eq!(none, "holds no tensor under a name");
     }
 
@@ -225,7 +230,7 @@ mod tests {
         let start = [b"\x80\x02\x8a\x0a".as_slice(), &MAGIC, b".\x80\x02M\xe9\x03.\x80\x02}."].concat();
         let text =
             [b"\x80\x02X".as_slice(), &(3u32 << 20).to_le_bytes(), &vec![b'a'; 3 << 20], b".\x80\x02]."].concat();
-        let source = Source::Held([start, text].concat());
+        let source = ByteSource::Held([start, text].concat());
         // Eight times the first attempt is more than the limit.
         assert!(pickle::is_short(&legacy_within(&source, 2 << 20).unwrap_err().to_string()));
         assert_eq!(legacy_within(&source, 4 << 20).unwrap_err().to_string(), "holds no tensor under a name");

@@ -11,34 +11,34 @@ use std::path::Path;
 
 use rawzip::{FileReader, ReaderAt};
 
-use super::Problem;
+use super::Error;
 
 /// Where bytes are.
 #[derive(Debug)]
-pub(super) enum Source {
+pub(super) enum ByteSource {
     File { file: FileReader, length: usize },
     Held(Vec<u8>),
 }
 
-impl Source {
-    pub fn open(path: &Path) -> Result<Source, Problem> {
+impl ByteSource {
+    pub fn open(path: &Path) -> Result<ByteSource, Error> {
         // Before it is opened: opening a named pipe waits for somebody to write into it.
-        let found = std::fs::metadata(path).map_err(Problem::Io)?;
+        let found = std::fs::metadata(path).map_err(Error::Io)?;
         if !found.is_file() {
             let what = if found.is_dir() { "a folder" } else { "no regular file" };
-            return Err(Problem::Reason(format!("is {what}, a weight file was expected")));
+            return Err(Error::Reason(format!("is {what}, a weight file was expected")));
         }
-        let file = File::open(path).map_err(Problem::Io)?;
-        let length = file.metadata().map_err(Problem::Io)?.len();
-        let length = usize::try_from(length).map_err(|_| Problem::Reason(format!("has {length} bytes")))?;
-        Ok(Source::File { file: file.into(), length })
+        let file = File::open(path).map_err(Error::Io)?;
+        let length = file.metadata().map_err(Error::Io)?.len();
+        let length = usize::try_from(length).map_err(|_| Error::Reason(format!("has {length} bytes")))?;
+        Ok(ByteSource::File { file: file.into(), length })
     }
 
     /// Bytes in all, when the file was opened.
     pub fn length(&self) -> usize {
         match self {
-            Source::File { length, .. } => *length,
-            Source::Held(bytes) => bytes.len(),
+            ByteSource::File { length, .. } => *length,
+            ByteSource::Held(bytes) => bytes.len(),
         }
     }
 
@@ -52,16 +52,16 @@ impl Source {
     }
 }
 
-impl ReaderAt for Source {
+impl ReaderAt for ByteSource {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         match self {
-            Source::File { file, .. } => loop {
+            ByteSource::File { file, .. } => loop {
                 match file.read_at(buffer, offset) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     read => return read,
                 }
             },
-            Source::Held(bytes) => {
+            ByteSource::Held(bytes) => {
                 let rest = usize::try_from(offset).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
                 let read = rest.len().min(buffer.len());
                 buffer[..read].copy_from_slice(&rest[..read]);

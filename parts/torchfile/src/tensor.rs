@@ -2,14 +2,14 @@
 
 use safetensors::Dtype;
 
-use super::pickle::{Known, Pickle, Rebuild, Value, shown};
+use super::pickle::{KnownGlobal, Pickle, PickleValue, Rebuild, shown};
 
 /// Dimensions that a tensor may have.
 const MOST_DIMENSIONS: usize = 64;
 
 /// A tensor's place.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Window<'a> {
+pub(super) struct TensorWindow<'a> {
     pub storage: Storage<'a>,
     /// In elements.
     pub offset: usize,
@@ -64,10 +64,11 @@ fn count(pickle: &Pickle<'_>, id: u32, what: &str) -> Result<usize, String> {
 /// Where a persistent identifier says that a storage is, and its dtype.
 fn storage<'a>(pickle: &Pickle<'a>, id: u32) -> Result<(Storage<'a>, Option<Dtype>), String> {
     let odd = || "has a tensor whose storage is described in an unknown way".to_owned();
-    let Value::Persistent(id) = pickle.get(id) else { return Err(odd()) };
+    let PickleValue::Persistent(id) = pickle.get(id) else { return Err(odd()) };
     let parts = pickle.sequence(*id).ok_or_else(odd)?;
     let [kind, class, key, _, elements, ..] = parts else { return Err(odd()) };
-    let (Some(b"storage"), Value::Global(Known::Numbers(name))) = (pickle.text(*kind), pickle.get(*class)) else {
+    let (Some(b"storage"), PickleValue::Global(KnownGlobal::Numbers(name))) = (pickle.text(*kind), pickle.get(*class))
+    else {
         return Err(odd());
     };
     let dtype = numbers(name)?;
@@ -93,12 +94,12 @@ pub(super) fn storages<'a>(pickle: &Pickle<'a>) -> impl Iterator<Item = Storage<
 }
 
 /// A tensor's window, checked to lie within what its storage declares.
-pub(super) fn window<'a>(pickle: &Pickle<'a>, version: Rebuild, arguments: u32) -> Result<Window<'a>, String> {
+pub(super) fn window<'a>(pickle: &Pickle<'a>, version: Rebuild, arguments: u32) -> Result<TensorWindow<'a>, String> {
     let parts = pickle.sequence(arguments).unwrap_or_default();
     let [id, offset, size, stride, ..] = parts else { return Err("has a tensor without size or stride".to_owned()) };
     let (storage, dtype) = storage(pickle, *id)?;
     let dtype = match (version, parts.get(6).map(|id| pickle.get(*id))) {
-        (Rebuild::V3, Some(Value::Global(Known::Numbers(name)))) => numbers(name)?,
+        (Rebuild::V3, Some(PickleValue::Global(KnownGlobal::Numbers(name)))) => numbers(name)?,
         _ => dtype,
     };
     let dtype = dtype.ok_or_else(|| "has a tensor of bytes without a dtype".to_owned())?;
@@ -114,12 +115,12 @@ pub(super) fn window<'a>(pickle: &Pickle<'a>, version: Rebuild, arguments: u32) 
     if shape.len() != strides.len() {
         return Err(format!("has a tensor with {} sizes and {} strides", shape.len(), strides.len()));
     }
-    let window = Window { storage, offset, shape, strides, dtype };
+    let window = TensorWindow { storage, offset, shape, strides, dtype };
     window.check()?;
     Ok(window)
 }
 
-impl Window<'_> {
+impl TensorWindow<'_> {
     /// Bytes of the storage from the first to the last element, offset included.
     fn reach(&self) -> Option<usize> {
         if self.shape.contains(&0) {
@@ -190,9 +191,9 @@ pub(super) fn gather(storage: &[u8], width: usize, offset: usize, shape: &[usize
 mod tests {
     use super::*;
 
-    fn window(shape: &[usize], strides: &[usize], offset: usize, elements: usize) -> Window<'static> {
+    fn window(shape: &[usize], strides: &[usize], offset: usize, elements: usize) -> TensorWindow<'static> {
         let storage = Storage { key: b"0", element: 1, elements, from: 0 };
-        Window { storage, offset, shape: shape.to_vec(), strides: strides.to_vec(), dtype: Dtype::U8 }
+        TensorWindow { storage, offset, shape: shape.to_vec(), strides: strides.to_vec(), dtype: Dtype::U8 }
     }
 
     #[test]

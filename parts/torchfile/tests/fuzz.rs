@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use humerus_torchfile::{self as torchfile, Problem};
+use humerus_torchfile::{self as torchfile, Error};
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -105,8 +105,8 @@ fn read(bytes: Vec<u8>) -> Result<usize, String> {
             }
             Ok(read.entries().len())
         }
-        Err(Problem::Reason(reason)) => Err(reason),
-        Err(Problem::Io(error)) => panic!("{error}"),
+        Err(Error::Reason(reason)) => Err(reason),
+        Err(Error::Io(error)) => panic!("{error}"),
     }
 }
 

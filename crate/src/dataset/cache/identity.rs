@@ -33,7 +33,7 @@ struct Stamp {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Known {
+struct StampedContent {
     stamp: Stamp,
     content: u128,
 }
@@ -48,7 +48,7 @@ pub(super) fn content(bytes: &[u8]) -> u128 {
 /// # Errors
 /// [`Error::Io`] that names the first file that cannot be read. Trouble with the cache `folder` only makes it slower.
 pub(super) fn contents(folder: &Path, paths: &[&Path]) -> Result<Vec<u128>> {
-    let known: HashMap<u128, Known> = read(folder).into_iter().collect();
+    let known: HashMap<u128, StampedContent> = read(folder).into_iter().collect();
     let now = SystemTime::now();
     let found = paths
         .par_iter()
@@ -60,11 +60,11 @@ pub(super) fn contents(folder: &Path, paths: &[&Path]) -> Result<Vec<u128>> {
             }
             let content = content(&preprocess::read(path).map_err(Error::io(path))?);
             let settled = now.duration_since(changed).is_ok_and(|age| age > SETTLED);
-            Ok((content, settled.then_some((name, Known { stamp, content }))))
+            Ok((content, settled.then_some((name, StampedContent { stamp, content }))))
         })
         .collect::<Vec<_>>();
     let found = found.into_iter().collect::<Result<Vec<_>>>()?;
-    let new: Vec<(u128, Known)> = found.iter().filter_map(|(_, new)| *new).collect();
+    let new: Vec<(u128, StampedContent)> = found.iter().filter_map(|(_, new)| *new).collect();
     if !new.is_empty() {
         // Without it, the next start reads the files again.
         let _ = remember(folder, &new);
@@ -74,8 +74,8 @@ pub(super) fn contents(folder: &Path, paths: &[&Path]) -> Result<Vec<u128>> {
 
 /// The content key of the file of each view, in order: those of the pixels that the cache in `folder` will give.
 ///
-/// Where a view says another content than is remembered, its file was changed behind its time's back, or since it was
-/// indexed; it is read, and what it holds is remembered. Without a folder every file is read, on all cores.
+/// Where a view says another content than is remembered, its file was changed without a new modification time, or after
+/// it was indexed; it is read, and what it holds is remembered. Without a folder every file is read, on all cores.
 ///
 /// # Errors
 /// [`Error::Io`] that names the first file that cannot be read.
@@ -95,7 +95,7 @@ pub(super) fn of_views(folder: Option<&Path>, views: &[&View]) -> Result<Vec<u12
         let content = content?;
         if content != found[at] {
             found[at] = content;
-            new.push((name(paths[at])?, Known { stamp: stamp(paths[at])?.0, content }));
+            new.push((name(paths[at])?, StampedContent { stamp: stamp(paths[at])?.0, content }));
         }
     }
     if !new.is_empty() {
@@ -118,7 +118,7 @@ fn name(path: &Path) -> Result<u128> {
 }
 
 /// What earlier runs have written, the latest last; nothing if a byte of it is damaged.
-fn read(folder: &Path) -> Vec<(u128, Known)> {
+fn read(folder: &Path) -> Vec<(u128, StampedContent)> {
     let bytes = std::fs::read(folder.join(NAME)).unwrap_or_default();
     let body = bytes.strip_prefix(&MAGIC).and_then(|rest| rest.split_last_chunk::<8>());
     let Some((entries, checksum)) = body else { return Vec::new() };
@@ -129,12 +129,12 @@ fn read(folder: &Path) -> Vec<(u128, Known)> {
         let wide = |at: usize| Some(u128::from_le_bytes(bytes.get(at..at + 16)?.try_into().ok()?));
         let long = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
         let stamp = Stamp { bytes: long(16)?, changed: long(24)? as i64 };
-        Some((wide(0)?, Known { stamp, content: wide(32)? }))
+        Some((wide(0)?, StampedContent { stamp, content: wide(32)? }))
     };
     entries.chunks_exact(ENTRY).filter_map(entry).collect()
 }
 
-fn remember(folder: &Path, new: &[(u128, Known)]) -> std::io::Result<()> {
+fn remember(folder: &Path, new: &[(u128, StampedContent)]) -> std::io::Result<()> {
     let _held = lock(&folder.join(format!(".{NAME}.lock")), &mut || ())?;
     let names: std::collections::HashSet<u128> = new.iter().map(|(name, _)| *name).collect();
     let mut all = read(folder);

@@ -34,7 +34,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::counted;
 use crate::preprocess::{Preprocess, decode, read};
 use crate::{Error, Result, disk};
-use pack::{EXTENSION, Pack, Recipe, UNFINISHED, Writer};
+use pack::{EXTENSION, Pack, PackRecipe, UNFINISHED, Writer};
 use studies::View;
 
 /// Version of the pixels: raised whenever decoding or fitting changes any of them.
@@ -108,20 +108,20 @@ impl fmt::Display for Preparing {
 
 /// Why films could not be cached.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum CacheFailure {
     /// A film is to blame: nothing else will help.
     Film(Error),
     /// The folder is to blame: films can still be decoded.
     Folder(std::io::Error),
 }
 
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Failure {
-        Failure::Folder(error)
+impl From<std::io::Error> for CacheFailure {
+    fn from(error: std::io::Error) -> CacheFailure {
+        CacheFailure::Folder(error)
     }
 }
 
-/// A film's place in a [`Store`].
+/// A film's place in a [`FilmStore`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slot {
     pack: u32,
@@ -137,7 +137,7 @@ pub(super) struct Cached {
 
 /// The opened files of one preprocessing.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(super) struct FilmStore {
     packs: Vec<Pack>,
 }
 
@@ -146,11 +146,11 @@ fn film_bytes(preprocess: &Preprocess) -> usize {
     preprocess.size as usize * preprocess.size as usize
 }
 
-fn recipe(preprocess: &Preprocess) -> Recipe {
+fn recipe(preprocess: &Preprocess) -> PackRecipe {
     // Whatever else is in it, or will be, decides pixels.
     let pixels = Preprocess { mean: [0.0; 3], std: [1.0; 3], ..preprocess.clone() };
     let text = serde_json::to_string(&pixels).unwrap_or_else(|_| format!("{pixels:?}"));
-    Recipe { key: xxh3_128(format!("pixels {PIXELS} {text}").as_bytes()), film: film_bytes(preprocess) }
+    PackRecipe { key: xxh3_128(format!("pixels {PIXELS} {text}").as_bytes()), film: film_bytes(preprocess) }
 }
 
 /// Films decoded and fitted at a time: enough to keep all cores busy, at most 32 MiB of them.
@@ -166,9 +166,9 @@ pub(super) fn open(
     paths: &[&Path],
     preprocess: &Preprocess,
     progress: &mut dyn FnMut(Preparing),
-) -> Result<(Store, Vec<Cached>), Failure> {
+) -> Result<(FilmStore, Vec<Cached>), CacheFailure> {
     std::fs::create_dir_all(root)?;
-    let contents = identity::contents(root, paths).map_err(Failure::Film)?;
+    let contents = identity::contents(root, paths).map_err(CacheFailure::Film)?;
     let recipe = recipe(preprocess);
     let folder = root.join(format!("v{FORMAT}-{}-{:016x}", preprocess.size, recipe.key as u64));
     std::fs::create_dir_all(&folder)?;
@@ -190,7 +190,7 @@ pub(super) fn open(
         if !missing.is_empty() {
             let mut made = Vec::new();
             let built = build(&folder, recipe, &missing, preprocess, &mut made, progress);
-            if matches!(built, Err(Failure::Folder(_))) {
+            if matches!(built, Err(CacheFailure::Folder(_))) {
                 // A full disk is given back what we took of it.
                 made.iter().for_each(|path| drop(std::fs::remove_file(path)));
             }
@@ -212,11 +212,11 @@ pub(super) fn open(
     if added {
         remove_unused(root, limit, &in_use);
     }
-    Ok((Store { packs }, cached))
+    Ok((FilmStore { packs }, cached))
 }
 
 /// Opens the files of a folder that are not open yet, in the order of their names; removes those that are damaged.
-fn open_packs(folder: &Path, recipe: Recipe, open: Vec<Pack>) -> std::io::Result<Vec<Pack>> {
+fn open_packs(folder: &Path, recipe: PackRecipe, open: Vec<Pack>) -> std::io::Result<Vec<Pack>> {
     let mut packs = open;
     let mut names: Vec<PathBuf> = std::fs::read_dir(folder)?
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -246,12 +246,12 @@ fn slots(packs: &[Pack]) -> HashMap<u128, Slot> {
 /// Decodes `missing` films on all cores and writes them into new files, whose paths go to `made`.
 fn build(
     folder: &Path,
-    recipe: Recipe,
+    recipe: PackRecipe,
     missing: &[(u128, &Path)],
     preprocess: &Preprocess,
     made: &mut Vec<PathBuf>,
     progress: &mut dyn FnMut(Preparing),
-) -> Result<(), Failure> {
+) -> Result<(), CacheFailure> {
     let (mut done, of) = (0, missing.len());
     progress(Preparing::Decoded { done, of });
     let mut writer = Writer::new(folder, recipe)?;
@@ -263,7 +263,7 @@ fn build(
                 Err(error) => {
                     // What was decoded before the bad film is kept for the next try.
                     made.push(writer.finish()?);
-                    return Err(Failure::Film(error));
+                    return Err(CacheFailure::Film(error));
                 }
             }
         }
@@ -284,10 +284,10 @@ fn film(path: &Path, content: u128, preprocess: &Preprocess) -> Result<GrayImage
         let changed = std::io::Error::other("the file changed while it was being used");
         return Err(Error::io(path)(changed));
     }
-    Ok(preprocess.film(&decode(path)?))
+    Ok(preprocess.square(&decode(path)?))
 }
 
-impl Store {
+impl FilmStore {
     /// Copies a film into `pixels`; decodes it anew from `path`, and puts it back, if its bytes are damaged.
     ///
     /// # Errors

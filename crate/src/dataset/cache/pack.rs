@@ -26,7 +26,7 @@ pub(super) const UNFINISHED: &str = "unfinished";
 
 /// What decides a film's pixels: the content of its file, the preprocessing, and the version of the crate's pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Recipe {
+pub(super) struct PackRecipe {
     /// Hash of the preprocessing and the version.
     pub key: u128,
     /// Bytes of each film: one for each pixel.
@@ -35,7 +35,7 @@ pub(super) struct Recipe {
 
 /// A film's place in a file's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry {
+struct PackEntry {
     key: u128,
     checksum: u64,
 }
@@ -46,14 +46,14 @@ pub(super) struct Pack {
     pub path: PathBuf,
     /// Open while films are wanted of it.
     file: Option<File>,
-    table: Vec<Entry>,
+    table: Vec<PackEntry>,
     film: usize,
 }
 
 impl Pack {
     /// Looks at a file; `None` if a byte of its header or table, or its length, is not as it was written for this
     /// `recipe`.
-    pub fn open(path: &Path, recipe: Recipe) -> std::io::Result<Option<Pack>> {
+    pub fn open(path: &Path, recipe: PackRecipe) -> std::io::Result<Option<Pack>> {
         let mut file = File::open(path)?;
         let table = table(&mut file, recipe)?;
         Ok(table.map(|table| Pack { path: path.to_owned(), file: None, table, film: recipe.film }))
@@ -126,7 +126,7 @@ fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 }
 
 /// The table, if everything but the films is as it was written.
-fn table(file: &mut File, recipe: Recipe) -> std::io::Result<Option<Vec<Entry>>> {
+fn table(file: &mut File, recipe: PackRecipe) -> std::io::Result<Option<Vec<PackEntry>>> {
     let length = file.metadata()?.len();
     let mut header = [0; HEADER];
     if length < HEADER as u64 {
@@ -141,13 +141,16 @@ fn table(file: &mut File, recipe: Recipe) -> std::io::Result<Option<Vec<Entry>>>
         return Ok(None);
     }
     let entry = |bytes: &[u8]| {
-        Some(Entry { key: u128::from_le_bytes(number(bytes, 0)?), checksum: u64::from_le_bytes(number(bytes, 16)?) })
+        Some(PackEntry {
+            key: u128::from_le_bytes(number(bytes, 0)?),
+            checksum: u64::from_le_bytes(number(bytes, 16)?),
+        })
     };
     Ok(table.chunks_exact(ENTRY).map(entry).collect())
 }
 
 /// Where a file of this length has its table, and how many entries, if its header is as it was written.
-fn promised(header: &[u8; HEADER], length: u64, recipe: Recipe) -> Option<(u64, usize)> {
+fn promised(header: &[u8; HEADER], length: u64, recipe: PackRecipe) -> Option<(u64, usize)> {
     let count = u64::from_le_bytes(number(header, 40)?);
     let entries = usize::try_from(count).ok()?;
     if *header != self::header(recipe, entries, u64::from_le_bytes(number(header, 48)?)) {
@@ -157,7 +160,7 @@ fn promised(header: &[u8; HEADER], length: u64, recipe: Recipe) -> Option<(u64, 
     (count.checked_mul(ENTRY as u64)?.checked_add(start)? == length).then_some((start, entries))
 }
 
-fn header(recipe: Recipe, count: usize, table: u64) -> [u8; HEADER] {
+fn header(recipe: PackRecipe, count: usize, table: u64) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     header[..8].copy_from_slice(&MAGIC);
     header[8..12].copy_from_slice(&super::FORMAT.to_le_bytes());
@@ -174,13 +177,13 @@ fn header(recipe: Recipe, count: usize, table: u64) -> [u8; HEADER] {
 #[derive(Debug)]
 pub(super) struct Writer {
     file: NamedTempFile,
-    table: Vec<Entry>,
-    recipe: Recipe,
+    table: Vec<PackEntry>,
+    recipe: PackRecipe,
 }
 
 impl Writer {
     /// Begins a file in `folder`.
-    pub fn new(folder: &Path, recipe: Recipe) -> std::io::Result<Writer> {
+    pub fn new(folder: &Path, recipe: PackRecipe) -> std::io::Result<Writer> {
         let mut file =
             crate::files::temporary().prefix("films-").suffix(&format!(".{UNFINISHED}")).tempfile_in(folder)?;
         file.write_all(&[0; HEADER])?;
@@ -191,7 +194,7 @@ impl Writer {
     pub fn add(&mut self, key: u128, pixels: &[u8]) -> std::io::Result<()> {
         debug_assert_eq!(pixels.len(), self.recipe.film);
         self.file.write_all(pixels)?;
-        self.table.push(Entry { key, checksum: xxh3_64(pixels) });
+        self.table.push(PackEntry { key, checksum: xxh3_64(pixels) });
         Ok(())
     }
 
@@ -221,7 +224,7 @@ impl Writer {
 mod tests {
     use super::*;
 
-    const RECIPE: Recipe = Recipe { key: 77, film: 100 };
+    const RECIPE: PackRecipe = PackRecipe { key: 77, film: 100 };
 
     fn film(at: u8) -> Vec<u8> {
         (0..100).map(|x: u8| x.wrapping_mul(3).wrapping_add(at)).collect()
@@ -291,8 +294,8 @@ mod tests {
     fn films_of_another_recipe_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = pack(folder.path());
-        assert!(Pack::open(&path, Recipe { key: 78, ..RECIPE }).unwrap().is_none());
-        assert!(Pack::open(&path, Recipe { film: 50, ..RECIPE }).unwrap().is_none());
+        assert!(Pack::open(&path, PackRecipe { key: 78, ..RECIPE }).unwrap().is_none());
+        assert!(Pack::open(&path, PackRecipe { film: 50, ..RECIPE }).unwrap().is_none());
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Fixture {
     }
 
     /// Opens the first `n` films; also says how many were decoded for it.
-    fn open(&self, n: usize, preprocess: &Preprocess) -> (Store, Vec<Cached>, usize) {
+    fn open(&self, n: usize, preprocess: &Preprocess) -> (FilmStore, Vec<Cached>, usize) {
         let mut decoded = 0;
         let mut tell = |event| match event {
             Preparing::Decoded { done, .. } => decoded = done,
@@ -58,7 +58,7 @@ impl Fixture {
         let mut pixels = vec![0; film_bytes(preprocess)];
         for (film, path) in films.iter().zip(&self.paths) {
             store.read(*film, path, preprocess, &mut pixels).unwrap();
-            assert_eq!(pixels, preprocess.film(&decode(path).unwrap()).into_raw());
+            assert_eq!(pixels, preprocess.square(&decode(path).unwrap()).into_raw());
         }
         decoded
     }
@@ -143,7 +143,7 @@ fn films_of_a_file_that_is_shortened_or_removed_while_it_is_in_use_are_the_same(
         for (film, path) in films.iter().zip(&fixture.paths) {
             store.want(*film);
             store.read(*film, path, &preprocess(), &mut pixels).unwrap();
-            assert_eq!(pixels, preprocess().film(&decode(path).unwrap()).into_raw());
+            assert_eq!(pixels, preprocess().square(&decode(path).unwrap()).into_raw());
         }
     };
     let [path] = &fixture.files(EXTENSION)[..] else { panic!("one file was written") };
@@ -177,7 +177,7 @@ fn a_damaged_film_is_named_and_those_before_it_stay_decoded() {
     let bytes = std::fs::read(&fixture.paths[249]).unwrap();
     std::fs::write(&fixture.paths[249], &bytes[..bytes.len() - 9]).unwrap();
     let failed = open(&fixture.root(), LIMIT, &fixture.paths(), &preprocess(), &mut |_| ());
-    assert!(matches!(&failed, Err(Failure::Film(Error::Decode { path, .. })) if path.ends_with("249.png")));
+    assert!(matches!(&failed, Err(CacheFailure::Film(Error::Decode { path, .. })) if path.ends_with("249.png")));
     std::fs::write(&fixture.paths[249], &bytes).unwrap();
     assert_eq!(fixture.check(&preprocess()), 1);
 }
@@ -207,7 +207,7 @@ fn two_builders_at_once_decode_each_film_once_and_agree() {
                 let mut pixels = vec![0; film_bytes(&preprocess())];
                 for (film, path) in films.iter().zip(&fixture.paths) {
                     store.read(*film, path, &preprocess(), &mut pixels).unwrap();
-                    assert_eq!(pixels, preprocess().film(&decode(path).unwrap()).into_raw());
+                    assert_eq!(pixels, preprocess().square(&decode(path).unwrap()).into_raw());
                 }
             });
         }
@@ -244,7 +244,7 @@ fn a_folder_that_cannot_be_made_is_the_folders_fault() {
     let fixture = Fixture::new(1);
     std::fs::write(fixture.root(), b"a file").unwrap();
     let failed = open(&fixture.root(), LIMIT, &fixture.paths(), &preprocess(), &mut |_| ());
-    assert!(matches!(failed, Err(Failure::Folder(_))));
+    assert!(matches!(failed, Err(CacheFailure::Folder(_))));
 }
 
 /// Films in the cache stay only right while this holds: if it fails because decoding or fitting changed on purpose,
@@ -258,7 +258,7 @@ fn the_version_of_the_pixels_is_raised_when_they_change() {
         film.save(&path).unwrap();
         [Fit::Letterbox, Fit::Stretch].map(|fit| {
             let preprocess = Preprocess { size: 96, fit, ..Preprocess::default() };
-            xxhash_rust::xxh3::xxh3_64(preprocess.film(&decode(&path).unwrap()).as_raw())
+            xxhash_rust::xxh3::xxh3_64(preprocess.square(&decode(&path).unwrap()).as_raw())
         })
     };
     assert_eq!((PIXELS, sums("png")), (2, [16875256519906575245, 9382805497016859906]));

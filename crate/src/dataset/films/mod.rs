@@ -16,11 +16,11 @@ use tch::{Device, Kind, Tensor};
 pub(crate) use ahead::Ahead;
 pub use feed::{Batch, Feed};
 
-use super::cache::{self, CacheFolder, Failure, Preparing};
+use super::cache::{self, CacheFailure, CacheFolder, Preparing};
 use crate::device;
 use crate::preprocess::{Preprocess, grey, training_statistics};
 use crate::{Error, Result, Tally};
-use pixels::{Pixels, Source, decoded};
+use pixels::{PixelSource, Pixels, decoded};
 use studies::{Study, View};
 
 /// Where films are kept and how they reach the network.
@@ -93,7 +93,7 @@ impl Films {
     /// [`Error::Io`] or [`Error::Decode`] that names the first film that cannot be used; [`Error::Setting`] if
     /// `preprocess` is not valid or memory is too small; [`Error::Split`] if there is no view.
     pub fn load(studies: &[&Study], preprocess: &Preprocess) -> Result<Films> {
-        Films::new(studies, preprocess, |paths| Ok(Source::Memory(decoded(paths, preprocess, &mut |_| ())?)))
+        Films::new(studies, preprocess, |paths| Ok(PixelSource::Memory(decoded(paths, preprocess, &mut |_| ())?)))
     }
 
     /// Opens every view of `studies` through the [cache], decoding on all cores those that it lacks. Takes
@@ -116,9 +116,9 @@ impl Films {
             let mut reason = None;
             if let Some(folder) = feeding.cache.path() {
                 match cache::open(&folder, feeding.cache_limit, paths, preprocess, progress) {
-                    Ok((store, films)) => return Ok(Source::Cache(store, films)),
-                    Err(Failure::Film(error)) => return Err(error),
-                    Err(Failure::Folder(error)) => reason = Some(format!("{}: {error}", folder.display())),
+                    Ok((store, films)) => return Ok(PixelSource::Cache(store, films)),
+                    Err(CacheFailure::Film(error)) => return Err(error),
+                    Err(CacheFailure::Folder(error)) => reason = Some(format!("{}: {error}", folder.display())),
                 }
             } else if feeding.cache == CacheFolder::PerUser {
                 reason = Some("the user has no home folder".to_owned());
@@ -133,13 +133,13 @@ impl Films {
     /// [`Error::Setting`] if `preprocess` is not valid; [`Error::Split`] if there is no view. Films that cannot be
     /// decoded are met in [`Films::batch`] and [`Films::feed`].
     pub fn undecoded(studies: &[&Study], preprocess: &Preprocess) -> Result<Films> {
-        Films::new(studies, preprocess, |_| Ok(Source::Files))
+        Films::new(studies, preprocess, |_| Ok(PixelSource::Files))
     }
 
     fn new(
         studies: &[&Study],
         preprocess: &Preprocess,
-        source: impl FnOnce(&[&Path]) -> Result<Source>,
+        source: impl FnOnce(&[&Path]) -> Result<PixelSource>,
     ) -> Result<Films> {
         preprocess.validate()?;
         let study: Vec<usize> =
@@ -263,9 +263,9 @@ pub fn prepare(
     let Some(folder) = feeding.cache.path() else { return Ok(()) };
     let paths: Vec<&Path> = studies.iter().flat_map(|study| &study.views).map(|view| view.path.as_path()).collect();
     match cache::open(&folder, feeding.cache_limit, &paths, preprocess, progress) {
-        Err(Failure::Film(error)) => Err(error),
+        Err(CacheFailure::Film(error)) => Err(error),
         // Opening meets the same trouble, and tells of it.
-        Ok(_) | Err(Failure::Folder(_)) => Ok(()),
+        Ok(_) | Err(CacheFailure::Folder(_)) => Ok(()),
     }
 }
 
@@ -276,7 +276,7 @@ fn uncached(
     feeding: &Feeding,
     reason: Option<String>,
     progress: &mut dyn FnMut(Preparing),
-) -> Result<Source> {
+) -> Result<PixelSource> {
     let wanted = paths.len() as u64 * u64::from(preprocess.size).pow(2);
     let available = device::available_memory().unwrap_or(UNKNOWN_MEMORY);
     let fits = wanted as f64 <= feeding.memory_share * available as f64;
@@ -288,10 +288,10 @@ fn uncached(
         )));
     }
     if !fits {
-        return Ok(Source::Files);
+        return Ok(PixelSource::Files);
     }
     let pixels = decoded(paths, preprocess, &mut |Tally { done, of }| progress(Preparing::Decoded { done, of }))?;
-    Ok(Source::Memory(pixels))
+    Ok(PixelSource::Memory(pixels))
 }
 
 fn rows(indices: &[usize]) -> Tensor {

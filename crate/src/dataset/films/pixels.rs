@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::super::cache::{Cached, Store, chunk};
+use super::super::cache::{Cached, FilmStore, chunk};
 use crate::preprocess::{Preprocess, decode};
 use crate::{Error, Result, Tally};
 use rayon::prelude::*;
@@ -14,21 +14,21 @@ use studies::View;
 pub(super) struct Pixels {
     views: Arc<[View]>,
     preprocess: Preprocess,
-    source: Source,
+    source: PixelSource,
 }
 
 #[derive(Debug)]
-pub(super) enum Source {
+pub(super) enum PixelSource {
     /// All films, one after the other.
     Memory(Vec<u8>),
     /// Each film's place in the cache.
-    Cache(Store, Vec<Cached>),
+    Cache(FilmStore, Vec<Cached>),
     /// Decoded whenever they are asked for.
     Files,
 }
 
 impl Pixels {
-    pub fn new(views: Arc<[View]>, preprocess: &Preprocess, source: Source) -> Pixels {
+    pub fn new(views: Arc<[View]>, preprocess: &Preprocess, source: PixelSource) -> Pixels {
         Pixels { views, preprocess: preprocess.clone(), source }
     }
 
@@ -50,14 +50,14 @@ impl Pixels {
         let film = self.film_bytes();
         let places = indices.iter().zip(pixels.chunks_exact_mut(film));
         match &self.source {
-            Source::Memory(all) => places.for_each(|(at, place)| place.copy_from_slice(&all[at * film..][..film])),
-            Source::Cache(store, films) => {
+            PixelSource::Memory(all) => places.for_each(|(at, place)| place.copy_from_slice(&all[at * film..][..film])),
+            PixelSource::Cache(store, films) => {
                 indices.iter().for_each(|at| store.want(films[*at]));
                 for (at, place) in places {
                     store.read(films[*at], &self.views[*at].path, &self.preprocess, place)?;
                 }
             }
-            Source::Files => {
+            PixelSource::Files => {
                 let paths: Vec<&Path> = indices.iter().map(|at| self.views[*at].path.as_path()).collect();
                 pixels.copy_from_slice(&decoded(&paths, &self.preprocess, &mut |_| ())?);
             }
@@ -79,7 +79,7 @@ pub(super) fn decoded(paths: &[&Path], preprocess: &Preprocess, progress: &mut d
     room.map_err(|_| Error::setting("films", "fewer or smaller ones, that fit into memory", paths.len()))?;
     for paths in paths.chunks(chunk(preprocess)) {
         for decoded in
-            paths.par_iter().map(|path| -> Result<_> { Ok(preprocess.film(&decode(path)?)) }).collect::<Vec<_>>()
+            paths.par_iter().map(|path| -> Result<_> { Ok(preprocess.square(&decode(path)?)) }).collect::<Vec<_>>()
         {
             pixels.extend_from_slice(decoded?.as_raw());
         }

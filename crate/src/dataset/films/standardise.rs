@@ -8,7 +8,7 @@ use crate::preprocess::Preprocess;
 use crate::slices;
 
 /// Bytes `[B, size, size]` as standardised films `[B, 3, size, size]`, `f32`: bit for bit
-/// [`Preprocess::standardise`]'s. `None` for tensors of another kind or shape, or on another device, and for another
+/// [`Preprocess::standardise`]'s. `None` for tensors of another dtype or shape, or on another device, and for another
 /// number of channels.
 pub(super) fn in_one_pass(pixels: &Tensor, preprocess: &Preprocess) -> Option<Tensor> {
     let [n, height, width] = pixels.size()[..] else { return None };

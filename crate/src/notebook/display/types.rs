@@ -17,7 +17,7 @@ use crate::preprocess::{DicomHeader, Doubt, Fit, Flaw, Header, Placement, Prepro
 use crate::score::*;
 use crate::train::*;
 use crate::weights::hub::{Fetched, Fetching, Hub, HubError, HubFile};
-use crate::weights::{self, Adapted, Fate, Found, Loaded, Origin, Other, Weights, file};
+use crate::weights::{self, Adapted, Fate, FoundWeights, Loaded, Origin, Other, Weights, file};
 use crate::{Error, counted, preprocess, render, train};
 use metrics::*;
 use metrics::{Confusion, Drawn, Interval, NoInterval, Roc, RocPoint};
@@ -124,7 +124,7 @@ fields! {
     Feeding;
     FilterOptions;
     Fit;
-    Found;
+    FoundWeights;
     Head;
     Localisation;
     Memory;
@@ -145,7 +145,7 @@ fields! {
     Unfreeze;
     Update;
     VariableKind;
-    crate::network::Stage;
+    crate::network::NetworkStage;
     train::Stage;
 }
 
@@ -190,8 +190,8 @@ says! {
     SkipReason: |it| it;
     Split: |it| it;
     WarningKind: |it| it;
-    file::Format: |it| it;
-    file::Problem: |it| it;
+    file::WeightFormat: |it| it;
+    file::Error: |it| it;
     film::Error: |it| it;
     metrics::Error: |it| it;
     render::Error: |it| it;
@@ -223,7 +223,7 @@ fields! {
     PhantomConfig;
     PhantomSet;
     Photometric;
-    phantom::Format;
+    phantom::FilmFormat;
     Projection;
     AuditOptions;
     Finding;
@@ -235,7 +235,7 @@ fields! {
     SplitSummary;
     View;
     Warning;
-    weights::file::Entry;
+    weights::file::StoredTensor;
     DicomHeader;
     Header;
 }

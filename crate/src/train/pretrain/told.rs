@@ -62,7 +62,7 @@ pub enum Pretraining {
     Started {
         /// Films to learn from.
         films: usize,
-        /// Where, and in which numbers.
+        /// The device and the precision.
         device: String,
     },
     /// An epoch is over.

@@ -1,4 +1,4 @@
-//! One epoch of a session: its steps, a look at the tune films, and what is saved.
+//! One epoch of a session: its steps, the scores of the tune films, and what is saved.
 
 use std::time::Instant;
 
@@ -18,11 +18,11 @@ use crate::train::{learner, meter};
 use metrics::log_loss;
 use studies::Label;
 
-/// Seconds between two looks at whether the loss is still finite; each makes a GPU wait once.
+/// Seconds between two checks that the loss is still finite; each makes a GPU wait once.
 const LOOK_AT_LOSS: f64 = 5.0;
 
 impl Session<'_> {
-    /// What is left of a pass over the training films, one look at the tune films, everything saved.
+    /// The rest of a pass over the training films, scores of the tune films, everything saved.
     pub(super) fn epoch(&mut self, progress: &mut dyn FnMut(Event)) -> Result<EpochReport> {
         let began = Instant::now();
         let epoch = self.at.epoch;
@@ -88,7 +88,7 @@ impl Session<'_> {
         Ok(report)
     }
 
-    /// A sign of life, a look at the loss, a checkpoint, a stop: whatever is due.
+    /// Progress, a check of the loss, a checkpoint, a stop: whatever is due.
     fn between_steps(&mut self, of: usize, progress: &mut dyn FnMut(Event)) -> Result<()> {
         if self.clock.said.elapsed() >= self.options.step_every {
             self.clock.said = Instant::now();

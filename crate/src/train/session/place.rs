@@ -4,20 +4,20 @@ use crate::counted;
 use crate::dataset::Index;
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
-use crate::train::checkpoint::{self, Earlier, Header, Saved};
+use crate::train::checkpoint::{self, Earlier, RunHeader, Saved};
 use crate::train::fingerprint::{Fingerprint, Unlike};
 use crate::train::folder::RunFolder;
 use crate::train::report::Event;
 use crate::train::standing::Standing;
 use crate::train::{Recipe, Resume, Schedule, TrainOptions};
-use crate::weights::Found;
+use crate::weights::FoundWeights;
 
 /// The folder of a run, and what the run is a run of.
 pub(in crate::train) struct Place {
     pub(super) folder: RunFolder,
     pub(super) fingerprint: Fingerprint,
     /// The file of the weights to start from, if they are not random.
-    pub(super) found: Option<Found>,
+    pub(super) found: Option<FoundWeights>,
 }
 
 /// This run, as an earlier process left it.
@@ -31,7 +31,7 @@ impl Place {
         index: &Index,
         recipe: &Recipe,
         options: &TrainOptions,
-        found: Option<Found>,
+        found: Option<FoundWeights>,
         progress: &mut dyn FnMut(Event),
     ) -> Result<Place> {
         let folder = RunFolder::open(&options.run, &options.stop, progress)?;
@@ -57,7 +57,7 @@ impl Place {
                 Ok(None)
             }
             Earlier::Finished(header) => {
-                let Header { fingerprint, standing, .. } = *header;
+                let RunHeader { fingerprint, standing, .. } = *header;
                 if fingerprint.recipe.epochs < epochs {
                     let over = standing.history.len();
                     let why = "the tune loss fell no longer, and more epochs change nothing in that";

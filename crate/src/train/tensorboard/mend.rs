@@ -10,14 +10,14 @@ use crate::error::{Error, Result};
 use crate::files::write_atomically;
 
 /// A tag and a step.
-pub(in crate::train) type Point = (String, i64);
+pub(in crate::train) type LoggedPoint = (String, i64);
 
 /// Goes through our event files in `folder`, in order, and takes out records that were not written to their end, points
 /// that are not `true_`, and points that are there already. Returns those that stay.
 ///
 /// # Errors
 /// [`Error::Io`].
-pub(in crate::train) fn mend(folder: &Path, true_: &dyn Fn(&str, i64) -> bool) -> Result<HashSet<Point>> {
+pub(in crate::train) fn mend(folder: &Path, true_: &dyn Fn(&str, i64) -> bool) -> Result<HashSet<LoggedPoint>> {
     let mut seen = HashSet::new();
     for path in files(folder)? {
         let bytes = std::fs::read(&path).map_err(Error::io(&path))?;

@@ -147,17 +147,17 @@ fn inflate(deflated: &[u8]) -> Result<Vec<u8>, Flaw> {
 }
 
 /// An element that dicom-rs is to read: tag, value representation, value.
-struct Wanted<'a> {
+struct WantedElement<'a> {
     tag: (u16, u16),
     vr: &'static [u8; 2],
     value: &'a [u8],
     /// The elements of the first item, if this is a sequence.
-    item: Vec<Wanted<'a>>,
+    item: Vec<WantedElement<'a>>,
 }
 
 impl<'a> Reader<'a> {
     /// The wanted elements before the pixel data, and where those begin.
-    fn wanted(&mut self) -> Result<(Vec<Wanted<'a>>, usize), Flaw> {
+    fn wanted(&mut self) -> Result<(Vec<WantedElement<'a>>, usize), Flaw> {
         let mut wanted = Vec::new();
         loop {
             let at = self.at;
@@ -175,7 +175,7 @@ impl<'a> Reader<'a> {
                     let mut inner = Reader { bytes: &self.bytes[value], at: 0, encoding: self.encoding };
                     let item = inner.first_item(element.length == UNDEFINED)?;
                     if !item.is_empty() {
-                        wanted.push(Wanted { tag: element.tag, vr: b"SQ", value: &[], item });
+                        wanted.push(WantedElement { tag: element.tag, vr: b"SQ", value: &[], item });
                     }
                 }
                 _ => {
@@ -187,7 +187,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The wanted elements of a sequence's first item.
-    fn first_item(&mut self, ends_with_delimiter: bool) -> Result<Vec<Wanted<'a>>, Flaw> {
+    fn first_item(&mut self, ends_with_delimiter: bool) -> Result<Vec<WantedElement<'a>>, Flaw> {
         let mut wanted = Vec::new();
         if self.at == self.bytes.len() {
             return Ok(wanted);
@@ -217,7 +217,7 @@ impl<'a> Reader<'a> {
         Ok(wanted)
     }
 
-    fn one(&self, element: &Element, value: Range<usize>) -> Result<Option<Wanted<'a>>, Flaw> {
+    fn one(&self, element: &Element, value: Range<usize>) -> Result<Option<WantedElement<'a>>, Flaw> {
         let tag = element.tag;
         let Ok(at) = tags::WANTED.binary_search_by_key(&tag, |(tag, _)| *tag) else { return Ok(None) };
         let value = &self.bytes[value];
@@ -231,12 +231,12 @@ impl<'a> Reader<'a> {
         // What a descriptor says of itself tells the sign of its second number.
         let is_signed_descriptor = element.vr == *b"SS" && tags::is_descriptor(tag);
         let vr = if is_signed_descriptor { b"SS" } else { tags::WANTED[at].1 };
-        Ok(Some(Wanted { tag, vr, value, item: Vec::new() }))
+        Ok(Some(WantedElement { tag, vr, value, item: Vec::new() }))
     }
 }
 
 /// Has dicom-rs read the elements, which come as explicit VR whatever the file's encoding was.
-fn attributes(wanted: &[Wanted<'_>], big: bool) -> Result<InMemDicomObject, Flaw> {
+fn attributes(wanted: &[WantedElement<'_>], big: bool) -> Result<InMemDicomObject, Flaw> {
     let mut bytes = Vec::new();
     for element in wanted {
         write(element, big, &mut bytes);
@@ -253,7 +253,7 @@ fn attributes(wanted: &[Wanted<'_>], big: bool) -> Result<InMemDicomObject, Flaw
     })
 }
 
-fn write(element: &Wanted<'_>, big: bool, out: &mut Vec<u8>) {
+fn write(element: &WantedElement<'_>, big: bool, out: &mut Vec<u8>) {
     let number = |out: &mut Vec<u8>, value: u32, size: usize| {
         if big {
             out.extend_from_slice(&value.to_be_bytes()[4 - size..]);

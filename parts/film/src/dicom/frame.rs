@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use super::dataset::PixelData;
 use super::tags::{self, Codec};
-use super::{Photometric, Plan, jpeg2000};
+use super::{DecodePlan, PhotometricInterpretation, jpeg2000};
 use crate::{Flaw, jpeg};
 
 /// A film's samples as stored, not yet masked to the bits that count.
-pub(super) struct Frame<'a> {
+pub(super) struct StoredFrame<'a> {
     bytes: Cow<'a, [u8]>,
     /// Bytes of one sample: 1, 2 or 4.
     size: usize,
@@ -17,10 +17,10 @@ pub(super) struct Frame<'a> {
     step: usize,
     plane: usize,
     /// What the three samples are, if not grey: a JPEG may have been turned from YCbCr to RGB.
-    pub photometric: Photometric,
+    pub photometric: PhotometricInterpretation,
 }
 
-impl Frame<'_> {
+impl StoredFrame<'_> {
     /// The stored bits of one sample of one pixel.
     pub fn sample(&self, pixel: usize, channel: usize) -> u32 {
         let at = (pixel * self.step + channel * self.plane) * self.size;
@@ -36,7 +36,7 @@ impl Frame<'_> {
 }
 
 /// Checks pixel data without decoding them: that there are enough, or that a JPEG is whole and of the right size.
-pub(super) fn check(plan: &Plan, data: &PixelData<'_>) -> Result<(), Flaw> {
+pub(super) fn check(plan: &DecodePlan, data: &PixelData<'_>) -> Result<(), Flaw> {
     match (plan.codec, data) {
         (Codec::Native, PixelData::Native { bytes, .. }) if bytes.len() < plan.native_bytes() => {
             Err(too_few(bytes.len(), plan.native_bytes()))
@@ -57,7 +57,7 @@ fn not_compressed() -> Flaw {
 }
 
 /// The samples of the one frame that `plan` describes.
-pub(super) fn decode<'a>(plan: &Plan, big: bool, data: PixelData<'a>) -> Result<Frame<'a>, Flaw> {
+pub(super) fn decode<'a>(plan: &DecodePlan, big: bool, data: PixelData<'a>) -> Result<StoredFrame<'a>, Flaw> {
     match (plan.codec, data) {
         (Codec::Native, PixelData::Native { bytes, words }) => native(plan, big, Cow::Borrowed(bytes), words),
         // Encapsulated uncompressed: one frame is one fragment.
@@ -81,7 +81,7 @@ fn too_few(got: usize, wanted: usize) -> Flaw {
     Flaw::Damaged(format!("DICOM with {got} bytes of pixels where its header promises {wanted}"))
 }
 
-fn native<'a>(plan: &Plan, big: bool, mut bytes: Cow<'a, [u8]>, words: bool) -> Result<Frame<'a>, Flaw> {
+fn native<'a>(plan: &DecodePlan, big: bool, mut bytes: Cow<'a, [u8]>, words: bool) -> Result<StoredFrame<'a>, Flaw> {
     let wanted = plan.native_bytes();
     if bytes.len() < wanted {
         return Err(too_few(bytes.len(), wanted));
@@ -94,7 +94,7 @@ fn native<'a>(plan: &Plan, big: bool, mut bytes: Cow<'a, [u8]>, words: bool) -> 
         let bit = |at: usize| bytes[at / 8] >> (at % 8) & 1;
         bytes = Cow::Owned((0..plan.pixels()).map(bit).collect());
     }
-    if plan.photometric == Photometric::Ybr422 {
+    if plan.photometric == PhotometricInterpretation::Ybr422 {
         bytes =
             Cow::Owned(bytes[..wanted].chunks_exact(4).flat_map(|c| [c[0], c[2], c[3], c[1], c[2], c[3]]).collect());
     }
@@ -102,7 +102,7 @@ fn native<'a>(plan: &Plan, big: bool, mut bytes: Cow<'a, [u8]>, words: bool) -> 
 }
 
 /// PS3.5 annex G: each byte of each sample is a segment of its own, the highest first, packed by runs.
-fn rle(plan: &Plan, fragment: &[u8]) -> Result<Frame<'static>, Flaw> {
+fn rle(plan: &DecodePlan, fragment: &[u8]) -> Result<StoredFrame<'static>, Flaw> {
     let damaged = |how: &str| Flaw::Damaged(format!("DICOM whose RLE {how}"));
     if plan.allocated == 1 {
         return Err(Flaw::Unsupported("DICOM with 1-bit pixels in RLE".to_owned()));
@@ -170,7 +170,7 @@ fn unpack<'a>(mut packed: &[u8], mut target: impl Iterator<Item = &'a mut u8>) -
 }
 
 /// The header of a JPEG that is whole and as large as `plan` says.
-fn jpeg_header(plan: &Plan, stream: &[u8]) -> Result<jpeg::Frame, Flaw> {
+fn jpeg_header(plan: &DecodePlan, stream: &[u8]) -> Result<jpeg::Frame, Flaw> {
     let header = jpeg::inspect(stream)?;
     let same_size = (header.width, header.height) == (plan.columns, plan.rows);
     if !same_size || header.components.len() != plan.samples {
@@ -205,34 +205,40 @@ fn jpeg_header(plan: &Plan, stream: &[u8]) -> Result<jpeg::Frame, Flaw> {
 }
 
 /// JPEG, T.81, of any process that is decoded, whichever of them the transfer syntax names.
-fn jpeg(plan: &Plan, stream: &[u8]) -> Result<Frame<'static>, Flaw> {
+fn jpeg(plan: &DecodePlan, stream: &[u8]) -> Result<StoredFrame<'static>, Flaw> {
     let header = jpeg_header(plan, stream)?;
     let (bytes, size) = jpeg::samples(stream, &header)?;
     let photometric = match (header.process, header.colour) {
         // A lossless JPEG in DICOM holds the samples as the photometric interpretation says, whatever it says itself.
         (jpeg::Process::Lossless, _) | (_, jpeg::Colour::Grey) => plan.photometric,
-        (_, jpeg::Colour::Rgb) => Photometric::Rgb,
+        (_, jpeg::Colour::Rgb) => PhotometricInterpretation::Rgb,
         // Without Adobe's marker a decoder takes three samples for YCbCr, which DICOM's header may contradict.
-        _ if plan.photometric == Photometric::Rgb && header.adobe.is_none() => Photometric::Rgb,
-        _ => Photometric::Ybr,
+        _ if plan.photometric == PhotometricInterpretation::Rgb && header.adobe.is_none() => {
+            PhotometricInterpretation::Rgb
+        }
+        _ => PhotometricInterpretation::Ybr,
     };
     let (step, big) = (plan.samples, cfg!(target_endian = "big"));
-    Ok(Frame { bytes: Cow::Owned(bytes), size, big, step, plane: 1, photometric })
+    Ok(StoredFrame { bytes: Cow::Owned(bytes), size, big, step, plane: 1, photometric })
 }
 
 /// JPEG 2000, one plane after the other.
-fn jpeg2000(plan: &Plan, stream: &[u8]) -> Result<Frame<'static>, Flaw> {
+fn jpeg2000(plan: &DecodePlan, stream: &[u8]) -> Result<StoredFrame<'static>, Flaw> {
     let (bytes, size) = jpeg2000::decode(plan, stream)?;
-    let photometric = if plan.samples == 3 { Photometric::Rgb } else { plan.photometric };
-    Ok(Frame { bytes: Cow::Owned(bytes), size, big: false, step: 1, plane: plan.pixels(), photometric })
+    let photometric = if plan.samples == 3 { PhotometricInterpretation::Rgb } else { plan.photometric };
+    Ok(StoredFrame { bytes: Cow::Owned(bytes), size, big: false, step: 1, plane: plan.pixels(), photometric })
 }
 
-impl Plan {
-    fn frame<'a>(&self, bytes: Cow<'a, [u8]>, big: bool, is_planar: bool) -> Frame<'a> {
+impl DecodePlan {
+    fn frame<'a>(&self, bytes: Cow<'a, [u8]>, big: bool, is_planar: bool) -> StoredFrame<'a> {
         let (step, plane) = if is_planar { (1, self.pixels()) } else { (self.samples, 1) };
         let size = usize::from(self.allocated).div_ceil(8);
-        let photometric = if self.photometric == Photometric::Ybr422 { Photometric::Ybr } else { self.photometric };
-        Frame { bytes, size, big, step, plane, photometric }
+        let photometric = if self.photometric == PhotometricInterpretation::Ybr422 {
+            PhotometricInterpretation::Ybr
+        } else {
+            self.photometric
+        };
+        StoredFrame { bytes, size, big, step, plane, photometric }
     }
 }
 

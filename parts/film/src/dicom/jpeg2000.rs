@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 
-use super::Plan;
+use super::DecodePlan;
 use crate::Flaw;
 
 /// The most samples: above a film of 43 cm at 80 µm.
@@ -28,7 +28,7 @@ pub(super) struct Size {
 }
 
 /// Checks a code stream's headers, in JP2 boxes or bare.
-pub(super) fn inspect(plan: &Plan, stream: &[u8]) -> Result<Size, Flaw> {
+pub(super) fn inspect(plan: &DecodePlan, stream: &[u8]) -> Result<Size, Flaw> {
     // SIZ follows SOC.
     let start = stream.windows(4).position(|bytes| bytes == [0xff, 0x4f, 0xff, 0x51]);
     let stream = &stream[start.ok_or_else(|| damaged("does not begin as one"))?..];
@@ -79,7 +79,7 @@ pub(super) fn inspect(plan: &Plan, stream: &[u8]) -> Result<Size, Flaw> {
 }
 
 /// The image and tile size marker: as the DICOM header says, and no more than can be decoded.
-fn siz(plan: &Plan, stream: &[u8]) -> Result<Size, Flaw> {
+fn siz(plan: &DecodePlan, stream: &[u8]) -> Result<Size, Flaw> {
     let size = stream.get(..43).ok_or_else(|| damaged("has a header that is cut"))?;
     let number = |at: usize| u32::from_be_bytes([size[at], size[at + 1], size[at + 2], size[at + 3]]);
     let (width, height) = (number(8).wrapping_sub(number(16)), number(12).wrapping_sub(number(20)));
@@ -123,7 +123,7 @@ fn check_blocks(style: Option<&u8>, parameters: Option<&[u8]>) -> Result<(), Fla
 }
 
 /// The samples, one plane after the other, low byte first, and how many bytes each has.
-pub(super) fn decode(plan: &Plan, stream: &[u8]) -> Result<(Vec<u8>, usize), Flaw> {
+pub(super) fn decode(plan: &DecodePlan, stream: &[u8]) -> Result<(Vec<u8>, usize), Flaw> {
     let Size { is_signed, .. } = inspect(plan, stream)?;
     let fails = |error| damaged(format_args!("fails: {error}"));
     let settings = hayro_jpeg2000::DecodeSettings { strict: true, ..Default::default() };

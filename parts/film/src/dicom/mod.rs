@@ -107,7 +107,7 @@ fn header(bytes: &[u8]) -> Result<DicomHeader, Flaw> {
 
 /// What the samples of a pixel are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Photometric {
+enum PhotometricInterpretation {
     Monochrome,
     Rgb,
     /// YBR_FULL.
@@ -119,12 +119,12 @@ enum Photometric {
 
 /// How the pixels are to be decoded, checked.
 #[derive(Debug, Clone)]
-struct Plan {
+struct DecodePlan {
     codec: Codec,
     rows: u32,
     columns: u32,
     samples: usize,
-    photometric: Photometric,
+    photometric: PhotometricInterpretation,
     is_monochrome1: bool,
     is_planar: bool,
     /// Bits of a sample in the file: 1, 8, 16 or 32.
@@ -174,8 +174,8 @@ fn size(attributes: &InMemDicomObject) -> Result<(u32, u32, u32), Flaw> {
     Ok((rows, columns, frames))
 }
 
-impl Plan {
-    fn of(dataset: &DataSet<'_>) -> Result<Plan, Flaw> {
+impl DecodePlan {
+    fn of(dataset: &DataSet<'_>) -> Result<DecodePlan, Flaw> {
         let attributes = &dataset.attributes;
         let codec = frame::codec(&dataset.syntax)?;
         let (rows, columns, frames) = size(attributes)?;
@@ -186,12 +186,12 @@ impl Plan {
         let samples = integer(attributes, tags::SAMPLES_PER_PIXEL).unwrap_or(1);
         let name = photometric_name(attributes)?;
         let photometric = match (name.as_str(), samples, codec) {
-            ("MONOCHROME1" | "MONOCHROME2", 1, _) => Photometric::Monochrome,
-            ("PALETTE COLOR", 1, _) => Photometric::Palette,
-            ("RGB", 3, _) => Photometric::Rgb,
-            ("YBR_FULL", 3, _) | ("YBR_FULL_422", 3, Codec::Jpeg) => Photometric::Ybr,
-            ("YBR_FULL_422", 3, Codec::Native) => Photometric::Ybr422,
-            ("YBR_RCT" | "YBR_ICT", 3, Codec::Jpeg2000) => Photometric::Rgb,
+            ("MONOCHROME1" | "MONOCHROME2", 1, _) => PhotometricInterpretation::Monochrome,
+            ("PALETTE COLOR", 1, _) => PhotometricInterpretation::Palette,
+            ("RGB", 3, _) => PhotometricInterpretation::Rgb,
+            ("YBR_FULL", 3, _) | ("YBR_FULL_422", 3, Codec::Jpeg) => PhotometricInterpretation::Ybr,
+            ("YBR_FULL_422", 3, Codec::Native) => PhotometricInterpretation::Ybr422,
+            ("YBR_RCT" | "YBR_ICT", 3, Codec::Jpeg2000) => PhotometricInterpretation::Rgb,
             _ => {
                 let name = window::shortened(&name);
                 return Err(Flaw::Unsupported(format!("DICOM with pixels of {samples} samples in {name:?}")));
@@ -217,20 +217,20 @@ impl Plan {
         };
         let is_signed = flag(tags::PIXEL_REPRESENTATION, "pixel representation")?;
         let is_planar = samples == 3 && flag(tags::PLANAR, "planar configuration")?;
-        let is_ybr = matches!(photometric, Photometric::Ybr | Photometric::Ybr422);
+        let is_ybr = matches!(photometric, PhotometricInterpretation::Ybr | PhotometricInterpretation::Ybr422);
         if (is_ybr && stored != 8) || (samples == 3 && stored < 8) {
             return Err(Flaw::Unsupported(format!("DICOM with colours of {stored} bits")));
         }
         if samples == 3 && is_signed {
             return Err(Flaw::Unsupported("DICOM with colours of signed numbers".to_owned()));
         }
-        if photometric == Photometric::Ybr422 && (allocated != 8 || columns % 2 == 1 || is_planar) {
+        if photometric == PhotometricInterpretation::Ybr422 && (allocated != 8 || columns % 2 == 1 || is_planar) {
             return Err(Flaw::Damaged(format!(
                 "DICOM in YBR_FULL_422 of {columns} columns and {allocated} bits{}, expected pairs of pixels of 8 bits",
                 if is_planar { " in planes" } else { "" }
             )));
         }
-        Ok(Plan {
+        Ok(DecodePlan {
             codec,
             rows,
             columns,
@@ -253,7 +253,7 @@ impl Plan {
     fn native_bytes(&self) -> usize {
         match (self.allocated, self.photometric) {
             (1, _) => (self.pixels() * self.samples).div_ceil(8),
-            (_, Photometric::Ybr422) => 2 * self.pixels(),
+            (_, PhotometricInterpretation::Ybr422) => 2 * self.pixels(),
             (bits, _) => self.pixels() * self.samples * usize::from(bits) / 8,
         }
     }
@@ -291,11 +291,11 @@ impl Plan {
 /// Checks a DICOM file without decoding its pixels.
 pub(super) fn inspect(bytes: &[u8]) -> Result<Header, Flaw> {
     let dataset = DataSet::read(bytes)?;
-    let plan = Plan::of(&dataset)?;
+    let plan = DecodePlan::of(&dataset)?;
     match plan.photometric {
-        Photometric::Monochrome => drop(window::Pipeline::of(&dataset.attributes, &plan)?),
-        Photometric::Palette => drop(window::Palette::of(&dataset.attributes, &plan)?),
-        Photometric::Rgb | Photometric::Ybr | Photometric::Ybr422 => {}
+        PhotometricInterpretation::Monochrome => drop(window::Pipeline::of(&dataset.attributes, &plan)?),
+        PhotometricInterpretation::Palette => drop(window::Palette::of(&dataset.attributes, &plan)?),
+        PhotometricInterpretation::Rgb | PhotometricInterpretation::Ybr | PhotometricInterpretation::Ybr422 => {}
     }
     frame::check(&plan, &dataset.pixel_data()?)?;
     Ok(Header { format: Format::Dicom, width: plan.columns, height: plan.rows })
@@ -304,9 +304,9 @@ pub(super) fn inspect(bytes: &[u8]) -> Result<Header, Flaw> {
 /// The film as a viewer would show it, 8-bit grey, and whether its look-up table declares other bits than it holds.
 pub(super) fn decode(bytes: &[u8]) -> Result<(GrayImage, bool), Flaw> {
     let dataset = DataSet::read(bytes)?;
-    let plan = Plan::of(&dataset)?;
+    let plan = DecodePlan::of(&dataset)?;
     let frame = frame::decode(&plan, dataset.big, dataset.pixel_data()?)?;
-    if frame.photometric == Photometric::Monochrome {
+    if frame.photometric == PhotometricInterpretation::Monochrome {
         let pipeline = window::Pipeline::of(&dataset.attributes, &plan)?;
         return Ok((window::monochrome(&plan, &frame, &pipeline), pipeline.is_doubtful));
     }

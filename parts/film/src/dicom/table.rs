@@ -11,14 +11,14 @@ pub(super) type Range = (f64, f64);
 
 /// A look-up table: `entries[value - first]`, the first or the last entry outside.
 #[derive(Debug, Clone)]
-pub(super) struct Table {
+pub(super) struct Lut {
     first: i64,
     entries: Vec<u16>,
     /// The bits of an entry, by the descriptor.
     pub declared: u16,
 }
 
-impl Table {
+impl Lut {
     /// The entry of a value; a fraction counts as the whole number below it, as pydicom has it.
     pub fn at(&self, value: f64) -> f64 {
         let last = self.entries.len() - 1;
@@ -40,15 +40,11 @@ impl Table {
     }
 
     /// The table of a sequence's first item; `range` is that of the values that it is asked for.
-    pub fn of_sequence(
-        attributes: &InMemDicomObject,
-        sequence: (u16, u16),
-        range: Range,
-    ) -> Result<Option<Table>, Flaw> {
+    pub fn of_sequence(attributes: &InMemDicomObject, sequence: (u16, u16), range: Range) -> Result<Option<Lut>, Flaw> {
         let Some(item) = attributes.get(dataset::tag(sequence)).and_then(|sequence| sequence.items()?.first()) else {
             return Ok(None);
         };
-        Table::of(item, tags::LUT_DESCRIPTOR, tags::LUT_DATA, range).map(Some)
+        Lut::of(item, tags::LUT_DESCRIPTOR, tags::LUT_DATA, range).map(Some)
     }
 
     /// The table of two elements.
@@ -57,7 +53,7 @@ impl Table {
         descriptor: (u16, u16),
         data: (u16, u16),
         range: Range,
-    ) -> Result<Table, Flaw> {
+    ) -> Result<Lut, Flaw> {
         let damaged = |how: String| Flaw::Damaged(format!("DICOM with a look-up table {how}"));
         let words = |tag| -> Option<Vec<u16>> {
             // dicom-rs may take them for signed.
@@ -82,7 +78,7 @@ impl Table {
         }
         entries.truncate(count);
         let vr = attributes.get(dataset::tag(descriptor)).map(|element| element.vr());
-        Ok(Table { first: first_mapped(first, count, vr == Some(VR::SS), range), entries, declared })
+        Ok(Lut { first: first_mapped(first, count, vr == Some(VR::SS), range), entries, declared })
     }
 }
 

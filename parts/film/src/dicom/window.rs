@@ -3,16 +3,16 @@
 
 use image::GrayImage;
 
-use super::frame::Frame;
-use super::table::{Range, Table};
-use super::{Photometric, Plan, dataset, tags};
+use super::frame::StoredFrame;
+use super::table::{Lut, Range};
+use super::{DecodePlan, PhotometricInterpretation, dataset, tags};
 use crate::Flaw;
 use crate::luma::{luma8, luma16};
 use dicom_object::InMemDicomObject;
 
 /// Which function a window is, C.11.2.1.2 and C.11.2.1.3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
+enum VoiFunction {
     Linear,
     LinearExact,
     Sigmoid,
@@ -22,11 +22,11 @@ enum Shape {
 #[derive(Debug, Clone)]
 enum Interest {
     /// The entry that is white beside it.
-    Table(Table, f64),
+    Lut(Lut, f64),
     Window {
         centre: f64,
         width: f64,
-        shape: Shape,
+        shape: VoiFunction,
     },
     /// No window and no table: from the lowest to the highest value of the film, padding apart.
     Full,
@@ -35,7 +35,7 @@ enum Interest {
 /// From stored values to what they measure.
 #[derive(Debug, Clone)]
 enum Modality {
-    Table(Table),
+    Lut(Lut),
     Linear { slope: f64, intercept: f64 },
 }
 
@@ -75,9 +75,9 @@ pub(super) fn shortened(text: &str) -> String {
 }
 
 impl Modality {
-    fn of(attributes: &InMemDicomObject, plan: &Plan) -> Result<Modality, Flaw> {
-        if let Some(table) = Table::of_sequence(attributes, tags::MODALITY_LUT_SEQUENCE, plan.range())? {
-            return Ok(Modality::Table(table));
+    fn of(attributes: &InMemDicomObject, plan: &DecodePlan) -> Result<Modality, Flaw> {
+        if let Some(table) = Lut::of_sequence(attributes, tags::MODALITY_LUT_SEQUENCE, plan.range())? {
+            return Ok(Modality::Lut(table));
         }
         Ok(Modality::Linear {
             slope: number(attributes, tags::RESCALE_SLOPE, "rescale slope")?.unwrap_or(1.0),
@@ -88,15 +88,15 @@ impl Modality {
     /// What a stored value measures.
     fn measure(&self, value: f64) -> f64 {
         match self {
-            Modality::Table(table) => table.at(value),
+            Modality::Lut(table) => table.at(value),
             Modality::Linear { slope, intercept } => value * slope + intercept,
         }
     }
 
     /// The lowest and the highest that any stored value could measure.
-    fn range(&self, plan: &Plan) -> Range {
+    fn range(&self, plan: &DecodePlan) -> Range {
         match self {
-            Modality::Table(_) => (0.0, u16::MAX.into()),
+            Modality::Lut(_) => (0.0, u16::MAX.into()),
             Modality::Linear { .. } => {
                 let (low, high) = plan.range();
                 let ends = (self.measure(low), self.measure(high));
@@ -107,16 +107,16 @@ impl Modality {
 }
 
 impl Pipeline {
-    pub fn of(attributes: &InMemDicomObject, plan: &Plan) -> Result<Pipeline, Flaw> {
+    pub fn of(attributes: &InMemDicomObject, plan: &DecodePlan) -> Result<Pipeline, Flaw> {
         let modality = Modality::of(attributes, plan)?;
         // Of a table and a window, either may be shown; pydicom and most viewers take the table.
-        let table = Table::of_sequence(attributes, tags::VOI_LUT_SEQUENCE, modality.range(plan))?;
+        let table = Lut::of_sequence(attributes, tags::VOI_LUT_SEQUENCE, modality.range(plan))?;
         let is_doubtful = table.as_ref().is_some_and(|table| table.held() != table.declared);
         let interest = match table {
             // Agfa's devices declare 16 bits for tables of 12, so Horos and Cornerstone scale by what a table holds.
             Some(table) => {
                 let white = f64::from((1u32 << table.held()) - 1);
-                Interest::Table(table, white)
+                Interest::Lut(table, white)
             }
             None => window(attributes)?,
         };
@@ -149,12 +149,12 @@ impl Pipeline {
         }
         let x = self.measure(value);
         let fraction = match &self.interest {
-            Interest::Table(table, white) => table.at(x) / white,
-            Interest::Window { centre, width, shape: Shape::Sigmoid } => {
+            Interest::Lut(table, white) => table.at(x) / white,
+            Interest::Window { centre, width, shape: VoiFunction::Sigmoid } => {
                 1.0 / (1.0 + (-4.0 * (x - centre) / width).exp())
             }
-            Interest::Window { centre, width, shape: Shape::LinearExact } => (x - centre) / width + 0.5,
-            Interest::Window { centre, width, shape: Shape::Linear } if *width > 1.0 => {
+            Interest::Window { centre, width, shape: VoiFunction::LinearExact } => (x - centre) / width + 0.5,
+            Interest::Window { centre, width, shape: VoiFunction::Linear } if *width > 1.0 => {
                 (x - (centre - 0.5)) / (width - 1.0) + 0.5
             }
             // A width of 1 is a threshold.
@@ -176,21 +176,21 @@ fn window(attributes: &InMemDicomObject) -> Result<Interest, Flaw> {
     };
     let function = text(attributes, tags::WINDOW_FUNCTION);
     let shape = match function.to_ascii_uppercase().as_str() {
-        "" | "LINEAR" => Shape::Linear,
-        "LINEAR_EXACT" => Shape::LinearExact,
-        "SIGMOID" => Shape::Sigmoid,
+        "" | "LINEAR" => VoiFunction::Linear,
+        "LINEAR_EXACT" => VoiFunction::LinearExact,
+        "SIGMOID" => VoiFunction::Sigmoid,
         _ => {
             let function = shortened(&function);
             return Err(Flaw::Damaged(format!("DICOM with a window function {function:?} that the standard lacks")));
         }
     };
     // C.11.2.1.2: a width below 1, or not above 0 where the ends are exact, is an error of the writer; no window then.
-    let is_valid = if shape == Shape::Linear { width >= 1.0 } else { width > 0.0 };
+    let is_valid = if shape == VoiFunction::Linear { width >= 1.0 } else { width > 0.0 };
     Ok(if is_valid { Interest::Window { centre, width, shape } } else { Interest::Full })
 }
 
 /// A film of one sample a pixel.
-pub(super) fn monochrome(plan: &Plan, frame: &Frame<'_>, pipeline: &Pipeline) -> GrayImage {
+pub(super) fn monochrome(plan: &DecodePlan, frame: &StoredFrame<'_>, pipeline: &Pipeline) -> GrayImage {
     let values = || (0..plan.pixels()).map(|pixel| plan.value(frame.sample(pixel, 0)));
     let mut range = (f64::INFINITY, f64::NEG_INFINITY);
     if matches!(pipeline.interest, Interest::Full) {
@@ -220,20 +220,20 @@ pub(super) fn monochrome(plan: &Plan, frame: &Frame<'_>, pipeline: &Pipeline) ->
 
 /// Red, green and blue of an index, C.7.6.3.1.5.
 pub(super) struct Palette {
-    tables: [Table; 3],
+    tables: [Lut; 3],
     white: f64,
 }
 
 impl Palette {
-    pub fn of(attributes: &InMemDicomObject, plan: &Plan) -> Result<Palette, Flaw> {
+    pub fn of(attributes: &InMemDicomObject, plan: &DecodePlan) -> Result<Palette, Flaw> {
         if attributes.get(dataset::tag(tags::PALETTES[0])).is_none() {
             return Err(Flaw::Unsupported("DICOM without a palette, or with one in segments".to_owned()));
         }
-        let table = |at: usize| Table::of(attributes, tags::PALETTE_DESCRIPTORS[at], tags::PALETTES[at], plan.range());
+        let table = |at: usize| Lut::of(attributes, tags::PALETTE_DESCRIPTORS[at], tags::PALETTES[at], plan.range());
         let tables = [table(0)?, table(1)?, table(2)?];
-        let most = |of: fn(&Table) -> u16| tables.iter().map(of).max().unwrap_or(0);
+        let most = |of: fn(&Lut) -> u16| tables.iter().map(of).max().unwrap_or(0);
         // Of 8 bits or 16: a palette that holds the other would be white or black.
-        let bits = match (most(Table::highest), most(|table| table.declared)) {
+        let bits = match (most(Lut::highest), most(|table| table.declared)) {
             (256.., ..=8) => 16,
             (1..=255, 8..) => 8,
             (_, declared) => declared,
@@ -248,21 +248,25 @@ impl Palette {
 }
 
 /// A film of three samples a pixel, or of indices into three palettes.
-pub(super) fn colour(plan: &Plan, frame: &Frame<'_>, attributes: &InMemDicomObject) -> Result<GrayImage, Flaw> {
+pub(super) fn colour(
+    plan: &DecodePlan,
+    frame: &StoredFrame<'_>,
+    attributes: &InMemDicomObject,
+) -> Result<GrayImage, Flaw> {
     let pixels: Vec<u8> = match frame.photometric {
-        Photometric::Palette => {
+        PhotometricInterpretation::Palette => {
             let palette = Palette::of(attributes, plan)?;
             (0..plan.pixels()).map(|pixel| palette.grey(plan.value(frame.sample(pixel, 0)))).collect()
         }
-        Photometric::Ybr | Photometric::Ybr422 => {
+        PhotometricInterpretation::Ybr | PhotometricInterpretation::Ybr422 => {
             let byte = |pixel, channel| (plan.mask(frame.sample(pixel, channel)) >> (plan.stored - 8)) as u8;
             (0..plan.pixels()).map(|at| ybr(byte(at, 0), byte(at, 1), byte(at, 2))).collect()
         }
-        Photometric::Rgb | Photometric::Monochrome if plan.stored == 8 => {
+        PhotometricInterpretation::Rgb | PhotometricInterpretation::Monochrome if plan.stored == 8 => {
             let byte = |pixel, channel| plan.mask(frame.sample(pixel, channel)) as u8;
             (0..plan.pixels()).map(|at| luma8(byte(at, 0), byte(at, 1), byte(at, 2))).collect()
         }
-        Photometric::Rgb | Photometric::Monochrome => {
+        PhotometricInterpretation::Rgb | PhotometricInterpretation::Monochrome => {
             let top = ((1u64 << plan.stored) - 1) as f64;
             let word = |pixel, channel| {
                 (f64::from(plan.mask(frame.sample(pixel, channel))) / top * 65535.0).round_ties_even() as u16

@@ -10,7 +10,7 @@ pub(super) const NO_MORE: Flaw = Flaw::Truncated("JPEG whose scan ends before it
 const SHORT: u32 = 9;
 
 /// A Huffman table.
-pub(super) struct Table {
+pub(super) struct HuffmanTable {
     /// For every `SHORT` bits the length of the code that they begin with, or 0, and its symbol.
     short: Vec<(u8, u8)>,
     /// For every length the first code, the number of codes and where their symbols stand.
@@ -18,14 +18,14 @@ pub(super) struct Table {
     symbols: Vec<u8>,
 }
 
-impl Table {
+impl HuffmanTable {
     /// A table from what follows its class and number in a DHT segment, and how many bytes that takes.
-    pub fn read(body: &[u8]) -> Result<(Table, usize), Flaw> {
+    pub fn read(body: &[u8]) -> Result<(HuffmanTable, usize), Flaw> {
         let wrong = || damaged("with a Huffman table that is none");
         let (counts, rest) = body.split_at_checked(16).ok_or_else(wrong)?;
         let total = counts.iter().map(|count| usize::from(*count)).sum();
         let symbols = rest.get(..total).filter(|symbols| symbols.len() <= 256).ok_or_else(wrong)?.to_vec();
-        let mut table = Table { short: vec![(0, 0); 1 << SHORT], long: [(0, 0, 0); 17], symbols };
+        let mut table = HuffmanTable { short: vec![(0, 0); 1 << SHORT], long: [(0, 0, 0); 17], symbols };
         let (mut code, mut at) = (0u32, 0);
         for (length, count) in (1u32..).zip(counts.iter().map(|count| u32::from(*count))) {
             if code + count > 1 << length {
@@ -91,7 +91,7 @@ impl<'a> Bits<'a> {
 
     /// The next Huffman code's symbol.
     #[inline]
-    pub fn symbol(&mut self, table: &Table) -> Result<u8, Flaw> {
+    pub fn symbol(&mut self, table: &HuffmanTable) -> Result<u8, Flaw> {
         if self.count < 16 {
             self.fill();
         }

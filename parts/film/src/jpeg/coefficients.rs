@@ -1,6 +1,6 @@
 //! The coefficients of sequential and progressive scans, T.81 annexes F.2 and G.2.
 
-use super::bits::{Bits, Table};
+use super::bits::{Bits, HuffmanTable};
 use super::{Flaw, Frame, Process, Scan, damaged};
 
 /// Where the coefficients of a block stand, in the order in which they are sent.
@@ -11,13 +11,13 @@ pub(super) const ZIGZAG: [usize; 64] = [
 ];
 
 /// A component's coefficients, for as many blocks as whole MCUs hold.
-pub(super) struct Blocks {
+pub(super) struct ComponentBlocks {
     pub columns: usize,
     pub coefficients: Vec<[i16; 64]>,
 }
 
 /// What is carried from one block of a scan to the next.
-struct State<'a> {
+struct ScanState<'a> {
     bits: Bits<'a>,
     /// The last DC coefficient of each component.
     last: [i32; 4],
@@ -29,10 +29,10 @@ struct State<'a> {
 pub(super) fn scan(
     frame: &Frame,
     scan: &Scan,
-    tables: &[[Option<Table>; 4]; 2],
+    tables: &[[Option<HuffmanTable>; 4]; 2],
     restart: u32,
     data: &[u8],
-    blocks: &mut [Blocks],
+    blocks: &mut [ComponentBlocks],
 ) -> Result<(), Flaw> {
     let missing = || damaged("with a scan whose Huffman table is missing");
     let (has_dc, has_ac) = (scan.first == 0, scan.last > 0);
@@ -50,7 +50,7 @@ pub(super) fn scan(
         used.push((at, h as usize, v as usize, dc, ac));
     }
     let (across, down) = scan.mcus(frame);
-    let mut state = State { bits: Bits::new(data), last: [0; 4], ended: 0 };
+    let mut state = ScanState { bits: Bits::new(data), last: [0; 4], ended: 0 };
     let mut count = 0u64;
     for mcu_y in 0..down as usize {
         for mcu_x in 0..across as usize {
@@ -85,7 +85,7 @@ pub(super) fn scan(
 
 /// The next DC coefficient of a component.
 #[inline]
-fn dc_coefficient(state: &mut State<'_>, component: usize, table: &Table) -> Result<i32, Flaw> {
+fn dc_coefficient(state: &mut ScanState<'_>, component: usize, table: &HuffmanTable) -> Result<i32, Flaw> {
     let size = state.bits.symbol(table)?;
     if size > 15 {
         return Err(damaged("with a DC difference of more than 15 bits"));
@@ -101,7 +101,7 @@ fn beyond() -> Flaw {
 }
 
 #[inline]
-fn ac_sequential(bits: &mut Bits<'_>, table: &Table, block: &mut [i16; 64]) -> Result<(), Flaw> {
+fn ac_sequential(bits: &mut Bits<'_>, table: &HuffmanTable, block: &mut [i16; 64]) -> Result<(), Flaw> {
     let mut at = 1;
     while at < 64 {
         let symbol = bits.symbol(table)?;
@@ -120,7 +120,7 @@ fn ac_sequential(bits: &mut Bits<'_>, table: &Table, block: &mut [i16; 64]) -> R
 }
 
 /// The first bits of a band of AC coefficients, G.1.2.2.
-fn ac_first(state: &mut State<'_>, scan: &Scan, table: &Table, block: &mut [i16; 64]) -> Result<(), Flaw> {
+fn ac_first(state: &mut ScanState<'_>, scan: &Scan, table: &HuffmanTable, block: &mut [i16; 64]) -> Result<(), Flaw> {
     if state.ended > 0 {
         state.ended -= 1;
         return Ok(());
@@ -149,7 +149,7 @@ fn ac_first(state: &mut State<'_>, scan: &Scan, table: &Table, block: &mut [i16;
 }
 
 /// One more bit of a band of AC coefficients, G.1.2.3.
-fn ac_again(state: &mut State<'_>, scan: &Scan, table: &Table, block: &mut [i16; 64]) -> Result<(), Flaw> {
+fn ac_again(state: &mut ScanState<'_>, scan: &Scan, table: &HuffmanTable, block: &mut [i16; 64]) -> Result<(), Flaw> {
     let (mut at, last) = (usize::from(scan.first), usize::from(scan.last));
     let bit = 1i16 << scan.low;
     let more = |bits: &mut Bits<'_>, coefficient: &mut i16| -> Result<(), Flaw> {

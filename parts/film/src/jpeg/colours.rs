@@ -2,11 +2,11 @@
 //! the triangle filter where they have half the width or height, else by repetition; colours as JFIF defines them.
 
 use super::frame::Component;
-use super::planes::Plane;
+use super::planes::SamplePlane;
 use super::{Colour, Frame};
 
 /// The samples as they are stored, one pixel after the other, and how many bytes each has, in the machine's own order.
-pub(super) fn stored(frame: &Frame, planes: &[Plane]) -> (Vec<u8>, usize) {
+pub(super) fn stored(frame: &Frame, planes: &[SamplePlane]) -> (Vec<u8>, usize) {
     let count = planes.len();
     let bytes_each = if frame.precision <= 8 { 1 } else { 2 };
     let mut samples = Vec::with_capacity(frame.width as usize * frame.height as usize * count * bytes_each);
@@ -29,7 +29,7 @@ pub(super) fn stored(frame: &Frame, planes: &[Plane]) -> (Vec<u8>, usize) {
 }
 
 /// The pixels in red, green and blue.
-pub(super) fn rgb(frame: &Frame, planes: &[Plane]) -> Vec<u8> {
+pub(super) fn rgb(frame: &Frame, planes: &[SamplePlane]) -> Vec<u8> {
     match frame.colour {
         Colour::Grey => pixels(frame, planes, |[y]: [u8; 1]| [y; 3]),
         Colour::Rgb => pixels(frame, planes, |samples: [u8; 3]| samples),
@@ -59,7 +59,7 @@ fn shaded(ink: u8, light: u8) -> u8 {
 /// `M` bytes of each pixel's `N` samples.
 fn pixels<const N: usize, const M: usize>(
     frame: &Frame,
-    planes: &[Plane],
+    planes: &[SamplePlane],
     convert: impl Fn([u8; N]) -> [u8; M],
 ) -> Vec<u8> {
     let width = frame.width as usize;
@@ -76,7 +76,7 @@ fn pixels<const N: usize, const M: usize>(
 }
 
 /// Row `y` of a component at the picture's size, or somewhat longer.
-fn enlarged(frame: &Frame, component: &Component, plane: &Plane, y: usize, row: &mut Vec<u16>) {
+fn enlarged(frame: &Frame, component: &Component, plane: &SamplePlane, y: usize, row: &mut Vec<u16>) {
     let (h, v) = frame.most();
     let (across, down) = ((h / component.horizontal) as usize, (v / component.vertical) as usize);
     let (width, height) = frame.size_of(component);

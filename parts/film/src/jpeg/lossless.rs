@@ -1,6 +1,6 @@
 //! The lossless process, T.81 annex H: each sample is told from its neighbours and a Huffman-coded difference.
 
-use super::bits::{Bits, Table};
+use super::bits::{Bits, HuffmanTable};
 use super::{Flaw, Frame, Scan, damaged};
 
 /// Decodes a scan into `planes`, one sample of `frame` after the other.
@@ -9,7 +9,7 @@ use super::{Flaw, Frame, Scan, damaged};
 pub(super) fn scan(
     frame: &Frame,
     scan: &Scan,
-    tables: &[Option<Table>; 4],
+    tables: &[Option<HuffmanTable>; 4],
     restart: u32,
     data: &[u8],
     planes: &mut [Vec<u16>],

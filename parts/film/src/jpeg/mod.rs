@@ -26,10 +26,10 @@ mod segments;
 mod tables;
 
 use crate::flaw::Flaw;
-use coefficients::Blocks;
+use coefficients::ComponentBlocks;
 pub(crate) use frame::{Colour, Frame, Process};
-use planes::Plane;
-use scan::{Progress, Scan, check_progress};
+use planes::SamplePlane;
+use scan::{Scan, ScanProgress, check_progress};
 pub(crate) use segments::exif;
 use segments::{Segments, restart_interval};
 use tables::Tables;
@@ -38,7 +38,7 @@ const MAX_SCANS: usize = 200;
 /// Checks a JPEG from SOI to EOI: that the container is whole and that its scans hold the whole picture.
 pub(super) fn inspect(bytes: &[u8]) -> Result<Frame, Flaw> {
     let mut frame: Option<Frame> = None;
-    let mut progress: Vec<Progress> = Vec::new();
+    let mut progress: Vec<ScanProgress> = Vec::new();
     let (mut adobe, mut is_jfif) = (None, false);
     let mut restart = 0;
     let mut segments = Segments::new(bytes);
@@ -117,13 +117,13 @@ fn each_scan(
 }
 
 /// The samples of each component of a picture with loss.
-fn planes(bytes: &[u8], frame: &Frame) -> Result<Vec<Plane>, Flaw> {
+fn planes(bytes: &[u8], frame: &Frame) -> Result<Vec<SamplePlane>, Flaw> {
     let (h, v) = frame.most();
     let (across, down) = (frame.width.div_ceil(8 * h) as usize, frame.height.div_ceil(8 * v) as usize);
-    let mut blocks: Vec<Blocks> = Vec::new();
+    let mut blocks: Vec<ComponentBlocks> = Vec::new();
     for component in &frame.components {
         let (columns, rows) = (across * component.horizontal as usize, down * component.vertical as usize);
-        blocks.push(Blocks { columns, coefficients: vec![[0; 64]; columns * rows] });
+        blocks.push(ComponentBlocks { columns, coefficients: vec![[0; 64]; columns * rows] });
     }
     // A component keeps the table that was in force when it was met first.
     let mut quants = vec![None; blocks.len()];
@@ -141,7 +141,7 @@ fn planes(bytes: &[u8], frame: &Frame) -> Result<Vec<Plane>, Flaw> {
 }
 
 /// The samples of each component of a picture without loss.
-fn lossless_planes(bytes: &[u8], frame: &Frame) -> Result<Vec<Plane>, Flaw> {
+fn lossless_planes(bytes: &[u8], frame: &Frame) -> Result<Vec<SamplePlane>, Flaw> {
     const MAX_SAMPLES: u64 = 40_000_000;
     let samples = u64::from(frame.width) * u64::from(frame.height) * frame.components.len() as u64;
     if samples > MAX_SAMPLES {
@@ -156,7 +156,7 @@ fn lossless_planes(bytes: &[u8], frame: &Frame) -> Result<Vec<Plane>, Flaw> {
     each_scan(bytes, frame, |scan, tables, restart, data| {
         lossless::scan(frame, scan, &tables.huffman[0], restart, data, &mut planes)
     })?;
-    Ok(planes.into_iter().map(|samples| Plane { stride: frame.width as usize, samples }).collect())
+    Ok(planes.into_iter().map(|samples| SamplePlane { stride: frame.width as usize, samples }).collect())
 }
 
 /// The samples as they are stored, one pixel after the other, and how many bytes each has, in the machine's own order.

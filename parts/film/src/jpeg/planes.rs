@@ -1,16 +1,16 @@
 //! From coefficients to the samples of a component: libjpeg's accurate integer transform (`jidctint.c`), so that
 //! pictures are libjpeg-turbo's to the bit.
 
-use super::coefficients::Blocks;
+use super::coefficients::ComponentBlocks;
 
 /// The samples of a component, of as many rows and columns as whole MCUs have.
-pub(super) struct Plane {
+pub(super) struct SamplePlane {
     pub stride: usize,
     pub samples: Vec<u16>,
 }
 
 /// The samples of a component, of `precision` bits; `quant` holds the quantisation table, row by row.
-pub(super) fn plane(blocks: Blocks, quant: &[u16; 64], precision: u8) -> Plane {
+pub(super) fn plane(blocks: ComponentBlocks, quant: &[u16; 64], precision: u8) -> SamplePlane {
     let stride = blocks.columns * 8;
     let mut samples = vec![0; blocks.coefficients.len() * 64];
     for (strip, blocks) in samples.chunks_exact_mut(stride * 8).zip(blocks.coefficients.chunks_exact(blocks.columns)) {
@@ -30,7 +30,7 @@ pub(super) fn plane(blocks: Blocks, quant: &[u16; 64], precision: u8) -> Plane {
             }
         }
     }
-    Plane { stride, samples }
+    SamplePlane { stride, samples }
 }
 
 /// Fractional bits of the constants below.

@@ -3,7 +3,7 @@
 use super::{Flaw, Frame, Process, damaged};
 
 /// How far the coefficients of a component have come: the bits still missing of each, or 255 if none was sent.
-pub(super) type Progress = [u8; 64];
+pub(super) type ScanProgress = [u8; 64];
 
 /// A scan header: which components, and which of their coefficients.
 pub(super) struct Scan {
@@ -60,7 +60,7 @@ impl Scan {
 
     /// Notes which bits are there now. A scan that sends what is there already, or leaves out what should come before,
     /// is damaged.
-    pub fn note(&self, process: Process, progress: &mut [Progress]) -> Result<(), Flaw> {
+    pub fn note(&self, process: Process, progress: &mut [ScanProgress]) -> Result<(), Flaw> {
         let (first, last, low) = match process {
             Process::Progressive => (self.first, self.last, self.low),
             _ => (0, 63, 0),
@@ -97,7 +97,7 @@ impl Scan {
 }
 
 /// A progressive picture that is cut between two scans lacks the last bits of some coefficients.
-pub(super) fn check_progress(progress: &[Progress]) -> Result<(), Flaw> {
+pub(super) fn check_progress(progress: &[ScanProgress]) -> Result<(), Flaw> {
     if progress.iter().flatten().any(|missing| *missing > 0) {
         return Err(Flaw::Truncated("JPEG whose last scans are missing"));
     }

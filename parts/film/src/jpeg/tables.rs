@@ -1,12 +1,12 @@
 //! The tables in force, T.81 B.2.4.
 
-use super::bits::Table;
+use super::bits::HuffmanTable;
 use super::{Flaw, coefficients, damaged};
 
 /// Huffman tables of both classes, and quantisation tables, as of now.
 #[derive(Default)]
 pub(super) struct Tables {
-    pub huffman: [[Option<Table>; 4]; 2],
+    pub huffman: [[Option<HuffmanTable>; 4]; 2],
     pub quant: [Option<[u16; 64]>; 4],
 }
 
@@ -15,7 +15,7 @@ impl Tables {
         while let [class_and_number, rest @ ..] = segment {
             let place = self.huffman.get_mut(usize::from(class_and_number >> 4));
             let place = place.and_then(|tables| tables.get_mut(usize::from(class_and_number & 15)));
-            let (table, length) = Table::read(rest)?;
+            let (table, length) = HuffmanTable::read(rest)?;
             *place.ok_or_else(|| damaged("with a Huffman table of no class"))? = Some(table);
             segment = &rest[length..];
         }

@@ -45,7 +45,7 @@ pub(super) enum Verdict {
 
 /// Compares the window `a_window` of one film with `b_window` of another.
 pub(super) fn compare(a: &Thumbnail, a_window: Window, b: &Thumbnail, b_window: Window) -> Verdict {
-    let fixed = Parts::of(b.relief(b_window, SIDE), SIDE);
+    let fixed = ReliefParts::of(b.relief(b_window, SIDE), SIDE);
     if a_window == WHOLE && b_window == WHOLE {
         match fixed.agreement(&a.relief(WHOLE, SIDE), 0) {
             found if found >= COPY => return Verdict::Copy,
@@ -74,7 +74,7 @@ pub(super) fn are_copies(a: (&GrayImage, Window), b: (&GrayImage, Window)) -> bo
         let window = [window[0] * across, window[1] * down, window[2] * across, window[3] * down];
         relief(&area(film.as_raw(), film.width() as usize, window, FINE), FINE)
     };
-    Parts::of(fine(b), FINE).agreement(&fine(a), 1) >= SAME
+    ReliefParts::of(fine(b), FINE).agreement(&fine(a), 1) >= SAME
 }
 
 /// A line `start + slope · cell`.
@@ -94,20 +94,20 @@ fn moved([left, top, right, bottom]: Window, [across, down]: [Line; 2]) -> Windo
 }
 
 /// The parts of a relief that show something, those that show most first, at most [`MOST`].
-struct Parts {
+struct ReliefParts {
     n: usize,
     /// Left, top and the cells less their mean.
     parts: Vec<(isize, isize, Vec<f32>)>,
 }
 
 /// Left and top of a part in cells, and the part itself.
-type Part = (isize, isize, Vec<f32>);
+type ReliefPart = (isize, isize, Vec<f32>);
 
-impl Parts {
-    fn of(relief: Vec<f32>, n: usize) -> Parts {
+impl ReliefParts {
+    fn of(relief: Vec<f32>, n: usize) -> ReliefParts {
         let side = n / PARTS;
         let corners = (0..n).step_by(side).flat_map(|top| (0..n).step_by(side).map(move |left| (left, top)));
-        let mut parts: Vec<(f32, Part)> = corners
+        let mut parts: Vec<(f32, ReliefPart)> = corners
             .map(|(left, top)| {
                 let cells = cut(&relief, n, left as isize, top as isize);
                 (cells.iter().map(|cell| cell * cell).sum::<f32>(), (left as isize, top as isize, cells))
@@ -116,7 +116,7 @@ impl Parts {
             .collect();
         parts.sort_by(|a, b| b.0.total_cmp(&a.0));
         parts.truncate(MOST);
-        Parts { n, parts: parts.into_iter().map(|(_, part)| part).collect() }
+        ReliefParts { n, parts: parts.into_iter().map(|(_, part)| part).collect() }
     }
 
     /// The correlation with the same parts of `other`, each moved by up to `reach` cells, that all but [`SPARED`]
@@ -132,7 +132,7 @@ impl Parts {
     }
 
     /// The best correlation of a part within `reach`, and where that is.
-    fn look(&self, (left, top, cells): &Part, other: &Ground, reach: isize) -> (f32, isize, isize) {
+    fn look(&self, (left, top, cells): &ReliefPart, other: &Ground, reach: isize) -> (f32, isize, isize) {
         let mut best = (-1.0, 0, 0);
         for (x, y) in (-reach..=reach).flat_map(|y| (-reach..=reach).map(move |x| (x, y))) {
             let found = other.correlation(cells, self.n / PARTS, left + x, top + y);

@@ -48,7 +48,7 @@ impl Default for AuditOptions {
 }
 
 impl Index {
-    /// [`audit_with`](Index::audit_with) the default options, in silence.
+    /// [`audit_with`](Index::audit_with) the default options, without progress.
     ///
     /// # Errors
     /// As [`audit_with`](Index::audit_with).
@@ -88,9 +88,9 @@ impl Index {
         }
         // Files of the same content need no comparing.
         let different: Vec<usize> = (0..views.len()).filter(|at| roots.find(*at) == *at).collect();
-        let films: Vec<Film> = different
+        let films: Vec<ComparedFilm> = different
             .into_iter()
-            .filter_map(|at| Some(Film::new(at, &views[at].path, prints[at].thumbnail.as_ref()?)))
+            .filter_map(|at| Some(ComparedFilm::new(at, &views[at].path, prints[at].thumbnail.as_ref()?)))
             .collect();
         for (a, b) in copies(&films) {
             roots.join(films[a].at, films[b].at);
@@ -149,7 +149,7 @@ impl Index {
     }
 }
 
-/// Films for each core between two signs of life.
+/// Films for each core between two reports of progress.
 const AT_ONCE: usize = 32;
 
 /// The fingerprint of every view in order, or why it cannot be decoded.
@@ -180,7 +180,7 @@ fn prints(
 }
 
 /// A film to be compared.
-struct Film<'a> {
+struct ComparedFilm<'a> {
     /// Its position among the views.
     at: usize,
     path: &'a Path,
@@ -189,16 +189,16 @@ struct Film<'a> {
     bases: Vec<Window>,
 }
 
-impl<'a> Film<'a> {
-    fn new(at: usize, path: &'a Path, thumbnail: &'a Thumbnail) -> Film<'a> {
+impl<'a> ComparedFilm<'a> {
+    fn new(at: usize, path: &'a Path, thumbnail: &'a Thumbnail) -> ComparedFilm<'a> {
         let inner = thumbnail.inner();
         let bases = if inner == WHOLE { vec![WHOLE] } else { vec![WHOLE, inner] };
-        Film { at, path, thumbnail, bases }
+        ComparedFilm { at, path, thumbnail, bases }
     }
 }
 
 /// The pairs of films that are copies, by their positions in `films`.
-fn copies(films: &[Film]) -> BTreeSet<(usize, usize)> {
+fn copies(films: &[ComparedFilm]) -> BTreeSet<(usize, usize)> {
     let hasher = Hasher::default();
     let bases: Vec<(usize, Window)> =
         films.iter().enumerate().flat_map(|(at, film)| film.bases.iter().map(move |base| (at, *base))).collect();

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::groups;
-use crate::layout::Found;
+use crate::layout::FoundStudies;
 use crate::layout::labels::SplitWord;
-use crate::layout::tree::{self, Film, Tree};
+use crate::layout::tree::{self, FilmFile, Tree};
 use crate::skipped::SkipReason;
 use crate::study::{Label, Split, Study, View};
 use crate::warning::{Warning, WarningKind};
@@ -28,7 +28,7 @@ pub(super) struct Claim {
 }
 
 /// The films of the claims that are whole pictures; the others are skipped.
-pub(super) fn films(found: &mut Found, tree: &Tree, claims: Vec<Claim>) -> Vec<(Claim, Film)> {
+pub(super) fn films(found: &mut FoundStudies, tree: &Tree, claims: Vec<Claim>) -> Vec<(Claim, FilmFile)> {
     let pictures = claims
         .par_iter()
         .map(|claim| if claim.path.is_file() { Some(tree::check(&claim.path)) } else { None })
@@ -39,7 +39,7 @@ pub(super) fn films(found: &mut Found, tree: &Tree, claims: Vec<Claim>) -> Vec<(
         let path = tree.as_given(&claim.path);
         match picture {
             Some(Ok(picture)) => {
-                let film = Film { path, absolute: claim.path.clone(), picture };
+                let film = FilmFile { path, absolute: claim.path.clone(), picture };
                 films.push((claim, film));
             }
             Some(Err(flaw)) => found.skip(path, flaw),
@@ -59,7 +59,7 @@ pub(super) fn films(found: &mut Found, tree: &Tree, claims: Vec<Claim>) -> Vec<(
 }
 
 /// What the table leaves open, from the headers of DICOM files.
-pub(super) fn with_headers(mut films: Vec<(Claim, Film)>) -> Vec<(Claim, Film)> {
+pub(super) fn with_headers(mut films: Vec<(Claim, FilmFile)>) -> Vec<(Claim, FilmFile)> {
     let headers = films.par_iter().map(|(_, film)| film.header()).collect::<Vec<_>>();
     for ((claim, _), header) in films.iter_mut().zip(headers) {
         if let Some(header) = header {
@@ -73,7 +73,7 @@ pub(super) fn with_headers(mut films: Vec<(Claim, Film)>) -> Vec<(Claim, Film)> 
 }
 
 /// Everything else in the folder.
-pub(super) fn skip_unlisted(found: &mut Found, tree: &Tree, listed: &HashMap<PathBuf, usize>) {
+pub(super) fn skip_unlisted(found: &mut FoundStudies, tree: &Tree, listed: &HashMap<PathBuf, usize>) {
     let known: HashSet<&Path> =
         found.companions.iter().chain(found.skipped.iter().map(|it| &it.path)).map(PathBuf::as_path).collect();
     let others: Vec<_> = tree
@@ -88,7 +88,7 @@ pub(super) fn skip_unlisted(found: &mut Found, tree: &Tree, listed: &HashMap<Pat
 }
 
 /// Gathers films in studies and, where the table says nothing about splits, in groups.
-pub(super) fn studies(found: &mut Found, tree: &Tree, films: Vec<(Claim, Film)>) {
+pub(super) fn studies(found: &mut FoundStudies, tree: &Tree, films: Vec<(Claim, FilmFile)>) {
     let used: BTreeSet<SplitWord> = films.iter().filter_map(|(claim, _)| claim.split).collect();
     let official = used.iter().any(|word| *word != SplitWord::Train);
     let belows: Vec<PathBuf> =

@@ -17,8 +17,8 @@ use std::path::Path;
 
 use crate::groups;
 use crate::layout::labels::{Rank, SplitWord, Words};
-use crate::layout::tree::{Entry, Place, Tree};
-use crate::layout::{Found, IndexOptions};
+use crate::layout::tree::{FilePlace, ListedFile, Tree};
+use crate::layout::{FoundStudies, IndexOptions};
 use crate::skipped::SkipReason;
 use crate::study::{Label, Split, Study, View};
 use crate::words::files;
@@ -123,13 +123,13 @@ fn classes(tree: &Tree, words: &Words) -> Vec<Class> {
 /// # Errors
 /// [`Error::Layout`] for paths that say both labels or two splits, and for folders beside the classes whose names say
 /// no label.
-pub(super) fn read(tree: &Tree, options: &IndexOptions) -> Result<Found> {
+pub(super) fn read(tree: &Tree, options: &IndexOptions) -> Result<FoundStudies> {
     let words = options.words();
     let folders = Folders::of(tree, &words);
-    let class = |entry: &'_ Entry| folders.class(tree.below(entry)).map(|class| (class.split, class.label));
+    let class = |entry: &'_ ListedFile| folders.class(tree.below(entry)).map(|class| (class.split, class.label));
     let sorted = tree.sort(|entry| match class(entry) {
-        Some(_) => Place::Film,
-        None => Place::Outside(SkipReason::OutsideLayout),
+        Some(_) => FilePlace::Film,
+        None => FilePlace::Outside(SkipReason::OutsideLayout),
     });
     let outside: HashSet<&Path> =
         sorted.skipped.iter().filter(|it| it.reason == SkipReason::OutsideLayout).map(|it| it.path.as_path()).collect();
@@ -139,7 +139,7 @@ pub(super) fn read(tree: &Tree, options: &IndexOptions) -> Result<Found> {
     let places: Vec<(Option<SplitWord>, Label)> = sorted
         .films
         .iter()
-        .filter_map(|film| class(&Entry { path: film.path.clone(), absolute: film.absolute.clone() }))
+        .filter_map(|film| class(&ListedFile { path: film.path.clone(), absolute: film.absolute.clone() }))
         .collect();
     let used: BTreeSet<SplitWord> = places.iter().filter_map(|(split, _)| *split).collect();
     let official = used.iter().any(|word| *word != SplitWord::Train);
@@ -147,7 +147,7 @@ pub(super) fn read(tree: &Tree, options: &IndexOptions) -> Result<Found> {
         sorted.films.iter().map(|film| film.path.strip_prefix(&tree.root).unwrap_or(&film.path)).collect();
     let groups = groups::by_number(&belows);
     let headers = sorted.films.par_iter().map(|film| film.header()).collect::<Vec<_>>();
-    let mut found = Found::new(Vec::new(), sorted.skipped.clone(), sorted.companions.clone());
+    let mut found = FoundStudies::new(Vec::new(), sorted.skipped.clone(), sorted.companions.clone());
     let known = belows.iter().zip(groups).zip(headers);
     for ((film, (word, label)), ((below, block), header)) in sorted.films.iter().zip(places).zip(known) {
         let split = match word {

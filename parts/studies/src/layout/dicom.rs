@@ -14,10 +14,10 @@ use std::path::Path;
 use crate::layout::claims::{self, Claim};
 use crate::layout::labels::{LabelColumn, SplitWord, Words};
 use crate::layout::manifest::FILE;
-use crate::layout::names::{self, Meaning, Names, Told};
-use crate::layout::table::{Row, Table};
-use crate::layout::tree::{self, Film, Tree};
-use crate::layout::{Found, IndexOptions};
+use crate::layout::names::{self, Meaning, RowReport, Spellings};
+use crate::layout::table::{LabelTable, Row};
+use crate::layout::tree::{self, FilmFile, Tree};
+use crate::layout::{FoundStudies, IndexOptions};
 use crate::skipped::SkipReason;
 use crate::study::Label;
 use crate::warning::{Warning, WarningKind};
@@ -32,7 +32,7 @@ pub(super) const PATTERN: &str =
 
 /// What the rows of a table are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Key {
+enum KeyColumn {
     File,
     Instance,
     Study,
@@ -41,43 +41,43 @@ enum Key {
 }
 
 /// The names of the columns of each key, the first that is there counts.
-const KEYS: [(Key, &[&str]); 5] = [
-    (Key::File, &FILE),
-    (Key::Instance, &["sopinstanceuid"]),
-    (Key::Study, &["studyinstanceuid"]),
-    (Key::Accession, &["accessionnumber", "accession"]),
-    (Key::Patient, &["patientid"]),
+const KEYS: [(KeyColumn, &[&str]); 5] = [
+    (KeyColumn::File, &FILE),
+    (KeyColumn::Instance, &["sopinstanceuid"]),
+    (KeyColumn::Study, &["studyinstanceuid"]),
+    (KeyColumn::Accession, &["accessionnumber", "accession"]),
+    (KeyColumn::Patient, &["patientid"]),
 ];
 
-impl Key {
-    fn of(table: &Table) -> Option<(Key, usize)> {
+impl KeyColumn {
+    fn of(table: &LabelTable) -> Option<(KeyColumn, usize)> {
         KEYS.iter().find_map(|(key, names)| Some((*key, table.column(names)?)))
     }
 
     /// What a film is known by: the path below the folder, or an identifier in its header.
     fn name(self, below: &Path, header: Option<&DicomHeader>) -> Option<String> {
         match self {
-            Key::File => Some(below.to_string_lossy().replace('\\', "/")),
-            Key::Instance => header?.instance.clone(),
-            Key::Study => header?.study.clone(),
-            Key::Accession => header?.accession.clone(),
-            Key::Patient => header?.patient.clone(),
+            KeyColumn::File => Some(below.to_string_lossy().replace('\\', "/")),
+            KeyColumn::Instance => header?.instance.clone(),
+            KeyColumn::Study => header?.study.clone(),
+            KeyColumn::Accession => header?.accession.clone(),
+            KeyColumn::Patient => header?.patient.clone(),
         }
     }
 
-    fn names(self, names: &[String]) -> Names {
-        if self == Key::File { Names::of_files(names) } else { Names::of_identifiers(names) }
+    fn names(self, names: &[String]) -> Spellings {
+        if self == KeyColumn::File { Spellings::of_files(names) } else { Spellings::of_identifiers(names) }
     }
 }
 
 /// Whether a table has the columns of this layout.
-pub(super) fn has_key(table: &Table) -> bool {
-    Key::of(table).is_some() && LabelColumn::of(table).is_some()
+pub(super) fn has_key(table: &LabelTable) -> bool {
+    KeyColumn::of(table).is_some() && LabelColumn::of(table).is_some()
 }
 
 /// The column by which a table names films, studies or patients, as the table writes it.
-pub(super) fn key_column(table: &Table) -> Option<&str> {
-    Key::of(table).map(|(_, column)| table.name(column))
+pub(super) fn key_column(table: &LabelTable) -> Option<&str> {
+    KeyColumn::of(table).map(|(_, column)| table.name(column))
 }
 
 /// Whether a file begins as PS3.10 says.
@@ -100,23 +100,23 @@ struct Labelled {
 /// # Errors
 /// [`Error::Labels`] if the table cannot be read or lacks a column, if a row could mean several films, studies or
 /// patients, or if none means one.
-pub(super) fn read(tree: &Tree, file: &Path, options: &IndexOptions) -> Result<Found> {
+pub(super) fn read(tree: &Tree, file: &Path, options: &IndexOptions) -> Result<FoundStudies> {
     let fault = |why: String| Error::Labels { table: file.to_owned(), reason: why };
-    let table = Table::read(file).map_err(fault)?;
-    let keyed = Key::of(&table).zip(LabelColumn::of(&table));
+    let table = LabelTable::read(file).map_err(fault)?;
+    let keyed = KeyColumn::of(&table).zip(LabelColumn::of(&table));
     let ((key, column), label) = keyed.ok_or_else(|| fault(format!("looked for {PATTERN}; met {}", table.names())))?;
     let split = table.column(&["split"]);
     if let Some(name) = table.twice(&[Some(column), Some(label.at), split]) {
         return Err(fault(format!("more than one column is called {name}")));
     }
-    let mut found = Found { companions: vec![file.to_owned()], ..Found::default() };
+    let mut found = FoundStudies { companions: vec![file.to_owned()], ..FoundStudies::default() };
     let rows = rows(&mut found, file, &table, (column, label, split), &options.words());
     let candidates: Vec<_> = tree.entries.iter().filter(|entry| entry.path != file).collect();
     let pictures = candidates
         .par_iter()
         .map(|entry| {
             let picture = tree::check(&entry.path)?;
-            let film = Film { path: entry.path.clone(), absolute: entry.absolute.clone(), picture };
+            let film = FilmFile { path: entry.path.clone(), absolute: entry.absolute.clone(), picture };
             let header = film.header();
             Ok::<_, SkipReason>((film, header))
         })
@@ -141,7 +141,7 @@ pub(super) fn read(tree: &Tree, file: &Path, options: &IndexOptions) -> Result<F
     let example = films.iter().find_map(|(name, film, _)| {
         let path = film.path.strip_prefix(&tree.root).unwrap_or(&film.path).display();
         Some(match (key, name) {
-            (Key::File, _) => format!("the folder has {path}"),
+            (KeyColumn::File, _) => format!("the folder has {path}"),
             (_, Some(name)) => format!("{path} has {} {name}", table.name(column)),
             (_, None) => return None,
         })
@@ -167,10 +167,10 @@ pub(super) fn read(tree: &Tree, file: &Path, options: &IndexOptions) -> Result<F
 
 /// For each name the row that is about it. The first of several counts.
 fn assign(
-    found: &mut Found,
+    found: &mut FoundStudies,
     file: &Path,
     rows: &[Labelled],
-    known: &Names,
+    known: &Spellings,
     names: &[String],
 ) -> Result<Vec<Option<usize>>> {
     let mut row_of: Vec<Option<usize>> = vec![None; names.len()];
@@ -180,7 +180,7 @@ fn assign(
         let Labelled { line, cell, label, .. } = row;
         let told = |of: &[usize]| {
             let names = of.iter().map(|at| names[*at].clone()).collect();
-            Told { line: *line, cell: cell.clone(), names }
+            RowReport { line: *line, cell: cell.clone(), names }
         };
         match meaning {
             Meaning::Nothing => {}
@@ -208,7 +208,7 @@ fn assign(
     names::ambiguous(file, &ambiguous).map_or(Ok(row_of), Err)
 }
 
-fn claim(row: &Labelled, film: &Film, header: Option<DicomHeader>) -> Claim {
+fn claim(row: &Labelled, film: &FilmFile, header: Option<DicomHeader>) -> Claim {
     let (patient, study, part, projection) =
         header.map_or((None, None, None, None), |it| (it.patient, it.study, it.part, it.view));
     let path = film.absolute.clone();
@@ -217,9 +217,9 @@ fn claim(row: &Labelled, film: &Film, header: Option<DicomHeader>) -> Claim {
 
 /// The rows that can be used; others are skipped.
 fn rows(
-    found: &mut Found,
+    found: &mut FoundStudies,
     file: &Path,
-    table: &Table,
+    table: &LabelTable,
     (key, label, split): (usize, LabelColumn, Option<usize>),
     words: &Words,
 ) -> Vec<Labelled> {
@@ -243,7 +243,7 @@ fn rows(
 }
 
 /// Rows of which there is no film.
-fn missing(found: &mut Found, file: &Path, rows: &[Labelled], row_of: &[Option<usize>]) {
+fn missing(found: &mut FoundStudies, file: &Path, rows: &[Labelled], row_of: &[Option<usize>]) {
     let met: HashSet<usize> = row_of.iter().flatten().copied().collect();
     let again: HashSet<u64> = found.skipped.iter().filter_map(|it| it.reason.line()).collect();
     let is_missing = |(at, row): &(usize, &Labelled)| !met.contains(at) && !again.contains(&row.line);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::layout::names::nfc;
-use crate::layout::table::{Row, Table};
+use crate::layout::table::{LabelTable, Row};
 use crate::study::{Label, Split};
 
 /// Words that mean [`Label::Normal`], in lower case with `_` for every other sign.
@@ -119,7 +119,7 @@ pub(super) struct LabelColumn {
 }
 
 impl LabelColumn {
-    pub fn of(table: &Table) -> Option<LabelColumn> {
+    pub fn of(table: &LabelTable) -> Option<LabelColumn> {
         let column = |names: &[&str], lists_findings| Some(LabelColumn { at: table.column(names)?, lists_findings });
         column(&["label", "labels"], false).or_else(|| column(&["findinglabels"], true))
     }

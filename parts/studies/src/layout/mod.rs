@@ -103,7 +103,7 @@ impl IndexOptions {
 
 /// What a layout makes of a folder.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct FoundStudies {
     pub studies: Vec<Study>,
     pub skipped: Vec<Skipped>,
     pub companions: Vec<PathBuf>,
@@ -111,9 +111,9 @@ pub(crate) struct Found {
     pub official_split: bool,
 }
 
-impl Found {
-    fn new(studies: Vec<Study>, skipped: Vec<Skipped>, companions: Vec<PathBuf>) -> Found {
-        Found { studies, skipped, companions, ..Found::default() }
+impl FoundStudies {
+    fn new(studies: Vec<Study>, skipped: Vec<Skipped>, companions: Vec<PathBuf>) -> FoundStudies {
+        FoundStudies { studies, skipped, companions, ..FoundStudies::default() }
     }
 
     /// What walking skipped, but for the files of which the layout says more: those that a table lists.
@@ -130,7 +130,7 @@ impl Found {
 }
 
 /// What a folder, or the folder of a table, holds, and its layout.
-pub(crate) fn read(root: &Path, options: &IndexOptions) -> Result<(Layout, Found)> {
+pub(crate) fn read(root: &Path, options: &IndexOptions) -> Result<(Layout, FoundStudies)> {
     if let Some(both) = Words::both(&options.positive, &options.negative) {
         return Err(Error::setting("words", "each for one label only", format!("{both} for both")));
     }

@@ -19,7 +19,7 @@ pub(super) fn nfc(text: &str) -> Cow<'_, str> {
 }
 
 /// What can be meant, by every form of its name.
-pub(super) struct Names {
+pub(super) struct Spellings {
     /// From the strictest form to the loosest; for each spelling the positions of what bears it.
     forms: Vec<HashMap<String, Vec<usize>>>,
     /// The first forms, which take names as they stand.
@@ -39,22 +39,22 @@ pub(super) enum Meaning<'a> {
     Many(&'a [usize]),
 }
 
-impl Names {
+impl Spellings {
     /// Files by their paths below the folder, with `/` between names: a cell may give the path, the name, or either
     /// without the extension.
-    pub fn of_files(paths: &[String]) -> Names {
-        Names::new(paths, |path| {
+    pub fn of_files(paths: &[String]) -> Spellings {
+        Spellings::new(paths, |path| {
             let name = path.rsplit('/').next().unwrap_or(path);
             [path, name, without_extension(path), without_extension(name)].map(Cow::Borrowed).to_vec()
         })
     }
 
     /// Studies, patients and the like by their identifiers, each once.
-    pub fn of_identifiers(identifiers: &[String]) -> Names {
-        Names::new(identifiers, |identifier| vec![Cow::Borrowed(identifier)])
+    pub fn of_identifiers(identifiers: &[String]) -> Spellings {
+        Spellings::new(identifiers, |identifier| vec![Cow::Borrowed(identifier)])
     }
 
-    fn new(names: &[String], form: fn(&str) -> Vec<Cow<'_, str>>) -> Names {
+    fn new(names: &[String], form: fn(&str) -> Vec<Cow<'_, str>>) -> Spellings {
         let strict = form("").len();
         let mut forms = vec![HashMap::new(); 2 * strict];
         for (at, name) in names.iter().enumerate() {
@@ -65,7 +65,7 @@ impl Names {
                 }
             }
         }
-        Names { forms, strict }
+        Spellings { forms, strict }
     }
 
     /// What a cell means, by the first form in which anything bears it.
@@ -101,7 +101,7 @@ impl Names {
 }
 
 /// A row, by its line and what it says, and what that could mean or was taken for.
-pub(super) struct Told {
+pub(super) struct RowReport {
     pub line: u64,
     pub cell: String,
     pub names: Vec<String>,
@@ -114,8 +114,8 @@ pub(super) fn kept(many: &[usize], is_first: bool) -> &[usize] {
 }
 
 /// The refusal of rows that could mean several films or patients.
-pub(super) fn ambiguous(table: &Path, rows: &[Told]) -> Option<Error> {
-    let Told { line, cell, names } = rows.first()?;
+pub(super) fn ambiguous(table: &Path, rows: &[RowReport]) -> Option<Error> {
+    let RowReport { line, cell, names } = rows.first()?;
     let shown: Vec<&str> = names.iter().take(2).map(String::as_str).collect();
     let more = if names.len() > 2 { format!(" and {} more", names.len() - 2) } else { String::new() };
     let others = match rows.len() - 1 {
@@ -132,8 +132,8 @@ pub(super) fn ambiguous(table: &Path, rows: &[Told]) -> Option<Error> {
 }
 
 /// The warning of rows that were taken for what is written otherwise, with the films that got their labels so.
-pub(super) fn loose(films: Vec<PathBuf>, rows: &[Told]) -> Option<Warning> {
-    let Told { line, cell, names } = rows.first()?;
+pub(super) fn loose(films: Vec<PathBuf>, rows: &[RowReport]) -> Option<Warning> {
+    let RowReport { line, cell, names } = rows.first()?;
     let n = rows.len();
     let message = format!(
         "{n} {} by a name that is written otherwise: line {line} says {cell}, the {} {}",
@@ -184,8 +184,8 @@ fn number(text: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn files(paths: &[&str]) -> Names {
-        Names::of_files(&paths.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>())
+    fn files(paths: &[&str]) -> Spellings {
+        Spellings::of_files(&paths.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>())
     }
 
     fn one(at: usize, is_loose: bool) -> Meaning<'static> {
@@ -223,7 +223,8 @@ mod tests {
 
     #[test]
     fn numbers_without_their_zeros_and_from_floating_point_are_loose_matches_and_never_guesses() {
-        let names = |list: &[&str]| Names::of_identifiers(&list.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>());
+        let names =
+            |list: &[&str]| Spellings::of_identifiers(&list.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>());
         let patients = names(&["000012", "1013", "0"]);
         assert_eq!(patients.meaning("12"), one(0, true));
         assert_eq!(patients.meaning("1013.0"), one(1, true));

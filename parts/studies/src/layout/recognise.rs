@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::layout::labels::LabelColumn;
-use crate::layout::table::Table;
-use crate::layout::tree::{Place, Tree, check};
+use crate::layout::table::LabelTable;
+use crate::layout::tree::{FilePlace, Tree, check};
 use crate::layout::{IndexOptions, Layout, classes, dicom, fracatlas, manifest, mura};
 use crate::skipped::reasons;
 use crate::skipped::{SkipReason, Skipped};
@@ -47,8 +47,8 @@ pub(super) fn recognise(tree: &Tree, options: &IndexOptions) -> Result<Reading> 
             Layout::Dicom => Reading::Dicom(table(tree, options, layout, dicom::has_key)?),
         });
     }
-    let count = |place: fn(&Tree, &crate::layout::tree::Entry) -> Place| {
-        tree.entries.iter().filter(|entry| matches!(place(tree, entry), Place::Film)).count()
+    let count = |place: fn(&Tree, &crate::layout::tree::ListedFile) -> FilePlace| {
+        tree.entries.iter().filter(|entry| matches!(place(tree, entry), FilePlace::Film)).count()
     };
     let (in_mura, in_fracatlas) = (count(mura::place), count(fracatlas::place));
     let mut met = Vec::new();
@@ -98,7 +98,7 @@ pub(super) fn recognise(tree: &Tree, options: &IndexOptions) -> Result<Reading> 
 }
 
 /// The table that was named, or the only one in the folder that fits.
-fn table(tree: &Tree, options: &IndexOptions, layout: Layout, fits: fn(&Table) -> bool) -> Result<PathBuf> {
+fn table(tree: &Tree, options: &IndexOptions, layout: Layout, fits: fn(&LabelTable) -> bool) -> Result<PathBuf> {
     if let Some(path) = &options.labels {
         return Ok(path.clone());
     }
@@ -120,8 +120,8 @@ fn table(tree: &Tree, options: &IndexOptions, layout: Layout, fits: fn(&Table) -
 }
 
 /// The tables that lie in the folder itself and have a header that fits.
-fn tables(tree: &Tree, options: &IndexOptions, fits: impl Fn(&Table) -> bool) -> Vec<(PathBuf, Table)> {
-    let read = |path: PathBuf| Table::read(&path).ok().map(|table| (path, table));
+fn tables(tree: &Tree, options: &IndexOptions, fits: impl Fn(&LabelTable) -> bool) -> Vec<(PathBuf, LabelTable)> {
+    let read = |path: PathBuf| LabelTable::read(&path).ok().map(|table| (path, table));
     table_paths(tree, options).into_iter().filter_map(read).filter(|(_, table)| fits(table)).collect()
 }
 
@@ -134,7 +134,7 @@ fn table_paths(tree: &Tree, options: &IndexOptions) -> Vec<PathBuf> {
             .iter()
             .filter(|entry| is_table(&entry.path) && tree.below(entry).components().count() == 1)
             // MURA's own repeat what its folders say, also where somebody gave them a header.
-            .filter(|entry| !matches!(mura::place(tree, entry), Place::Companion))
+            .filter(|entry| !matches!(mura::place(tree, entry), FilePlace::Companion))
             .map(|entry| entry.path.clone())
             .collect(),
     }
@@ -144,7 +144,7 @@ fn table_paths(tree: &Tree, options: &IndexOptions) -> Vec<PathBuf> {
 /// used.
 fn useless(tree: &Tree, options: &IndexOptions) -> Option<Error> {
     let why = |path: &Path| -> Option<String> {
-        let table = match Table::read(path) {
+        let table = match LabelTable::read(path) {
             Ok(table) => table,
             Err(why) => return Some(why),
         };

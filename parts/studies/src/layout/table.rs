@@ -18,7 +18,7 @@ const MAX_BYTES: u64 = 256 << 20;
 /// A table with a header. Column names are matched whatever their case, and by their letters and digits alone: `Image
 /// Index` is `image_index`.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(super) struct LabelTable {
     columns: Vec<String>,
     /// The same by their letters and digits alone.
     plain: Vec<String>,
@@ -37,12 +37,12 @@ impl Row {
     }
 }
 
-impl Table {
+impl LabelTable {
     /// Reads a table whose first row names the columns.
     ///
     /// # Errors
     /// One line, if the file cannot be read or has no header.
-    pub fn read(path: &Path) -> Result<Table, String> {
+    pub fn read(path: &Path) -> Result<LabelTable, String> {
         let bytes = bytes(path)?;
         let (text, delimiter) = text(&bytes);
         let mut reader = reader(delimiter).has_headers(true).from_reader(&text[..]);
@@ -61,7 +61,7 @@ impl Table {
             }
         }
         let plain = columns.iter().map(|name| plain(name)).collect();
-        Ok(Table { columns, plain, rows })
+        Ok(LabelTable { columns, plain, rows })
     }
 
     /// Reads a table without a header.
@@ -257,10 +257,10 @@ fn one_line(error: &csv::Error) -> String {
 mod tests {
     use super::*;
 
-    fn table(bytes: &[u8]) -> Table {
+    fn table(bytes: &[u8]) -> LabelTable {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
-        Table::read(file.path()).unwrap()
+        LabelTable::read(file.path()).unwrap()
     }
 
     #[test]

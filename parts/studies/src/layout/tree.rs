@@ -19,7 +19,7 @@ use film::{DicomHeader, Format, dicom_header};
 
 /// A file below the root.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
+pub(super) struct ListedFile {
     /// As walked: begins with the root as it was given.
     pub path: PathBuf,
     /// The same, absolute, so that folders above the root can say split and part.
@@ -34,13 +34,13 @@ pub(super) struct Tree {
     /// The same, absolute.
     pub base: PathBuf,
     /// In the order of paths.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<ListedFile>,
     /// Hidden files, what is no regular file, and what cannot be listed.
     pub skipped: Vec<Skipped>,
 }
 
 /// What a layout makes of a file, from its path alone.
-pub(super) enum Place {
+pub(super) enum FilePlace {
     /// A film, if its bytes are a picture.
     Film,
     /// A file that belongs to the layout without being a film.
@@ -51,7 +51,7 @@ pub(super) enum Place {
 
 /// A file that is a whole picture.
 #[derive(Debug, Clone)]
-pub(super) struct Film {
+pub(super) struct FilmFile {
     pub path: PathBuf,
     pub absolute: PathBuf,
     pub picture: Picture,
@@ -70,7 +70,7 @@ pub(super) struct Picture {
     pub is_dicom: bool,
 }
 
-impl Film {
+impl FilmFile {
     /// What a DICOM file says about its film; `None` for other pictures.
     pub fn header(&self) -> Option<DicomHeader> {
         if self.picture.is_dicom { dicom_header(&self.path).ok() } else { None }
@@ -85,7 +85,7 @@ impl Film {
 /// The files of a tree as one layout sees them.
 #[derive(Debug, Default)]
 pub(super) struct Sorted {
-    pub films: Vec<Film>,
+    pub films: Vec<FilmFile>,
     pub companions: Vec<PathBuf>,
     pub skipped: Vec<Skipped>,
 }
@@ -99,7 +99,7 @@ impl Tree {
     }
 
     /// The path below the root.
-    pub fn below<'a>(&self, entry: &'a Entry) -> &'a Path {
+    pub fn below<'a>(&self, entry: &'a ListedFile) -> &'a Path {
         entry.path.strip_prefix(&self.root).unwrap_or(&entry.path)
     }
 
@@ -112,21 +112,21 @@ impl Tree {
     }
 
     /// Each file by its place; what should be a film is read and checked.
-    pub fn sort(&self, place: impl Fn(&Entry) -> Place) -> Sorted {
+    pub fn sort(&self, place: impl Fn(&ListedFile) -> FilePlace) -> Sorted {
         let mut sorted = Sorted::default();
         let mut candidates = Vec::new();
         for entry in &self.entries {
             match place(entry) {
-                Place::Companion => sorted.companions.push(entry.path.clone()),
+                FilePlace::Companion => sorted.companions.push(entry.path.clone()),
                 place => candidates.push((entry, place)),
             }
         }
         let pictures = candidates.par_iter().map(|(entry, _)| check(&entry.path)).collect::<Vec<_>>();
         for ((entry, place), picture) in candidates.into_iter().zip(pictures) {
-            let Entry { path, absolute } = entry.clone();
+            let ListedFile { path, absolute } = entry.clone();
             match (place, picture) {
-                (Place::Outside(reason), Ok(_)) => sorted.skipped.push(Skipped::new(path, reason)),
-                (_, Ok(picture)) => sorted.films.push(Film { path, absolute, picture }),
+                (FilePlace::Outside(reason), Ok(_)) => sorted.skipped.push(Skipped::new(path, reason)),
+                (_, Ok(picture)) => sorted.films.push(FilmFile { path, absolute, picture }),
                 (_, Err(flaw)) => sorted.skipped.push(Skipped::new(path, flaw)),
             }
         }
@@ -142,7 +142,7 @@ impl Sorted {
 }
 
 /// The warning of films that EXIF turns, if there are any.
-pub(super) fn turned(films: &[Film]) -> Option<Warning> {
+pub(super) fn turned(films: &[FilmFile]) -> Option<Warning> {
     let turned: Vec<PathBuf> =
         films.iter().filter(|film| film.picture.is_turned).map(|film| film.path.clone()).collect();
     let message = format!("{} stored turned or mirrored; decoded upright, as EXIF says", files(turned.len()));
@@ -194,7 +194,7 @@ pub(super) fn absolute(root: &Path) -> Result<PathBuf> {
 
 /// Every file below `root` in the order of paths; hidden ones, those that are no regular files and what cannot be
 /// listed are skipped at once.
-fn walk(root: &Path, base: &Path) -> (Vec<Entry>, Vec<Skipped>) {
+fn walk(root: &Path, base: &Path) -> (Vec<ListedFile>, Vec<Skipped>) {
     let mut entries = Vec::new();
     let mut skipped = Vec::new();
     for entry in WalkDir::new(root).follow_links(true).sort_by_file_name() {
@@ -222,7 +222,7 @@ fn walk(root: &Path, base: &Path) -> (Vec<Entry>, Vec<Skipped>) {
             skipped.push(Skipped::new(path, SkipReason::Hidden));
         } else {
             let absolute = base.join(below);
-            entries.push(Entry { path, absolute });
+            entries.push(ListedFile { path, absolute });
         }
     }
     (entries, skipped)

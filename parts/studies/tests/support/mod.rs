@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use humerus_studies::{self as dataset, Index, WarningKind};
 use humerus_studies::{Error, Label, Study};
-use phantom::{Format, PhantomConfig};
+use phantom::{FilmFormat, PhantomConfig};
 
 use testing::TestSet;
 
@@ -29,7 +29,7 @@ pub fn one_line(error: Error) -> String {
 
 /// Phantoms as DICOM files in one flat folder, with their label.
 pub fn dicom_set(set: &TestSet) -> Vec<(PathBuf, Label)> {
-    let config = PhantomConfig { studies: 8, longest_side: 96, format: Format::Dicom, ..PhantomConfig::default() };
+    let config = PhantomConfig { studies: 8, longest_side: 96, format: FilmFormat::Dicom, ..PhantomConfig::default() };
     let source = tempfile::tempdir().unwrap();
     phantom::write(&config, &source.path().join("set"), &mut |_| ()).unwrap();
     let index = dataset::index(source.path().join("set")).unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Id, Known, Value};
+use super::{Id, KnownGlobal, PickleValue};
 
 /// Values in one pickle, and pairs that its calls copy: a network's file has some ten thousand.
 pub(super) const MOST: usize = 1 << 20;
@@ -12,7 +12,7 @@ pub(super) struct Machine<'a> {
     bytes: &'a [u8],
     /// Behind the last byte read.
     pub at: usize,
-    pub values: Vec<Value<'a>>,
+    pub values: Vec<PickleValue<'a>>,
     pub stack: Vec<Id>,
     /// Heights of the stack.
     pub marks: Vec<usize>,
@@ -66,7 +66,7 @@ impl<'a> Machine<'a> {
         Ok(rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]))
     }
 
-    pub fn add(&mut self, value: Value<'a>) -> Result<Id, String> {
+    pub fn add(&mut self, value: PickleValue<'a>) -> Result<Id, String> {
         if self.values.len() == MOST {
             return Err(format!("the pickle has more than {MOST} values"));
         }
@@ -74,7 +74,7 @@ impl<'a> Machine<'a> {
         Ok(self.values.len() as Id - 1)
     }
 
-    pub fn push(&mut self, value: Value<'a>) -> Result<(), String> {
+    pub fn push(&mut self, value: PickleValue<'a>) -> Result<(), String> {
         let id = self.add(value)?;
         self.put(id)
     }
@@ -129,45 +129,47 @@ impl<'a> Machine<'a> {
     /// Records a call.
     pub fn call(&mut self, class: Id, arguments: Id) -> Result<(), String> {
         let arguments_of: &[Id] = match &self.values[arguments as usize] {
-            Value::Tuple(ids) => ids,
+            PickleValue::Tuple(ids) => ids,
             _ => &[],
         };
         let first = arguments_of.first().copied();
-        let object = |class| Value::Object { class, state: None, items: None };
+        let object = |class| PickleValue::Object { class, state: None, items: None };
         let value = match self.values[class as usize] {
-            Value::Global(Known::Rebuild(version)) => Value::Tensor { version, arguments },
-            Value::Global(Known::FromType) => match *arguments_of {
+            PickleValue::Global(KnownGlobal::Rebuild(version)) => PickleValue::Tensor { version, arguments },
+            PickleValue::Global(KnownGlobal::FromType) => match *arguments_of {
                 [function, _, arguments, ..] => match self.values[function as usize] {
-                    Value::Global(Known::Rebuild(version)) => Value::Tensor { version, arguments },
-                    _ => Value::Inert,
+                    PickleValue::Global(KnownGlobal::Rebuild(version)) => PickleValue::Tensor { version, arguments },
+                    _ => PickleValue::Inert,
                 },
-                _ => Value::Inert,
+                _ => PickleValue::Inert,
             },
-            Value::Global(Known::First) => match first {
+            PickleValue::Global(KnownGlobal::First) => match first {
                 Some(first) => return self.put(first),
-                None => Value::Inert,
+                None => PickleValue::Inert,
             },
-            Value::Global(Known::Dict) => Value::Dict(self.dict_of(first)?),
-            Value::Global(Known::Reconstructor) => match first {
-                Some(first) if matches!(self.values[first as usize], Value::Global(Known::Class(..))) => object(first),
-                _ => Value::Inert,
+            PickleValue::Global(KnownGlobal::Dict) => PickleValue::Dict(self.dict_of(first)?),
+            PickleValue::Global(KnownGlobal::Reconstructor) => match first {
+                Some(first) if matches!(self.values[first as usize], PickleValue::Global(KnownGlobal::Class(..))) => {
+                    object(first)
+                }
+                _ => PickleValue::Inert,
             },
-            Value::Global(Known::Class(..)) => object(class),
+            PickleValue::Global(KnownGlobal::Class(..)) => object(class),
             // Also what a call has made, called again.
-            _ => Value::Inert,
+            _ => PickleValue::Inert,
         };
         self.push(value)
     }
 
     /// The pairs of `OrderedDict([(key, value), …])`, as Python 2 wrote it.
     pub fn dict_of(&mut self, first: Option<Id>) -> Result<Vec<(Id, Id)>, String> {
-        let Some(Value::List(items)) = first.map(|first| &self.values[first as usize]) else { return Ok(vec![]) };
+        let Some(PickleValue::List(items)) = first.map(|first| &self.values[first as usize]) else { return Ok(vec![]) };
         self.copied += items.len();
         if self.copied > MOST {
             return Err(format!("the pickle copies more than {MOST} pairs"));
         }
         let pair = |id: &Id| match &self.values[*id as usize] {
-            Value::Tuple(pair) | Value::List(pair) if pair.len() == 2 => Ok((pair[0], pair[1])),
+            PickleValue::Tuple(pair) | PickleValue::List(pair) if pair.len() == 2 => Ok((pair[0], pair[1])),
             _ => Err("the pickle has a dictionary of something else than pairs".to_owned()),
         };
         items.iter().map(pair).collect()
@@ -175,7 +177,7 @@ impl<'a> Machine<'a> {
 
     pub fn append(&mut self, ids: Vec<Id>) -> Result<(), String> {
         let top = self.top()?;
-        if let Value::List(list) = &mut self.values[top as usize] {
+        if let PickleValue::List(list) = &mut self.values[top as usize] {
             list.extend(ids);
         }
         Ok(())
@@ -184,17 +186,17 @@ impl<'a> Machine<'a> {
     pub fn set(&mut self, pairs: Vec<(Id, Id)>) -> Result<(), String> {
         let top = self.top()?;
         let dict = match self.values[top as usize] {
-            Value::Dict(_) => top,
-            Value::Object { items: Some(items), .. } => items,
+            PickleValue::Dict(_) => top,
+            PickleValue::Object { items: Some(items), .. } => items,
             // A class that is a kind of dictionary.
-            Value::Object { class, state, items: None } => {
-                let items = self.add(Value::Dict(Vec::new()))?;
-                self.values[top as usize] = Value::Object { class, state, items: Some(items) };
+            PickleValue::Object { class, state, items: None } => {
+                let items = self.add(PickleValue::Dict(Vec::new()))?;
+                self.values[top as usize] = PickleValue::Object { class, state, items: Some(items) };
                 items
             }
             _ => return Ok(()),
         };
-        if let Value::Dict(dict) = &mut self.values[dict as usize] {
+        if let PickleValue::Dict(dict) = &mut self.values[dict as usize] {
             dict.extend(pairs);
         }
         Ok(())
@@ -202,13 +204,13 @@ impl<'a> Machine<'a> {
 
     /// A storage; of a class with its source, as the legacy format keeps modules, the class.
     pub fn persistent(&mut self, id: Id) -> Result<(), String> {
-        let Value::Tuple(parts) = &self.values[id as usize] else {
+        let PickleValue::Tuple(parts) = &self.values[id as usize] else {
             return Err("the pickle refers to a storage by something else than a tuple".to_owned());
         };
         let kind = parts.first().map(|kind| &self.values[*kind as usize]);
         match (kind, parts.get(1)) {
-            (Some(Value::Text(b"module")), Some(class)) => self.put(*class),
-            _ => self.push(Value::Persistent(id)),
+            (Some(PickleValue::Text(b"module")), Some(class)) => self.put(*class),
+            _ => self.push(PickleValue::Persistent(id)),
         }
     }
 }

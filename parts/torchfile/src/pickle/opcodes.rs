@@ -1,7 +1,7 @@
 //! What each opcode of a pickle does here: it makes records instead of calls.
 
 use super::machine::{MOST, Machine, empty};
-use super::{Id, Pickle, Value, known};
+use super::{Id, Pickle, PickleValue, known};
 
 /// Reads the pickle at the start of `bytes`.
 pub(crate) fn read(bytes: &[u8]) -> Result<Pickle<'_>, String> {
@@ -55,32 +55,32 @@ fn step(machine: &mut Machine<'_>, opcode: u8) -> Result<(), String> {
             let key = machine.number(4)?;
             machine.recall(key)?;
         }
-        b'N' => machine.push(Value::Inert)?,
-        0x88 => machine.push(Value::Bool(true))?,
-        0x89 => machine.push(Value::Bool(false))?,
+        b'N' => machine.push(PickleValue::Inert)?,
+        0x88 => machine.push(PickleValue::Bool(true))?,
+        0x89 => machine.push(PickleValue::Bool(false))?,
         b'I' | b'L' => {
             let line = machine.line()?;
             let value = match (opcode, line) {
-                (b'I', b"01") => Value::Bool(true),
-                (b'I', b"00") => Value::Bool(false),
+                (b'I', b"01") => PickleValue::Bool(true),
+                (b'I', b"00") => PickleValue::Bool(false),
                 _ => {
                     let text = std::str::from_utf8(line).unwrap_or_default().trim_end_matches('L');
-                    text.parse().map_or(Value::Inert, Value::Int)
+                    text.parse().map_or(PickleValue::Inert, PickleValue::Int)
                 }
             };
             machine.push(value)?;
         }
         b'J' => {
             let value = machine.number(4)? as u32 as i32;
-            machine.push(Value::Int(value.into()))?;
+            machine.push(PickleValue::Int(value.into()))?;
         }
         b'K' => {
             let value = machine.number(1)?;
-            machine.push(Value::Int(value as i64))?;
+            machine.push(PickleValue::Int(value as i64))?;
         }
         b'M' => {
             let value = machine.number(2)?;
-            machine.push(Value::Int(value as i64))?;
+            machine.push(PickleValue::Int(value as i64))?;
         }
         0x8a | 0x8b => {
             let length = machine.number(if opcode == 0x8a { 1 } else { 4 })?;
@@ -89,15 +89,15 @@ fn step(machine: &mut Machine<'_>, opcode: u8) -> Result<(), String> {
         }
         b'F' => {
             machine.line()?;
-            machine.push(Value::Inert)?;
+            machine.push(PickleValue::Inert)?;
         }
         b'G' => {
             machine.take(8)?;
-            machine.push(Value::Inert)?;
+            machine.push(PickleValue::Inert)?;
         }
         b'V' => {
             let text = machine.line()?;
-            machine.push(Value::Text(text))?;
+            machine.push(PickleValue::Text(text))?;
         }
         b'S' => {
             let line = machine.line()?;
@@ -105,7 +105,7 @@ fn step(machine: &mut Machine<'_>, opcode: u8) -> Result<(), String> {
                 [b'\'', text @ .., b'\''] | [b'"', text @ .., b'"'] => text,
                 _ => return Err("the pickle has a string without quotes".to_owned()),
             };
-            machine.push(Value::Text(text))?;
+            machine.push(PickleValue::Text(text))?;
         }
         b'U' | b'X' | b'T' | 0x8c | 0x8d => {
             let size = match opcode {
@@ -115,7 +115,7 @@ fn step(machine: &mut Machine<'_>, opcode: u8) -> Result<(), String> {
             };
             let length = machine.number(size)?;
             let text = machine.take(length)?;
-            machine.push(Value::Text(text))?;
+            machine.push(PickleValue::Text(text))?;
         }
         b'B' | b'C' | 0x8e | 0x96 => {
             let size = match opcode {
@@ -125,15 +125,15 @@ fn step(machine: &mut Machine<'_>, opcode: u8) -> Result<(), String> {
             };
             let length = machine.number(size)?;
             machine.take(length)?;
-            machine.push(Value::Inert)?;
+            machine.push(PickleValue::Inert)?;
         }
-        b')' => machine.push(Value::Tuple(vec![]))?,
-        b']' => machine.push(Value::List(vec![]))?,
-        b'}' => machine.push(Value::Dict(vec![]))?,
-        0x8f => machine.push(Value::Inert)?,
+        b')' => machine.push(PickleValue::Tuple(vec![]))?,
+        b']' => machine.push(PickleValue::List(vec![]))?,
+        b'}' => machine.push(PickleValue::Dict(vec![]))?,
+        0x8f => machine.push(PickleValue::Inert)?,
         b't' | b'l' => {
             let ids = machine.above_mark()?;
-            machine.push(if opcode == b't' { Value::Tuple(ids) } else { Value::List(ids) })?;
+            machine.push(if opcode == b't' { PickleValue::Tuple(ids) } else { PickleValue::List(ids) })?;
         }
         0x85..=0x87 => {
             let n = usize::from(opcode - 0x84);
@@ -142,15 +142,15 @@ fn step(machine: &mut Machine<'_>, opcode: u8) -> Result<(), String> {
                 ids.push(machine.pop()?);
             }
             ids.reverse();
-            machine.push(Value::Tuple(ids))?;
+            machine.push(PickleValue::Tuple(ids))?;
         }
         b'd' => {
             let ids = machine.above_mark()?;
-            machine.push(Value::Dict(pairs(&ids)?))?;
+            machine.push(PickleValue::Dict(pairs(&ids)?))?;
         }
         0x91 => {
             machine.above_mark()?;
-            machine.push(Value::Inert)?;
+            machine.push(PickleValue::Inert)?;
         }
         b'a' => {
             let id = machine.pop()?;
@@ -170,20 +170,22 @@ fn step(machine: &mut Machine<'_>, opcode: u8) -> Result<(), String> {
         }
         b'c' => {
             let (module, name) = (machine.line()?, machine.line()?);
-            machine.push(Value::Global(known(module, name)))?;
+            machine.push(PickleValue::Global(known(module, name)))?;
         }
         0x93 => {
             let (name, module) = (machine.pop()?, machine.pop()?);
             match (&machine.values[module as usize], &machine.values[name as usize]) {
-                (&Value::Text(module), &Value::Text(name)) => machine.push(Value::Global(known(module, name)))?,
+                (&PickleValue::Text(module), &PickleValue::Text(name)) => {
+                    machine.push(PickleValue::Global(known(module, name)))?
+                }
                 _ => return Err("the pickle names a class by something that is not text".to_owned()),
             }
         }
         b'i' => {
             let (module, name) = (machine.line()?, machine.line()?);
             let arguments = machine.above_mark()?;
-            let arguments = machine.add(Value::Tuple(arguments))?;
-            let class = machine.add(Value::Global(known(module, name)))?;
+            let arguments = machine.add(PickleValue::Tuple(arguments))?;
+            let class = machine.add(PickleValue::Global(known(module, name)))?;
             machine.call(class, arguments)?;
         }
         b'o' => {
@@ -192,7 +194,7 @@ fn step(machine: &mut Machine<'_>, opcode: u8) -> Result<(), String> {
                 return Err(empty());
             }
             let class = ids.remove(0);
-            let arguments = machine.add(Value::Tuple(ids))?;
+            let arguments = machine.add(PickleValue::Tuple(ids))?;
             machine.call(class, arguments)?;
         }
         b'R' | 0x81 => {
@@ -206,7 +208,7 @@ fn step(machine: &mut Machine<'_>, opcode: u8) -> Result<(), String> {
         b'b' => {
             let state = machine.pop()?;
             let top = machine.top()?;
-            if let Value::Object { state: of, .. } = &mut machine.values[top as usize] {
+            if let PickleValue::Object { state: of, .. } = &mut machine.values[top as usize] {
                 *of = Some(state);
             }
         }
@@ -231,14 +233,14 @@ fn pairs(ids: &[Id]) -> Result<Vec<(Id, Id)>, String> {
 }
 
 /// A signed little-endian number.
-fn long(bytes: &[u8]) -> Value<'_> {
+fn long(bytes: &[u8]) -> PickleValue<'_> {
     match bytes {
-        [] => Value::Int(0),
+        [] => PickleValue::Int(0),
         [.., last] if bytes.len() <= 8 => {
             let fill = if last & 0x80 == 0 { 0 } else { !0 };
             let value = bytes.iter().rev().fold(fill, |number: u64, byte| number << 8 | u64::from(*byte));
-            Value::Int(value as i64)
+            PickleValue::Int(value as i64)
         }
-        _ => Value::Long(bytes),
+        _ => PickleValue::Long(bytes),
     }
 }

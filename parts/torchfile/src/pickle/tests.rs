@@ -18,12 +18,14 @@ fn whatever_a_pickle_calls_is_recorded_and_not_done() {
         (b"ccopyreg\n_reconstructor\n(cmy.own\nNet\ncbuiltins\nobject\nNtR.", "my.own", "Net"),
     ] {
         let pickle = read(bytes).unwrap();
-        let Value::Object { class, .. } = *pickle.get(pickle.root) else { panic!("{:?}", pickle.get(pickle.root)) };
+        let PickleValue::Object { class, .. } = *pickle.get(pickle.root) else {
+            panic!("{:?}", pickle.get(pickle.root))
+        };
         assert_eq!(pickle.class(class), Some((module.as_bytes(), name.as_bytes())));
     }
     // What a call has made is not called either.
     let pickle = read(b"cbuiltins\ngetattr\n(cos\nsystem\nS'x'\ntR(S'ls'\ntR.").unwrap();
-    assert!(matches!(pickle.get(pickle.root), Value::Inert));
+    assert!(matches!(pickle.get(pickle.root), PickleValue::Inert));
 }
 
 #[test]
@@ -31,10 +33,10 @@ fn tensors_of_a_class_of_their_own_are_tensors_and_kinds_of_dictionaries_have_it
     let pickle =
         read(b"ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._utils\n_rebuild_tensor_v2\ncmy\nOwn\n(K\x00t}tR.");
     let pickle = pickle.unwrap();
-    assert!(matches!(pickle.get(pickle.root), Value::Tensor { .. }));
+    assert!(matches!(pickle.get(pickle.root), PickleValue::Tensor { .. }));
     let pickle = read(b"cmy\nConfig\n)\x81S'a'\nK\x01sS'b'\nK\x02s.").unwrap();
-    let Value::Object { items: Some(items), .. } = *pickle.get(pickle.root) else { panic!() };
-    assert!(matches!(pickle.get(items), Value::Dict(pairs) if pairs.len() == 2));
+    let PickleValue::Object { items: Some(items), .. } = *pickle.get(pickle.root) else { panic!() };
+    assert!(matches!(pickle.get(items), PickleValue::Dict(pairs) if pairs.len() == 2));
 }
 
 #[test]
@@ -93,7 +95,7 @@ fn a_million_marks_or_values_end_in_an_error_and_deep_nesting_and_cycles_in_none
 #[test]
 fn what_calls_copy_is_bounded_and_the_pairs_that_python_2_wrote_are_read() {
     let pickle = read(b"ccollections\nOrderedDict\n((lp1\n(lp2\nS'a'\naK\x01aa(lp3\nS'b'\naK\x02aatR.").unwrap();
-    assert!(matches!(pickle.get(pickle.root), Value::Dict(pairs) if pairs.len() == 2));
+    assert!(matches!(pickle.get(pickle.root), PickleValue::Dict(pairs) if pairs.len() == 2));
     // A list of half a million pairs, given to a thousand calls of 6 bytes: 4 GB.
     let mut bytes = b"ccollections\nOrderedDict\nq\x000NN\x86q\x010(".to_vec();
     bytes.extend(b"h\x01".repeat(500_000));

@@ -15,12 +15,12 @@ pub(super) struct Findings(HashMap<(PathBuf, String), Vec<Finding>>);
 
 #[derive(Deserialize)]
 struct Coco {
-    images: Vec<Image>,
+    images: Vec<ImageFile>,
     annotations: Vec<Annotation>,
 }
 
 #[derive(Deserialize)]
-struct Image {
+struct ImageFile {
     id: u64,
     file_name: String,
 }

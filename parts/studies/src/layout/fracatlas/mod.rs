@@ -10,9 +10,9 @@ mod table;
 
 use std::path::PathBuf;
 
-use crate::groups::Blocks;
-use crate::layout::Found;
-use crate::layout::tree::{Entry, Film, Place, Tree};
+use crate::groups::BlockSizes;
+use crate::layout::FoundStudies;
+use crate::layout::tree::{FilePlace, FilmFile, ListedFile, Tree};
 use crate::skipped::{SkipReason, Skipped};
 use crate::study::{Split, Study, View};
 use names::{home, label, number};
@@ -22,12 +22,12 @@ pub(super) const PATTERN: &str = "images/{Fractured,Non_fractured}/IMGn.jpg";
 
 /// Many enough films that few neighbours are parted (a gap of two or more images lies between blocks), few enough that
 /// about forty blocks of a thousand films can be balanced; the complete set would otherwise be a handful of blocks.
-const BLOCKS: Blocks = Blocks { enough: 20, longest: 60 };
+const BLOCKS: BlockSizes = BlockSizes { enough: 20, longest: 60 };
 
 /// Reads the tree.
-pub(super) fn read(tree: &Tree) -> Found {
+pub(super) fn read(tree: &Tree) -> FoundStudies {
     let sorted = tree.sort(|entry| place(tree, entry));
-    let mut found = Found::new(Vec::new(), sorted.skipped.clone(), sorted.companions.clone());
+    let mut found = FoundStudies::new(Vec::new(), sorted.skipped.clone(), sorted.companions.clone());
     found.warnings.extend(sorted.turned());
     let mut homes: Vec<PathBuf> = sorted.films.iter().filter_map(|film| home(&film.absolute)).collect();
     homes.dedup();
@@ -41,22 +41,22 @@ pub(super) fn read(tree: &Tree) -> Found {
     found
 }
 
-pub(super) fn place(tree: &Tree, entry: &Entry) -> Place {
+pub(super) fn place(tree: &Tree, entry: &ListedFile) -> FilePlace {
     let below = tree.below(entry);
     if below.iter().any(|part| part == "Annotations" || part == "Utilities") || below.ends_with("dataset.csv") {
-        return Place::Companion;
+        return FilePlace::Companion;
     }
     if label(&entry.absolute).is_none() {
-        return Place::Outside(SkipReason::OutsideLayout);
+        return FilePlace::Outside(SkipReason::OutsideLayout);
     }
     match number(&entry.absolute) {
-        Some(_) => Place::Film,
-        None => Place::Outside(SkipReason::NoNumber),
+        Some(_) => FilePlace::Film,
+        None => FilePlace::Outside(SkipReason::NoNumber),
     }
 }
 
 /// Each film as a study, in blocks; annotations that cannot be read are skipped.
-fn studies(films: Vec<Film>, homes: &[PathBuf], tree: &Tree, skipped: &mut Vec<Skipped>) -> Vec<Study> {
+fn studies(films: Vec<FilmFile>, homes: &[PathBuf], tree: &Tree, skipped: &mut Vec<Skipped>) -> Vec<Study> {
     let mut findings = coco::Findings::default();
     for home in homes {
         let mut unreadable = Vec::new();

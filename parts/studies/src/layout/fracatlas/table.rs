@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::names;
-use crate::layout::table::{Row, Table};
+use crate::layout::table::{LabelTable, Row};
 use crate::layout::tree::Tree;
 use crate::study::{Label, Study};
 use crate::warning::{Warning, WarningKind};
@@ -23,7 +23,7 @@ pub(super) fn compare(tree: &Tree, home: &Path, studies: &mut [Study]) -> Vec<Wa
     }
     let given = tree.as_given(&path);
     let complain = |why: String| vec![Warning::new(WarningKind::Annotations, [given.clone()], why)];
-    let table = match Table::read(&path) {
+    let table = match LabelTable::read(&path) {
         Ok(table) => table,
         Err(why) => return complain(format!("dataset.csv: {why}")),
     };

@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::Result;
-use crate::layout::Found;
+use crate::layout::FoundStudies;
 use crate::layout::claims::Claim;
-use crate::layout::names::{self, Meaning, Names, Told};
-use crate::layout::tree::{self, Entry, Tree};
+use crate::layout::names::{self, Meaning, RowReport, Spellings};
+use crate::layout::tree::{self, ListedFile, Tree};
 use rayon::prelude::*;
 
 /// The files that rows may mean which do not lie where they say.
@@ -27,7 +27,7 @@ impl<'a> Around<'a> {
     }
 
     /// The files but the table, with their paths below the folder.
-    fn files(&self) -> (Vec<&Entry>, Vec<String>) {
+    fn files(&self) -> (Vec<&ListedFile>, Vec<String>) {
         let tree = self.walked.as_ref().unwrap_or(self.tree);
         let others = tree.entries.iter().filter(|entry| entry.absolute != self.table);
         others.map(|entry| (entry, tree.below(entry).to_string_lossy().into_owned())).unzip()
@@ -40,7 +40,7 @@ impl<'a> Around<'a> {
     }
 
     /// Gives the rows whose film does not lie where they say the one that they mean.
-    pub fn look(&self, found: &mut Found, tree: &Tree, file: &Path, rows: &mut [(Claim, &str)]) -> Result<()> {
+    pub fn look(&self, found: &mut FoundStudies, tree: &Tree, file: &Path, rows: &mut [(Claim, &str)]) -> Result<()> {
         let (lost, there): (Vec<usize>, Vec<usize>) = (0..rows.len()).partition(|at| !rows[*at].0.path.exists());
         if lost.is_empty() {
             return Ok(());
@@ -48,13 +48,13 @@ impl<'a> Around<'a> {
         let direct: HashSet<PathBuf> = there.iter().map(|at| rows[*at].0.path.clone()).collect();
         let (files, paths) = self.files();
         let cells: Vec<String> = lost.iter().map(|at| rows[*at].1.replace('\\', "/")).collect();
-        let known = Names::of_files(&paths);
+        let known = Spellings::of_files(&paths);
         let meanings = known.meanings(cells.iter().map(String::as_str));
         let films_of = films_of(&files, &meanings);
         let (mut loose, mut films, mut ambiguous) = (Vec::new(), Vec::new(), Vec::new());
         for (at, meaning) in lost.into_iter().zip(meanings) {
             let (claim, cell) = &mut rows[at];
-            let told = |names: &[usize]| Told {
+            let told = |names: &[usize]| RowReport {
                 line: claim.line,
                 cell: (*cell).to_owned(),
                 names: names.iter().map(|at| paths[*at].clone()).collect(),
@@ -88,7 +88,7 @@ impl<'a> Around<'a> {
 
 /// The films among the files of each list that cells mean, by where the list lies: rows of one name share one. A file
 /// is read once, however many rows mean it.
-fn films_of(files: &[&Entry], meanings: &[Meaning]) -> HashMap<*const usize, Vec<usize>> {
+fn films_of(files: &[&ListedFile], meanings: &[Meaning]) -> HashMap<*const usize, Vec<usize>> {
     let mut lists: HashMap<*const usize, &[usize]> = HashMap::new();
     for meaning in meanings {
         if let Meaning::Many(many) = meaning {

@@ -13,9 +13,9 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::layout::claims::{Claim, films, skip_unlisted, studies, with_headers};
 use crate::layout::labels::{LabelColumn, SplitWord, Words};
-use crate::layout::table::{Row, Table};
+use crate::layout::table::{LabelTable, Row};
 use crate::layout::tree::{self, Tree};
-use crate::layout::{Found, IndexOptions};
+use crate::layout::{FoundStudies, IndexOptions};
 use crate::skipped::SkipReason;
 use crate::warning::{Warning, WarningKind};
 use crate::{Error, Result};
@@ -40,12 +40,12 @@ pub(in crate::layout) const FILE: [&str; 11] = [
 ];
 
 /// Whether a table's header makes it a manifest.
-pub(super) fn is_manifest(table: &Table) -> bool {
+pub(super) fn is_manifest(table: &LabelTable) -> bool {
     table.column(&FILE).is_some() && LabelColumn::of(table).is_some()
 }
 
 /// Whether a manifest speaks of paths, whatever kind of films they are of.
-pub(super) fn has_paths(table: &Table) -> bool {
+pub(super) fn has_paths(table: &LabelTable) -> bool {
     is_manifest(table) && table.column(&["path"]).is_some()
 }
 
@@ -65,7 +65,7 @@ impl Columns {
     ///
     /// # Errors
     /// One line, if one is not there, or there twice.
-    fn of(table: &Table) -> std::result::Result<Columns, String> {
+    fn of(table: &LabelTable) -> std::result::Result<Columns, String> {
         let path = table.column(&FILE);
         let label = LabelColumn::of(table).filter(|_| path.is_some());
         let label = label.ok_or_else(|| format!("looked for the columns path and label, met {}", table.names()))?;
@@ -104,11 +104,11 @@ impl Columns {
 /// # Errors
 /// [`Error::Labels`] if the table cannot be read or lacks a column, if a row could mean several films, or if none means
 /// one.
-pub(super) fn read(tree: &Tree, file: &Path, options: &IndexOptions) -> Result<Found> {
+pub(super) fn read(tree: &Tree, file: &Path, options: &IndexOptions) -> Result<FoundStudies> {
     let fault = |why: String| Error::Labels { table: file.to_owned(), reason: why };
-    let table = Table::read(file).map_err(fault)?;
+    let table = LabelTable::read(file).map_err(fault)?;
     let columns = Columns::of(&table).map_err(fault)?;
-    let mut found = Found { companions: vec![file.to_owned()], ..Found::default() };
+    let mut found = FoundStudies { companions: vec![file.to_owned()], ..FoundStudies::default() };
     let home = tree::absolute(file)?;
     let folder = home.parent().map(Path::to_owned).unwrap_or_default();
     let words = options.words();
@@ -160,7 +160,7 @@ pub(super) fn read(tree: &Tree, file: &Path, options: &IndexOptions) -> Result<F
 }
 
 /// A film that two rows list; the first counts.
-fn again(found: &mut Found, tree: &Tree, first: &Claim, claim: &Claim) {
+fn again(found: &mut FoundStudies, tree: &Tree, first: &Claim, claim: &Claim) {
     let path = tree.as_given(&claim.path);
     let why = format!("listed before, on line {}", first.line);
     found.skip(path.clone(), SkipReason::Row { line: claim.line, why });

@@ -10,11 +10,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::Result;
-use crate::layout::tree::{Entry, Film, Place, Tree};
-use crate::layout::{Found, IndexOptions};
+use crate::layout::tree::{FilePlace, FilmFile, ListedFile, Tree};
+use crate::layout::{FoundStudies, IndexOptions};
 use crate::skipped::SkipReason;
 use crate::study::{Study, View};
-use names::{Names, Parts};
+use names::{BodyParts, PathNames};
 
 /// What the layout looks like, for messages.
 pub(super) const PATTERN: &str = "{train,valid}/XR_PART/patientN/studyK_{positive,negative}/imageJ.png";
@@ -32,42 +32,42 @@ const COMPANIONS: [&str; 5] = [
 ];
 
 /// Reads the tree, or the parts of it that are asked for.
-pub(super) fn read(mut tree: Tree, options: &IndexOptions) -> Result<Found> {
-    let wanted = Parts::of(&tree, &options.parts)?;
+pub(super) fn read(mut tree: Tree, options: &IndexOptions) -> Result<FoundStudies> {
+    let wanted = BodyParts::of(&tree, &options.parts)?;
     tree.entries.retain(|entry| wanted.has(&entry.absolute));
     let sorted = tree.sort(|entry| place(&tree, entry));
     let turned = sorted.turned();
-    let mut found = Found::new(studies(sorted.films), sorted.skipped, sorted.companions);
+    let mut found = FoundStudies::new(studies(sorted.films), sorted.skipped, sorted.companions);
     found.warnings.extend(turned);
     found.warnings.extend(tables::compare(&tree, &found.studies, &wanted));
     found.official_split = true;
     Ok(found)
 }
 
-pub(super) fn place(tree: &Tree, entry: &Entry) -> Place {
+pub(super) fn place(tree: &Tree, entry: &ListedFile) -> FilePlace {
     let below = tree.below(entry);
     let name = below.file_name().unwrap_or_default();
     if COMPANIONS.iter().any(|companion| name == *companion) || below.iter().any(|part| part == TRUTH) {
-        return Place::Companion;
+        return FilePlace::Companion;
     }
-    match Names::of(&entry.absolute) {
-        Some(names) if names.above.ends_with(TRUTH) => Place::Companion,
-        Some(names) if !names.is_study() => Place::Outside(SkipReason::OutsideLayout),
-        Some(names) if names.label().is_none() => Place::Outside(SkipReason::Unlabeled),
-        Some(names) if names.split().is_none() => Place::Outside(SkipReason::NoSplit),
-        Some(_) => Place::Film,
-        None => Place::Outside(SkipReason::OutsideLayout),
+    match PathNames::of(&entry.absolute) {
+        Some(names) if names.above.ends_with(TRUTH) => FilePlace::Companion,
+        Some(names) if !names.is_study() => FilePlace::Outside(SkipReason::OutsideLayout),
+        Some(names) if names.label().is_none() => FilePlace::Outside(SkipReason::Unlabeled),
+        Some(names) if names.split().is_none() => FilePlace::Outside(SkipReason::NoSplit),
+        Some(_) => FilePlace::Film,
+        None => FilePlace::Outside(SkipReason::OutsideLayout),
     }
 }
 
 /// The films, which are ordered by path, in their studies.
-fn studies(films: Vec<Film>) -> Vec<Study> {
+fn studies(films: Vec<FilmFile>) -> Vec<Study> {
     let mut studies: Vec<Study> = Vec::new();
     let mut last: Option<PathBuf> = None;
     let mut truths = HashMap::new();
     for film in films {
         let absolute = &film.absolute;
-        let Some(names) = Names::of(absolute) else {
+        let Some(names) = PathNames::of(absolute) else {
             continue;
         };
         let (Some(split), Some((number, label))) = (names.split(), names.label()) else {

@@ -8,7 +8,7 @@ use crate::study::{Label, Split};
 use crate::{Error, Result};
 
 /// The five names at the end of a film's path.
-pub(super) struct Names<'a> {
+pub(super) struct PathNames<'a> {
     /// Holds `train` and `valid`.
     pub above: &'a Path,
     /// The folder of the split, as it is written.
@@ -18,14 +18,14 @@ pub(super) struct Names<'a> {
     pub study: &'a str,
 }
 
-impl<'a> Names<'a> {
+impl<'a> PathNames<'a> {
     /// The names of the folders above a file, whatever they are; none if there are fewer than four or one is not
     /// Unicode.
-    pub fn of(path: &'a Path) -> Option<Names<'a>> {
+    pub fn of(path: &'a Path) -> Option<PathNames<'a>> {
         let mut folders = path.ancestors().skip(1);
         let mut name = || folders.next()?.file_name()?.to_str();
         let (study, patient, part, split) = (name()?, name()?, name()?, name()?);
-        Some(Names { above: folders.next()?, split_folder: split, part, patient, study })
+        Some(PathNames { above: folders.next()?, split_folder: split, part, patient, study })
     }
 
     /// `train` or `valid`, in whatever case: copies of MURA have `Train`.
@@ -46,16 +46,16 @@ impl<'a> Names<'a> {
 }
 
 /// The body parts that are read; empty for all.
-pub(super) struct Parts(BTreeSet<String>);
+pub(super) struct BodyParts(BTreeSet<String>);
 
-impl Parts {
+impl BodyParts {
     /// `humerus` and `XR_HUMERUS` name the same part.
-    pub fn of(tree: &Tree, asked: &[String]) -> Result<Parts> {
+    pub fn of(tree: &Tree, asked: &[String]) -> Result<BodyParts> {
         let wanted: BTreeSet<String> = asked.iter().map(|part| part_name(part)).collect();
-        let names = tree.entries.iter().filter_map(|entry| Names::of(&entry.absolute)).filter(Names::is_study);
+        let names = tree.entries.iter().filter_map(|entry| PathNames::of(&entry.absolute)).filter(PathNames::is_study);
         let met: BTreeSet<String> = names.map(|names| names.part.to_uppercase()).collect();
         match wanted.iter().find(|part| !met.contains(*part)) {
-            None => Ok(Parts(wanted)),
+            None => Ok(BodyParts(wanted)),
             Some(part) => Err(Error::NoFilms {
                 root: tree.root.clone(),
                 reason: format!("no part {part}; met {}", met.into_iter().collect::<Vec<_>>().join(", ")),
@@ -69,7 +69,7 @@ impl Parts {
 
     /// Whether a file is of these parts, or of none.
     pub fn has(&self, path: &Path) -> bool {
-        Names::of(path).is_none_or(|names| !names.is_study() || self.is_wanted(names.part))
+        PathNames::of(path).is_none_or(|names| !names.is_study() || self.is_wanted(names.part))
     }
 }
 

@@ -8,15 +8,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::names::{Names, Parts};
-use crate::layout::table::Table;
+use super::names::{BodyParts, PathNames};
+use crate::layout::table::LabelTable;
 use crate::layout::tree::Tree;
 use crate::study::{Label, Split, Study};
 use crate::warning::{Warning, WarningKind};
 use crate::words::that_are;
 
 /// What the tables say otherwise than the folders: one warning for each table and kind.
-pub(super) fn compare(tree: &Tree, studies: &[Study], parts: &Parts) -> Vec<Warning> {
+pub(super) fn compare(tree: &Tree, studies: &[Study], parts: &BodyParts) -> Vec<Warning> {
     let present: HashSet<&Path> = tree.entries.iter().map(|entry| entry.absolute.as_path()).collect();
     let mut films: HashMap<PathBuf, &Study> = HashMap::new();
     for study in studies {
@@ -27,7 +27,7 @@ pub(super) fn compare(tree: &Tree, studies: &[Study], parts: &Parts) -> Vec<Warn
     }
     // The folders of splits, as they are written.
     let mut roots: BTreeMap<&Path, BTreeMap<Split, &str>> = BTreeMap::new();
-    for names in films.keys().filter_map(|film| Names::of(film)) {
+    for names in films.keys().filter_map(|film| PathNames::of(film)) {
         if let Some(split) = names.split() {
             roots.entry(names.above).or_default().insert(split, names.split_folder);
         }
@@ -49,7 +49,7 @@ type Listed = (PathBuf, Option<String>);
 /// One split of one tree.
 struct Scope<'a> {
     tree: &'a Tree,
-    parts: &'a Parts,
+    parts: &'a BodyParts,
     above: &'a Path,
     split: Split,
     folders: &'a BTreeMap<Split, &'a str>,
@@ -134,7 +134,7 @@ impl Scope<'_> {
             let message = format!("{name}: {why}");
             warnings.push(Warning::new(WarningKind::Annotations, [self.tree.as_given(&path)], message));
         };
-        let rows = Table::read_headless(&path).map_err(&mut complain).ok()?;
+        let rows = LabelTable::read_headless(&path).map_err(&mut complain).ok()?;
         let mut read = Vec::new();
         let mut foreign = Vec::new();
         // A film has a name below its study's folder.
