@@ -5,6 +5,10 @@
 //! bits. The relief is each cell less its surroundings, since the large shades are alike on all films of one machine.
 //! Unlike the usual DCT and difference hashes, a hash is also made of each of some windows, so that a copy that was cut
 //! by up to about 8 % on each side is found, and of the film without flat borders.
+//!
+//! The hashes of the crate `image_hasher`, computed outside this repository and without a false pair, find at best
+//! (DCT, median, 256 bits) 40 of FracAtlas' 43 copies, where these and [`super::alignment`] find all, and 8 of 40 films
+//! that were cut by up to 4 % on each side.
 
 use image::GrayImage;
 use rand::{RngExt, SeedableRng};
