@@ -103,7 +103,8 @@ pub fn run() -> Result<bool> {
         Ok(Counts::one(crate_.failed + lab.failed == 0))
     });
     stages.stage("tests of the crates", || {
-        tests(&mut cargo(&ready, &["test", "--workspace", "--exclude", "lab", "--no-fail-fast", "--", "--show-output"]))
+        let words = ["test", "--workspace", "--exclude", "lab", "--no-fail-fast", "--", "--show-output"];
+        tests(cargo(&ready, &words).env("EVCXR_JUPYTER", setup::evcxr::path(&ready.cache)))
     });
     let warm = stages.stage("kernel", || ready.warm().map(|()| Counts::one(true)));
     stages.stage("tests of the lab", || {
