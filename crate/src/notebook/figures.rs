@@ -14,6 +14,7 @@ use crate::model::Model;
 use crate::preprocess::{decode, grey};
 use crate::score::{Estimate, Metrics, Report, ViewScore};
 use crate::train::{Epochs, LrFinder, Recipe, TrainReport};
+use metrics::PrecisionRecall;
 use phantom::PhantomView;
 use render::{self, BalanceRow, CamPanel, CurvePoint, Figure, Film, FilterPattern, OverlayOptions, Tone};
 use studies::{Label, Split, Study};
@@ -140,6 +141,37 @@ pub fn roc(report: &Report) -> Result<Figure> {
     let Estimate { interval, no_interval, .. } = metrics.auroc;
     let interval = interval.ok_or(no_interval);
     Ok(render::roc(&title, &report.roc()?, interval, Some(report.operating_point.threshold))?)
+}
+
+/// The precision-recall curve over studies, with a band over patients and the operating point.
+///
+/// # Errors
+/// [`Error::Setting`] if no study is abnormal.
+pub fn precision_recall(report: &Report) -> Result<Figure> {
+    let (labels, scores) = report.labelled();
+    let metrics = report.metrics()?;
+    let title = format!("Precision and recall over {}", studies_of(&metrics));
+    let band = PrecisionRecall::band(&labels, &scores, &report.groups()).unwrap_or_default();
+    let Estimate { interval, no_interval, .. } = metrics.average_precision;
+    let threshold = Some(report.operating_point.threshold);
+    Ok(render::precision_recall(&title, &report.precision_recall()?, &band, interval.ok_or(no_interval), threshold)?)
+}
+
+/// How often studies of each probability are abnormal, with intervals, and how many there are.
+///
+/// # Errors
+/// [`Error::Setting`] if no study has a label.
+pub fn reliability(report: &Report) -> Result<Figure> {
+    Ok(render::reliability("Do probabilities mean what they say?", &[("", &report.reliability()?)])?)
+}
+
+/// The same of two reports over the same studies, such as before and after a calibration.
+///
+/// # Errors
+/// [`Error::Setting`] if no study has a label.
+pub fn reliability_of(first: (&str, &Report), second: (&str, &Report)) -> Result<Figure> {
+    let [before, after] = [first.1.reliability()?, second.1.reliability()?];
+    Ok(render::reliability("Do probabilities mean what they say?", &[(first.0, &before), (second.0, &after)])?)
 }
 
 /// Decisions against labels, over studies.

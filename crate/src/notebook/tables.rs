@@ -12,7 +12,7 @@ use crate::notebook::settings::Settings;
 use crate::score::{Metrics, Report, StudyScore, ViewScore};
 use crate::train::{PretrainReport, Recipe};
 use crate::weights::{Fate, Loaded};
-use metrics::Confusion;
+use metrics::{Confusion, Estimate, Measure, PairedComparison};
 use render::Table;
 use studies::{Label, Study};
 use torchfile::WeightFile;
@@ -194,20 +194,53 @@ pub fn confusion(counts: &Confusion) -> Table {
     table
 }
 
-/// Figures with their intervals.
+/// Every figure with its interval and the interval's kind, over studies and, where they are known, over their films.
 pub fn metrics(metrics: &Metrics) -> Table {
     let split = metrics.split.map_or("labelled".to_owned(), |s| s.to_string());
     let studies = counted(metrics.studies, &format!("{split} study"));
     let title = format!("{studies}, {}", counted(metrics.views, "view"));
-    let mut table = Table::new(title, ["", "value", "95 % interval"]);
-    for (name, estimate) in metrics.rows() {
-        let value = estimate.value.map_or("undefined".to_owned(), |v| format!("{v:.3}"));
-        let interval = match (estimate.interval, estimate.no_interval) {
-            (Some(interval), _) => format!("{:.3} to {:.3}", interval.low, interval.high),
-            (None, Some(why)) => format!("none: {why}"),
-            (None, None) => String::new(),
-        };
-        table.row([name.to_owned(), value, interval]);
+    // Where each study is one film, both levels are the same.
+    let views = metrics.by_view.as_ref().filter(|_| metrics.views != metrics.studies);
+    let names = ["", "over studies", "95 % interval", "kind", "over views", "95 % interval"];
+    let columns = if views.is_some() { names.len() } else { 4 };
+    let mut table = Table::new(title, names[..columns].iter().copied());
+    let value = |estimate: &Estimate| estimate.value.map_or("undefined".to_owned(), |v| format!("{v:.3}"));
+    let interval = |estimate: &Estimate| match (estimate.interval, estimate.no_interval) {
+        (Some(interval), _) => interval.to_string(),
+        (None, Some(why)) => format!("none: {why}"),
+        (None, None) => String::new(),
+    };
+    for measure in Measure::ALL {
+        let estimate = metrics.get(measure);
+        if !estimate.is_known() {
+            continue;
+        }
+        let kind = estimate.interval.map_or(String::new(), |interval| interval.kind.to_string());
+        let mut row = vec![measure.to_string(), value(estimate), interval(estimate), kind];
+        row.extend(views.iter().flat_map(|views| [value(views.get(measure)), interval(views.get(measure))]));
+        table.row(row);
+    }
+    table
+}
+
+/// Two models on the same studies, figure by figure.
+pub fn comparison(comparison: &PairedComparison) -> Table {
+    let title = format!("Two models on {}", counted(comparison.studies, "study"));
+    let header = ["", "first", "second", "difference", "95 % interval", "kind", "p"];
+    let mut table = Table::new(title, header);
+    let value = |value: Option<f64>| value.map_or("undefined".to_owned(), |v| format!("{v:.3}"));
+    for row in &comparison.rows {
+        let Estimate { value: difference, interval, no_interval } = row.difference;
+        let why = no_interval.map_or(String::new(), |why| format!("none: {why}"));
+        table.row([
+            row.measure.to_string(),
+            value(row.first),
+            value(row.second),
+            value(difference),
+            interval.map_or(why, |interval| interval.to_string()),
+            interval.map_or(String::new(), |interval| interval.kind.to_string()),
+            row.p.map_or(String::new(), |p| format!("{p:.4}")),
+        ]);
     }
     table
 }
@@ -326,41 +359,4 @@ pub fn localised(found: &Localised) -> Table {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug)]
-    #[allow(dead_code)]
-    struct Outer {
-        some_number: Option<f64>,
-        list: Vec<Inner>,
-        text: &'static str,
-    }
-
-    #[derive(Debug)]
-    #[allow(dead_code)]
-    struct Inner(u8, Kind);
-
-    #[derive(Debug)]
-    enum Kind {
-        Plain,
-    }
-
-    #[test]
-    fn any_value_is_a_table_of_its_fields() {
-        let value =
-            Outer { some_number: Some(0.5), list: vec![Inner(1, Kind::Plain), Inner(2, Kind::Plain)], text: "a: b" };
-        let table = fields(&value);
-        assert_eq!(table.title, "Outer");
-        let rows: Vec<_> = table.rows.iter().map(|row| row.join(" = ")).collect();
-        assert_eq!(rows, ["some number = Some(0.5)", "list = [Inner(1, Plain), Inner(2, Plain)]", "text = \"a: b\""]);
-        assert_eq!(fields(&Kind::Plain), Table { title: "Plain".to_owned(), ..Table::default() });
-    }
-
-    #[test]
-    fn a_long_field_is_cut() {
-        let value = Outer { some_number: None, list: (0..200).map(|i| Inner(i, Kind::Plain)).collect(), text: "" };
-        let cut = &fields(&value).rows[1][1];
-        assert!(cut.ends_with(" …") && cut.chars().count() == 162, "{cut}");
-    }
-}
+mod tests;

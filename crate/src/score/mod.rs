@@ -8,7 +8,7 @@ mod named;
 mod scorable;
 mod scores;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde::Serialize;
@@ -23,7 +23,7 @@ use crate::dataset::{Films, Skipped};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use files::in_line;
-use metrics::{Drawn, Roc};
+use metrics::{Drawn, PairedComparison, PrecisionRecall, Reliability, Roc};
 use studies::{Label, Split, Study};
 
 /// Films per forward pass when only looking.
@@ -64,17 +64,79 @@ impl Report {
         report
     }
 
-    /// Figures over the labelled studies at the report's operating point, their intervals over patients.
+    /// Figures over the labelled studies at the report's operating point, their intervals over patients; those over
+    /// their films are beside, in [`Metrics::by_view`].
     ///
     /// # Errors
     /// [`Error::Setting`] if no study has a label.
     pub fn metrics(&self) -> Result<Metrics> {
         let (labels, scores) = self.labelled();
-        let patients: Vec<&str> = self.studies.iter().filter(|s| s.label.is_some()).map(|s| s.group.as_str()).collect();
-        let metrics = Metrics::of(&labels, &scores, &patients, self.operating_point.threshold)?;
-        let metrics = metrics.of_drawn(self.drawn());
-        let views = self.views.iter().filter(|v| v.label.is_some()).count();
-        Ok(Metrics { split: self.split, views, ..metrics })
+        let threshold = self.operating_point.threshold;
+        let metrics = Metrics::of(&labels, &scores, &self.groups(), threshold)?;
+        let groups: HashMap<&str, &str> = self.studies.iter().map(|s| (s.study.as_str(), s.group.as_str())).collect();
+        let of_view = |view: &ViewScore| (view.label, view.probability.get(), groups.get(view.study.as_str()).copied());
+        let (mut labels, mut scores, mut patients) = (Vec::new(), Vec::new(), Vec::new());
+        for (label, score, group) in self.views.iter().map(of_view) {
+            if let (Some(label), Some(group)) = (label, group) {
+                labels.push(label);
+                scores.push(score);
+                patients.push(group);
+            }
+        }
+        let views = labels.len();
+        let by_view = Metrics { split: self.split, ..Metrics::of(&labels, &scores, &patients, threshold)? };
+        let metrics = Metrics { split: self.split, views, by_view: Some(Box::new(by_view)), ..metrics };
+        Ok(metrics.of_drawn(self.drawn()))
+    }
+
+    /// What stands for the patient of each labelled study, in order.
+    pub(crate) fn groups(&self) -> Vec<&str> {
+        self.studies.iter().filter(|study| study.label.is_some()).map(|study| study.group.as_str()).collect()
+    }
+
+    /// Compares this report's figures with those that another model gives the same studies, each at its own operating
+    /// point: [`PairedComparison`].
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if no labelled study is in both, or one is with different labels.
+    pub fn compared(&self, other: &Report) -> Result<PairedComparison> {
+        let others: HashMap<&str, &StudyScore> = other.studies.iter().map(|s| (s.study.as_str(), s)).collect();
+        let (mut labels, mut patients, mut scores) = (Vec::new(), Vec::new(), [Vec::new(), Vec::new()]);
+        for study in &self.studies {
+            let (Some(label), Some(twin)) = (study.label, others.get(study.study.as_str())) else { continue };
+            if twin.label != Some(label) {
+                let expected = format!("{label} in both reports");
+                return Err(Error::setting("label of a study", expected, format!("another one of {}", study.study)));
+            }
+            labels.push(label);
+            patients.push(study.group.as_str());
+            scores[0].push(study.probability.get());
+            scores[1].push(twin.probability.get());
+        }
+        if labels.is_empty() {
+            return Err(Error::setting("studies", "labelled ones in both reports", "none"));
+        }
+        let [first, second] = &scores;
+        let thresholds = [self.operating_point.threshold, other.operating_point.threshold];
+        Ok(PairedComparison::new(&labels, (first, thresholds[0]), (second, thresholds[1]), &patients)?)
+    }
+
+    /// How often studies of each probability are abnormal.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if no study has a label.
+    pub fn reliability(&self) -> Result<Reliability> {
+        let (labels, scores) = self.labelled();
+        Ok(Reliability::new(&labels, &scores, &self.groups())?)
+    }
+
+    /// The precision-recall curve over the labelled studies.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if no study is abnormal.
+    pub fn precision_recall(&self) -> Result<PrecisionRecall> {
+        let (labels, scores) = self.labelled();
+        Ok(PrecisionRecall::new(&labels, &scores)?)
     }
 
     /// What stands for patients among the labelled studies.
@@ -233,112 +295,4 @@ fn one_split(studies: &[&Study]) -> Option<Split> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
-
-    use studies::View;
-
-    use super::*;
-
-    /// A study of one film for each label and probability, each of its own patient.
-    fn scored(studies: &[(Label, f64)], threshold: f64) -> Report {
-        let operating_point = OperatingPoint { threshold, ..OperatingPoint::default() };
-        let mut report = Report::empty(operating_point);
-        for (at, &(label, probability)) in studies.iter().enumerate() {
-            let (id, probability) = (format!("study{at}"), Probability::new(probability).unwrap());
-            let (decision, path) = (report.operating_point.decide(probability), PathBuf::from(format!("{at}.png")));
-            let view = View::new(&path);
-            report.views.push(ViewScore {
-                path,
-                study: id.clone(),
-                probability,
-                decision,
-                label: Some(label),
-                doubts: Vec::new(),
-                view,
-            });
-            let group = id.clone();
-            report.studies.push(StudyScore {
-                study: id,
-                probability,
-                decision,
-                label: Some(label),
-                views: 1,
-                unread: 0,
-                group,
-                patient_is_known: true,
-            });
-        }
-        report
-    }
-
-    #[test]
-    fn certain_uncertain_and_wrong_are_judged_at_the_reports_own_operating_point() {
-        let (normal, abnormal) = (Label::Normal, Label::Abnormal);
-        let report = scored(&[(normal, 0.05), (normal, 0.27), (abnormal, 0.15), (abnormal, 0.9)], 0.2);
-        let names = |of: Vec<ViewScore>| of.iter().map(|view| view.study.clone()).collect::<Vec<_>>();
-        assert_eq!(names(report.most_certain(1)), ["study3"]);
-        assert_eq!(names(report.most_uncertain(2)), ["study2", "study1"]);
-        assert_eq!(names(report.wrong(9)), ["study1", "study2"]);
-        assert_eq!(names(report.true_positives(9)), ["study3"]);
-        let clearest = Label::ALL.map(|label| report.clearest(label).unwrap().study);
-        assert_eq!(clearest, ["study0", "study3"]);
-        assert!(
-            scored(&[(normal, 0.1)], 0.5).clearest(abnormal).unwrap_err().to_string().contains("labelled abnormal")
-        );
-        assert_eq!(report.views[3].to_string(), "3.png: probability of abnormal 0.900, called abnormal");
-        let metrics = report.metrics().unwrap();
-        assert_eq!((metrics.confusion.true_positive, metrics.confusion.false_positive), (1, 1));
-
-        let stricter = report.decided_at(OperatingPoint { threshold: 0.5, ..OperatingPoint::default() });
-        assert_eq!(names(stricter.wrong(9)), ["study2"]);
-        assert_eq!(stricter.metrics().unwrap().confusion.false_positive, 0);
-        assert_eq!(stricter.decided_at(report.operating_point.clone()), report);
-    }
-
-    #[test]
-    fn where_patients_are_unknown_the_reason_names_what_stands_for_them() {
-        let mut report = scored(&[(Label::Normal, 0.1), (Label::Normal, 0.2), (Label::Abnormal, 0.3)], 0.5);
-        report.studies[0].patient_is_known = false;
-        let line = |report: &Report| report.metrics().unwrap().auroc.to_string();
-        assert!(line(&report).contains("2 normal studies and 1 abnormal study, 10"), "{}", line(&report));
-        report.studies[1].group = report.studies[0].group.clone();
-        assert!(line(&report).contains("1 block with normal studies and 1 block with"), "{}", line(&report));
-        let text = serde_json::to_string(&report.metrics().unwrap()).unwrap();
-        assert!(text.contains(r#""abnormal":1,"of":"blocks"}"#), "{text}");
-    }
-
-    #[test]
-    fn six_studies_give_figures_and_in_words_why_some_have_no_interval() {
-        let scores = [0.1, 0.9, 0.2, 0.8, 0.3, 0.7];
-        let studies: Vec<_> = scores.iter().zip(Label::ALL.into_iter().cycle()).map(|(s, label)| (label, *s)).collect();
-        let metrics = scored(&studies, 0.5).metrics().unwrap();
-        assert_eq!(
-            metrics.to_string(),
-            "AUROC 1.000, Cohen's kappa 1.000, accuracy 1.000 (95 % CI 0.610 to 1.000), sensitivity 1.000 \
-             (95 % CI 0.439 to 1.000), specificity 1.000 (95 % CI 0.439 to 1.000); 6 studies, 6 views; no interval of \
-             AUROC and Cohen's kappa: 3 normal patients and 3 abnormal patients, 10 of each are needed"
-        );
-        assert_eq!(
-            metrics.auroc.to_string(),
-            "1.000 (no interval: 3 normal patients and 3 abnormal patients, 10 of each are needed)"
-        );
-        let table = crate::notebook::tables::metrics(&metrics).to_string();
-        assert!(table.contains("none: 3 normal patients and 3 abnormal patients"), "{table}");
-        let text = serde_json::to_string(&metrics).unwrap();
-        assert!(text.contains(r#""no_interval":{"why":"few-patients","normal":3,"abnormal":3}"#), "{text}");
-        assert_eq!(serde_json::from_str::<Metrics>(&text).unwrap(), metrics);
-        // A card of before: an interval or none, and no reason.
-        let old = text.replace(r#","no_interval":{"why":"few-patients","normal":3,"abnormal":3}"#, "");
-        assert!(!old.contains("no_interval"), "{old}");
-        assert_eq!(serde_json::from_str::<Metrics>(&old).unwrap().auroc.to_string(), "1.000");
-    }
-
-    #[test]
-    fn studies_without_abnormal_ones_have_an_undefined_sensitivity_and_no_reason_beside_it() {
-        let metrics = scored(&[(Label::Normal, 0.1), (Label::Normal, 0.6)], 0.5).metrics().unwrap();
-        assert_eq!((metrics.sensitivity.to_string(), metrics.sensitivity.no_interval), ("undefined".to_owned(), None));
-        assert_eq!(metrics.specificity.to_string(), "0.500 (95 % CI 0.095 to 0.905)");
-        assert_eq!(metrics.auroc.to_string(), "undefined");
-    }
-}
+mod tests;

@@ -1,11 +1,11 @@
-//! From a probability to a decision, at an operating point.
+//! From a probability to a decision.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use studies::{Label, Split};
+use studies::Label;
 
-use crate::{Error, Metrics, Result};
+use crate::{Error, Result};
 
 /// How likely a film or study is abnormal, in the model's opinion: `0.0..=1.0`.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
@@ -69,53 +69,5 @@ impl Decision {
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.label().name())
-    }
-}
-
-/// A threshold, and what it gave on the split it was judged on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct OperatingPoint {
-    /// Probabilities from here on count as abnormal. Default 0.5, MURA's.
-    pub threshold: f64,
-    /// Share of abnormal studies called abnormal there.
-    pub sensitivity: Option<f64>,
-    /// Share of normal studies called normal there.
-    pub specificity: Option<f64>,
-    /// The split that both were measured on; never the held-out one.
-    pub measured_on: Option<Split>,
-}
-
-impl Default for OperatingPoint {
-    fn default() -> Self {
-        OperatingPoint { threshold: 0.5, sensitivity: None, specificity: None, measured_on: None }
-    }
-}
-
-impl OperatingPoint {
-    /// The decision for a probability.
-    pub fn decide(&self, probability: Probability) -> Decision {
-        if probability.get() >= self.threshold { Decision::Abnormal } else { Decision::Normal }
-    }
-
-    /// The same threshold with what it gave in `metrics`.
-    pub fn measured(&self, metrics: &Metrics) -> OperatingPoint {
-        OperatingPoint {
-            threshold: self.threshold,
-            sensitivity: metrics.sensitivity.value,
-            specificity: metrics.specificity.value,
-            measured_on: metrics.split,
-        }
-    }
-}
-
-impl fmt::Display for OperatingPoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "abnormal from {:.3}", self.threshold)?;
-        if let (Some(sensitivity), Some(specificity), Some(split)) =
-            (self.sensitivity, self.specificity, self.measured_on)
-        {
-            write!(f, " (sensitivity {sensitivity:.2}, specificity {specificity:.2} on {split})")?;
-        }
-        Ok(())
     }
 }

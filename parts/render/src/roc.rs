@@ -27,7 +27,9 @@ pub fn roc(
         return Err(nothing("curve"));
     }
     let area_text = match interval {
-        Ok(Interval { low, high }) => format!("AUROC {:.3} (95 % CI {low:.3}–{high:.3})", curve.auroc),
+        Ok(Interval { low, high, kind }) => {
+            format!("AUROC {:.3} (95 % CI {low:.3}–{high:.3}, {kind})", curve.auroc)
+        }
         Err(Some(why)) => format!("AUROC {:.3}, no interval: {why}", curve.auroc),
         Err(None) => format!("AUROC {:.3}", curve.auroc),
     };

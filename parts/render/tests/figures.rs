@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use humerus_render::{self as render, *};
 use image::{GrayImage, Luma, Rgb, RgbImage};
-use metrics::{self, Confusion, Interval, NoInterval, Roc};
+use metrics::{self, Confusion, DeLong, Interval, IntervalKind, NoInterval, PrecisionRecall, Reliability, Roc};
 use studies::Label;
 
 /// A bright shaft across a dark film, leaning with `i`.
@@ -102,8 +102,16 @@ fn every_figure() -> Vec<(&'static str, Figure)> {
     let (labels, scores) = some_scores();
     let curve = Roc::new(&labels, &scores).unwrap();
     let patients: Vec<usize> = (0..labels.len()).collect();
-    let interval = metrics::interval(&labels, &scores, &patients, metrics::auroc, 200, 0).map_err(Some);
+    let interval = DeLong::new(&labels, &scores, &patients).and_then(|found| found.logit_interval()).map_err(Some);
     let few = NoInterval::FewPatients { normal: 3, abnormal: 3, of: metrics::Drawn::Patients };
+    let precise = PrecisionRecall::new(&labels, &scores).unwrap();
+    let band = PrecisionRecall::band(&labels, &scores, &patients).unwrap();
+    let average = metrics::Metrics::of(&labels, &scores, &patients, 0.5).unwrap().average_precision;
+    let average = average.interval.ok_or(average.no_interval);
+    let reliable = Reliability::new(&labels, &scores, &patients).unwrap();
+    let sharper: Vec<f64> = scores.iter().map(|p| metrics::at_temperature(*p, 0.5)).collect();
+    let mended = Reliability::new(&labels, &sharper, &patients).unwrap();
+    let one_class = Reliability::new(&[Label::Normal; 3], &[0.01, 0.02, 0.99], &[1, 2, 3]).unwrap();
     let worse = Roc { auroc: 0.3, ..curve.clone() };
     let threshold = curve.youden().threshold;
     let counts = Confusion::at(&labels, &scores, threshold).unwrap();
@@ -143,6 +151,10 @@ fn every_figure() -> Vec<(&'static str, Figure)> {
         ),
         ("roc", render::roc("Held-out studies", &curve, interval, Some(threshold))),
         ("roc-worse", render::roc(LONG, &worse, Err(Some(few)), None)),
+        ("precision-recall", precision_recall("Held-out studies", &precise, &band, average, Some(threshold))),
+        ("precision-recall-plain", precision_recall(LONG, &precise, &[], Err(Some(few)), None)),
+        ("reliability", reliability("Held-out studies", &[("before", &reliable), ("after", &mended)])),
+        ("reliability-one", reliability(LONG, &[("", &one_class)])),
         ("confusion", confusion("Held-out studies", &counts, ["normal", "abnormal"])),
         ("confusion-long", confusion(LONG, &counts, [LONG, "abnormal"])),
         ("histogram", score_histogram("Scores", &pick(&normal), &pick(&abnormal), Some(threshold))),
@@ -195,8 +207,20 @@ fn figures_are_the_same_each_time() {
 #[test]
 fn figures_equal_their_truth_files() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/figures");
-    let kept =
-        ["films", "balance", "curves", "roc", "confusion", "histogram", "overlay", "cam", "activations", "filters"];
+    let kept = [
+        "films",
+        "balance",
+        "curves",
+        "roc",
+        "precision-recall",
+        "reliability",
+        "confusion",
+        "histogram",
+        "overlay",
+        "cam",
+        "activations",
+        "filters",
+    ];
     for (name, figure) in FIGURES.iter() {
         if let Some(folder) = std::env::var_os("FIGURES").map(PathBuf::from) {
             figure.save(folder.join(format!("{name}.png"))).unwrap();
@@ -226,6 +250,7 @@ fn nothing_to_draw_is_an_error_and_not_a_blank_figure() {
     let empty = GrayImage::new(0, 0);
     let no_pixels = Film { image: empty.clone(), caption: String::new(), tone: Tone::Plain };
     let no_curve = Roc { points: Vec::new(), auroc: 0.5 };
+    let no_precision = PrecisionRecall { points: Vec::new(), prevalence: 0.5, average_precision: 0.5 };
     let odd_map = Map { width: 2, height: 2, values: vec![0.0; 3] };
     let options = OverlayOptions::default();
     let wrong_mask = CamPanel { mask: Some(mask(10, 10)), ..some_panels(1).remove(0) };
@@ -236,6 +261,9 @@ fn nothing_to_draw_is_an_error_and_not_a_blank_figure() {
         ("balance", class_balance("", &[])),
         ("curves", learning_curves("", &[], None)),
         ("roc", render::roc("", &no_curve, Err(None), None)),
+        ("precision-recall", precision_recall("", &no_precision, &[], Err(None), None)),
+        ("reliability", reliability("", &[])),
+        ("empty reliability", reliability("", &[("", &Reliability { bins: Vec::new() })])),
         ("confusion", confusion("", &Confusion::default(), ["a", "b"])),
         ("histogram", score_histogram("", &[], &[], None)),
         ("NaN", score_histogram("", &[f64::NAN], &[], None)),
@@ -329,12 +357,12 @@ fn a_saved_figure_is_a_whole_png_and_replaces_what_was_there() {
     std::fs::write(&path, "not a picture").unwrap();
     let (labels, scores) = some_scores();
     let curve = Roc::new(&labels, &scores).unwrap();
-    let figure = render::roc("Studies", &curve, Ok(Interval { low: 0.7, high: 0.9 }), None).unwrap();
+    let figure = render::roc("Studies", &curve, Ok(Interval::new(0.7, 0.9, IntervalKind::DeLongLogit)), None).unwrap();
     figure.save(&path).unwrap();
     assert!(image::open(&path).unwrap().into_rgb8() == *figure.image());
     assert_eq!(std::fs::read(&path).unwrap(), figure.png().unwrap());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file stays");
-    assert!(figure.alt().contains("95 % CI 0.700–0.900"), "{}", figure.alt());
+    assert!(figure.alt().contains("95 % CI 0.700–0.900, DeLong, logit"), "{}", figure.alt());
     let none = render::roc("Studies", &curve, Err(Some(NoInterval::SameOnEveryDraw)), None).unwrap();
     assert!(none.alt().contains("no interval: the same on every draw"), "{}", none.alt());
 

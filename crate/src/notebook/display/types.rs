@@ -20,7 +20,10 @@ use crate::weights::hub::{Fetched, Fetching, Hub, HubError, HubFile};
 use crate::weights::{self, Adapted, Fate, FoundWeights, Loaded, Origin, Other, Weights, file};
 use crate::{Error, counted, preprocess, render, train};
 use metrics::*;
-use metrics::{Confusion, Drawn, Interval, NoInterval, Roc, RocPoint};
+use metrics::{
+    BandPoint, Compared, Confusion, DeLong, DeLongPair, Drawn, Interval, IntervalKind, Measure, NoInterval,
+    PairedComparison, PrecisionRecall, PrecisionRecallPoint, Reliability, ReliabilityBin, Roc, RocPoint, Rule,
+};
 use phantom::*;
 use render::*;
 use studies::{Finding, Label, Split, Study, View};
@@ -177,6 +180,11 @@ says! {
     Decision: |it| it;
     Estimate: |it| it;
     NoInterval: |it| it;
+    Compared: |it| it;
+    Interval: |it| format!("{it} ({})", it.kind);
+    IntervalKind: |it| it;
+    Measure: |it| it;
+    Rule: |it| it;
     OperatingPoint: |it| it;
     Probability: |it| it;
     Fetching: |it| it;
@@ -204,11 +212,15 @@ says! {
 
 fields! {
     part
+    BandPoint;
+    DeLong;
+    DeLongPair;
     Drawn;
+    PrecisionRecallPoint;
+    ReliabilityBin;
     BalanceRow;
     Colours;
     CurvePoint;
-    Interval;
     Opacity;
     OverlayOptions;
     RocPoint;
@@ -244,6 +256,7 @@ shows! {
     part
     Table: |it| std::slice::from_ref(it);
     Metrics: |it| [tables::metrics(it)];
+    PairedComparison: |it| [tables::comparison(it)];
     Confusion: |it| [tables::confusion(it)];
     Summary: |it| summary(it);
     Index: |it| summary(&it.summary());
@@ -255,6 +268,8 @@ draws! {
     part
     Figure: |it| Ok::<_, Error>(it.clone());
     Roc: |it| render::roc("ROC", it, Err(None), None);
+    PrecisionRecall: |it| render::precision_recall("Precision and recall", it, &[], Err(None), None);
+    Reliability: |it| render::reliability("Reliability", &[("", it)]);
     Map: |it| activation_grid("Map", std::slice::from_ref(it), 1);
     Film: |it| films("Film", std::slice::from_ref(it), 1);
     FilterPattern: |it| filter_grid("Pattern", std::slice::from_ref(it), 1);

@@ -63,7 +63,10 @@ impl Session<'_> {
             trained.seconds = seconds;
         }
         card.epoch = number + 1;
-        card.operating_point = card.operating_point.measured(metrics);
+        let point = &mut card.operating_point;
+        (point.sensitivity, point.sensitivity_interval) = (metrics.sensitivity.value, metrics.sensitivity.interval);
+        (point.specificity, point.specificity_interval) = (metrics.specificity.value, metrics.specificity.interval);
+        point.measured_on = metrics.split;
         card.tune = Some(metrics.clone());
         card.parameters = self.model.classifier.parameters();
         let is_best = self.at.history[number].best;
