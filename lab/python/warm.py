@@ -2,9 +2,11 @@
 tidies up.
 
 usage: warm.py CRATE_DIR LINK [SEED]
+       warm.py --ahead CRATE_DIR LINK
 
-LINK will point to the template; SEED is one to start from. Reports by JSON lines: {"event": "building", "line"}, and
-last {"event": "end", "failure": null or text, "seconds"}.
+LINK will point to the template; SEED is one to start from. With `--ahead`, while the Rust kernel itself is still being
+built, everything but the first cell is done, for the next call to go on with. Reports by JSON lines:
+{"event": "building", "line"}, and last {"event": "end", "failure": null or text, "seconds"}.
 """
 
 import json
@@ -22,6 +24,35 @@ from execute import report
 from kernel import Kernel, KernelDied, plain
 from launch import environment
 from template import building_of, copy_tree, publish
+
+AHEAD = ".built-ahead"  # lies in an unfinished template whose crates were built before there was a kernel
+
+# As evcxr 0.22 writes it: of another profile, it would build everything anew.
+MANIFEST = """
+[package]
+name = "ctx"
+version = "1.0.0"
+edition = "2024"
+
+[lib]
+crate-type = ["cdylib"]
+path = "src/lib.rs"
+
+[profile.dev]
+opt-level = 2
+debug = false
+strip = "debuginfo"
+rpath = true
+lto = false
+debug-assertions = true
+codegen-units = 16
+panic = 'unwind'
+incremental = true
+overflow-checks = true
+
+[dependencies]
+humerus = {{ path = {crate_dir} }}
+"""
 
 CELLS = """use humerus::tch::{Device, Kind, Tensor};
 let warm = Tensor::ones([2, 2], (Kind::Float, Device::Cpu));
@@ -74,12 +105,44 @@ def forget(directory, package):
                 found.unlink()
 
 
+def build_ahead(crate_dir, link):
+    """Builds the crate and its dependencies by cargo alone; returns the failure, or None."""
+    directory, started = building_of(link), time.time()
+    shutil.rmtree(directory, ignore_errors=True)
+    host = subprocess.run(["rustc", "-vV"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    host = next(line.removeprefix("host: ") for line in host.splitlines() if line.startswith("host: "))
+    for folder in ["src", f"target/{host}/debug"]:
+        (directory / folder).mkdir(parents=True)
+    (directory / "Cargo.toml").write_text(MANIFEST.format(crate_dir=json.dumps(crate_dir)))
+    (directory / "src/lib.rs").touch()
+    shutil.copyfile(os.environ["HUMERUS_PINNED_LOCK"], directory / "Cargo.lock")
+    # evcxr takes mold where there is one, by a way that shows in no flag, else lld.
+    linker = " -Clink-arg=-fuse-ld=lld" if shutil.which("lld") and not shutil.which("mold") else ""
+    (directory / refresh.FLAGS).write_text(refresh.rustflags(directory) + linker)
+    os.nice(10)  # the kernel is what everything waits for
+    lines = []
+
+    def say(line):
+        lines.append(line)
+        report("building", line=plain(line))
+
+    if refresh.build(directory, say) != 0:
+        return next((line for line in lines if line.startswith("error")), "cargo failed")
+    (directory / AHEAD).write_text(str(started))
+    return None
+
+
 def make(crate_dir, link, seed):
     """Makes a template in which a kernel has run a cell; returns the failure, or None."""
     directory, started = building_of(link), time.time()
-    shutil.rmtree(directory, ignore_errors=True)
+    ahead = seed is None and (directory / AHEAD).exists()
+    if ahead:
+        started = float((directory / AHEAD).read_text())
+        (directory / AHEAD).unlink()
+    else:
+        shutil.rmtree(directory, ignore_errors=True)
     try:
-        directory.mkdir()
+        directory.mkdir(exist_ok=True)
         if seed is not None:
             seed_from(seed, directory, crate_dir)
         if failure := first_cell(crate_dir, directory):
@@ -109,12 +172,19 @@ def renew(link):
 
 
 def main():
-    crate_dir, link = sys.argv[1], Path(sys.argv[2])
-    seed = Path(sys.argv[3]) if len(sys.argv) > 3 else None
+    ahead = sys.argv[1] == "--ahead"
+    crate_dir, link, *seed = sys.argv[2 if ahead else 1 :]
+    link, seed = Path(link), Path(seed[0]) if seed else None
     started = time.monotonic()
-    os.environ.update(environment(json.loads(Path(os.environ["HUMERUS_KERNEL"]).read_text())))
-    known = seed == link and built.read_stamp(link)["crates"]
-    failure = renew(link) if known else make(crate_dir, link, seed)
+    kernel = json.loads(Path(os.environ["HUMERUS_KERNEL"]).read_text())
+    os.environ.update(environment(kernel))
+    os.environ["HUMERUS_PINNED_LOCK"] = kernel["cargo_lock"]
+    if ahead:
+        failure = build_ahead(crate_dir, link)
+    elif seed == link and built.read_stamp(link)["crates"]:
+        failure = renew(link)
+    else:
+        failure = make(crate_dir, link, seed)
     report("end", failure=failure, seconds=time.monotonic() - started)
 
 

@@ -11,17 +11,15 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use serde_json::json;
 
+use super::Cache;
 use super::cache::{digest, write_if_changed};
 use super::python::Environment;
 use super::rust::Rust;
 use super::warmed::{is_current, stamp};
-use super::{Cache, Ready, durations};
 use crate::checkout::Checkout;
 use crate::problem::{Problem, Result};
-use crate::progress::{self, ProgressLine};
 
 /// The Python pieces, by name.
 const SCRIPTS: [(&str, &str); 11] = [
@@ -192,13 +190,13 @@ fn dependencies(lock: &str, package: &str) -> Vec<String> {
 }
 
 /// The template of this checkout's crate.
-fn template_path(kernel: &Kernel, checkout: &Checkout) -> PathBuf {
+pub(super) fn template_path(kernel: &Kernel, checkout: &Checkout) -> PathBuf {
     let key = digest(checkout.crate_dir().as_os_str().as_bytes());
     kernel.file.with_file_name(format!("template-{key}"))
 }
 
 /// Whether this checkout has a current template.
-fn is_warm(kernel: &Kernel, checkout: &Checkout) -> bool {
+pub(super) fn is_warm(kernel: &Kernel, checkout: &Checkout) -> bool {
     stamp(&template_path(kernel, checkout)).is_some_and(|warmed| is_current(&warmed))
 }
 
@@ -221,77 +219,9 @@ pub fn templates(cache: &Cache, rust: &Rust) -> Vec<PathBuf> {
     found.into_iter().rev().map(|(_, path)| path).collect()
 }
 
-#[derive(Deserialize)]
-#[serde(tag = "event", rename_all = "lowercase")]
-enum WarmEvent {
-    Building {
-        line: String,
-    },
-    End {
-        failure: Option<String>,
-    },
-    #[serde(other)]
-    Other,
-}
-
-/// Brings this checkout's template up to date.
-pub fn warm(ready: &Ready) -> Result<()> {
-    let Ready { checkout, cache, rust, kernel, .. } = ready;
-    if is_warm(kernel, checkout) {
-        return Ok(());
-    }
-    let _lock = cache.lock("warm")?;
-    if is_warm(kernel, checkout) {
-        return Ok(());
-    }
-    let folder = kernel.file.parent().unwrap_or(&cache.root);
-    let link = template_path(kernel, checkout);
-    let others = templates(cache, rust);
-    let same_kernel = |path: &&PathBuf| path.parent() == Some(folder);
-    let seed = [&link]
-        .into_iter()
-        .filter(|path| path.exists())
-        .chain(others.iter().filter(same_kernel))
-        .chain(others.iter())
-        .next();
-    let (what, kind) = match seed {
-        Some(_) => ("Warm kernel: building the crate for notebooks", "warm from another"),
-        None => ("Warm kernel: building the crate and its dependencies (once per machine)", "warm"),
-    };
-    let step = ProgressLine::expecting(what, durations::expected(cache, kind));
-
-    let mut failure = Some("it ended without a report".to_owned());
-    let mut crates = 0;
-    let ended = progress::run(ready.script("warm.py").arg(checkout.crate_dir()).arg(&link).args(seed), |line| {
-        match serde_json::from_str(line) {
-            Ok(WarmEvent::Building { line }) if line.trim_start().starts_with("Compiling") => {
-                crates += 1;
-                step.say(&format!("{crates} crates, {}", line.trim()));
-            }
-            Ok(WarmEvent::End { failure: reported }) => failure = reported,
-            _ => {}
-        }
-    })?;
-    if !ended.status.success() && failure.is_none() {
-        failure = Some(ended.reason());
-    }
-    if let Some(failure) = failure {
-        let offline = ended.tail.iter().any(|line| super::evcxr::is_network(line));
-        let problem = Problem::new(format!("cannot warm the kernel: {failure}"));
-        return Err(problem.mend(match offline {
-            true => "connect to the network and type the same command again",
-            false => "see that the crate compiles: `cargo lab exec -- cargo build -p humerus`",
-        }));
-    }
-
-    sweep(folder);
-    durations::took(cache, kind, step.done());
-    Ok(())
-}
-
 /// Removes templates of crates that are gone, folders that no template names and no starting kernel copies, and spare
 /// copies of those.
-fn sweep(folder: &Path) {
+pub(super) fn sweep(folder: &Path) {
     let entries: Vec<PathBuf> =
         std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     let mut named = Vec::new();

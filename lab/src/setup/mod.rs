@@ -10,6 +10,7 @@ pub mod python;
 pub mod rust;
 pub mod space;
 pub mod sweep;
+mod warm;
 pub mod warmed;
 
 use std::ffi::OsString;
@@ -41,53 +42,64 @@ pub struct Ready {
 
 /// Completes the set-up, but for the warm copy of the kernel: that one needs a crate that compiles.
 pub fn complete() -> Result<Ready> {
+    complete_with(false)
+}
+
+/// As [`complete`]; with `ahead`, what the warm copy is built from is compiled while the Rust kernel is.
+fn complete_with(ahead: bool) -> Result<Ready> {
     let checkout = Checkout::find()?;
     let cache = Cache::open()?;
     let rust = rust::Rust::complete()?;
     let cxx = rust::compiler()?;
     let plan = python::plan(&checkout, &cache)?;
     space::require(&cache, &plan, &rust)?;
-    let (python, evcxr) = python_and_evcxr(&checkout, &cache, &rust, plan)?;
-    let kernel = kernel::install(&checkout, &cache, &rust, &python, cxx.as_deref(), &evcxr)?;
-    if let Some(line) = sweep::sweep(&cache, &[&python.prefix, &evcxr, &kernel.file, &kernel.scripts]) {
+    let evcxr = evcxr::path(&cache);
+
+    // The Python environment waits for the network and the disk, the Rust kernel for the processor, often for one core:
+    // they are made at once.
+    let (no_kernel_needed, no_kernel) = (AtomicBool::new(false), AtomicBool::new(false));
+    let ready = std::thread::scope(|scope| {
+        let building = scope.spawn(|| {
+            let built = evcxr::complete(&cache, &no_kernel_needed);
+            no_kernel.store(built.is_err(), Ordering::Relaxed);
+            built
+        });
+        let ready = plan.complete(&checkout, &cache).and_then(|python| {
+            let kernel = kernel::install(&checkout, &cache, &rust, &python, cxx.as_deref(), &evcxr)?;
+            Ok(Ready { checkout: checkout.clone(), cache: cache.clone(), rust: rust.clone(), python, cxx, kernel })
+        });
+        // What is wrong with Python is told at once; what is wrong with the kernel, once Python's download is not lost.
+        no_kernel_needed.store(ready.is_err(), Ordering::Relaxed);
+        if let Ok(ready) = &ready
+            && !building.is_finished()
+            && kernel::templates(&cache, &rust).is_empty()
+        {
+            match ahead {
+                true => warm::build_ahead(ready, &no_kernel),
+                false => fetch(ready),
+            }
+        }
+        let built = building.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        ready.and_then(|ready| built.map(|_| ready))
+    })?;
+    if let Some(line) = sweep::sweep(&cache, &[&ready.python.prefix, &evcxr, &ready.kernel.file, &ready.kernel.scripts])
+    {
         eprintln!("{line}");
     }
-    Ok(Ready { checkout, cache, rust, python, cxx, kernel })
-}
-
-/// The Python environment waits for the network and the disk, the Rust kernel for the processor: they are made at once.
-/// So are the crates fetched that the warm copy is built from.
-fn python_and_evcxr(
-    checkout: &Checkout,
-    cache: &Cache,
-    rust: &rust::Rust,
-    plan: python::PythonPlan,
-) -> Result<(python::Environment, PathBuf)> {
-    let without_python = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let evcxr = scope.spawn(|| evcxr::complete(cache, &without_python));
-        let python = plan.complete(checkout, cache);
-        // What is wrong with Python is told at once; what is wrong with the kernel, once Python's download is not lost.
-        without_python.store(python.is_err(), Ordering::Relaxed);
-        if python.is_ok() && !evcxr.is_finished() && kernel::templates(cache, rust).is_empty() {
-            fetch(checkout, rust);
-        }
-        let evcxr = evcxr.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        Ok((python?, evcxr?))
-    })
+    Ok(ready)
 }
 
 /// Downloads the crates of the checkout. Where it fails, the build that needs them says why.
-fn fetch(checkout: &Checkout, rust: &rust::Rust) {
+fn fetch(ready: &Ready) {
     let mut command = outside_cargo("cargo");
-    command.args(["fetch", "--quiet", "--locked"]).args(rust.host().map(|host| format!("--target={host}")));
+    command.args(["fetch", "--quiet", "--locked"]).args(ready.rust.host().map(|host| format!("--target={host}")));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    drop(command.current_dir(&checkout.root).status());
+    drop(command.current_dir(&ready.checkout.root).status());
 }
 
 /// [`complete`], and a warm copy of the kernel for this checkout's crate as it is now.
 pub fn complete_and_warm() -> Result<Ready> {
-    let ready = complete()?;
+    let ready = complete_with(true)?;
     ready.warm()?;
     Ok(ready)
 }
@@ -99,7 +111,7 @@ pub const SPIN: (&str, &str) = ("GOMP_SPINCOUNT", "10000");
 impl Ready {
     /// Brings the kernel's warm copy up to date with the crate.
     pub fn warm(&self) -> Result<()> {
-        kernel::warm(self)
+        warm::warm(self)
     }
 
     /// A program inside the environment.

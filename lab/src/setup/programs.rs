@@ -12,6 +12,12 @@ use super::cache::write_program;
 use super::rust::Rust;
 use crate::problem::{Problem, Result};
 
+/// Dependencies that are large and compute nothing that anybody waits for: optimising them is half of their build. TLS and
+/// HTTP fetch one file, whose ciphers are assembler; the colour management and the archives come with `image` and `tch`
+/// and are never called.
+const UNOPTIMISED: [&str; 9] =
+    ["moxcms", "pxfm", "rustls", "webpki", "ureq", "ureq_proto", "http", "zip", "dicom_dictionary_std"];
+
 /// Writes the programs that stand before all others on a kernel's PATH, into `folder`. `refresh` builds an edited
 /// crate.
 pub fn write(folder: &Path, rust: &Rust, refresh: &Path) -> Result<()> {
@@ -43,15 +49,18 @@ exec {cargo} "$@"
     // nearly all of that again. The crate itself is instead compiled in units as small as modules, each optimised for
     // itself: an edit compiles few of them. What computes in long loops of its own (decoding, phantoms) are smaller
     // crates, which stay as they are.
+    let unoptimised: Vec<String> = UNOPTIMISED.iter().map(|name| format!("*\" --crate-name {name} \"*")).collect();
     let script = format!(
         r#"#!/bin/sh
 real={rustc}
 case " $* " in
   *" --crate-name humerus "*) set -- "$@" -C codegen-units=256 -C lto=off ;;
+  {unoptimised}) set -- "$@" -C opt-level=0 ;;
 esac
 exec "${{HUMERUS_RUSTC:-$real}}" "$@"
 "#,
         rustc = quoted(&real(rust, "rustc")?),
+        unoptimised = unoptimised.join(" | "),
     );
     write_program(&rustc, &script)?;
     // Evcxr asks rustup for the toolchain's cargo before it looks on PATH.
@@ -139,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_crate_is_built_in_small_units_and_nothing_else_is() {
+    fn the_crate_is_built_in_small_units_and_what_computes_nothing_without_optimisation() {
         let folder = programs("#!/bin/sh\nexec \"$RUSTC\" \"$@\"\n");
         let rustc = |words: &str| {
             let mut command = Command::new(folder.path().join("cargo"));
@@ -148,8 +157,10 @@ mod tests {
         let small = "[-C][codegen-units=256][-C][lto=off]";
         let told = rustc("--crate-name humerus -C codegen-units=16");
         assert_eq!(told, format!("[--crate-name][humerus][-C][codegen-units=16]{small}"));
-        for other in ["humerus_film", "image", "ctx"] {
-            assert!(!rustc(&format!("--crate-name {other} -C codegen-units=16")).contains(small), "{other}");
+        assert_eq!(rustc("--crate-name pxfm -C opt-level=2"), "[--crate-name][pxfm][-C][opt-level=2][-C][opt-level=0]");
+        for other in ["humerus_film", "image", "ctx", "pxfm_of_another"] {
+            let told = rustc(&format!("--crate-name {other} -C opt-level=2"));
+            assert!(!told.contains(small) && !told.contains("opt-level=0"), "{other}: {told}");
         }
         assert_eq!(std::fs::read_to_string(folder.path().join(".rustflags")).unwrap(), "-Cx");
     }
