@@ -75,10 +75,15 @@ fn a_type_name_means_one_thing() {
         if !is_source || !name.contains("/src/") || name.ends_with("/tests.rs") || name == PROTOCOL {
             continue;
         }
+        // What is private to a package, as all of a program is, may be called so in another.
+        let package = name.split_once("/src/").unwrap().0;
+        let is_library = package != "cli" && package != "lab";
         let text = std::fs::read_to_string(&path).unwrap();
         for line in text.split("#[cfg(test)]\nmod tests {").next().unwrap().lines() {
             if let Some(declared) = declared(line).filter(|it| !OWN.contains(it)) {
-                let places = places.entry(declared.to_owned()).or_default();
+                let public = is_library && line.starts_with("pub ");
+                let within = if public { "every package" } else { package };
+                let places = places.entry(format!("{declared} in {within}")).or_default();
                 // Twice in a file it is the same type on two systems.
                 if !places.contains(&name) {
                     places.push(name.clone());

@@ -10,8 +10,8 @@ use crate::progress::{self, ProgressLine};
 /// The version all facts about the kernel were checked with.
 pub const VERSION: &str = "0.22.0";
 
-/// rust-analyzer's crates for what an editor shows: a quarter of the build, and no cell waits for them. The ones that know
-/// types, which every cell asks, are optimised as ever.
+/// rust-analyzer's crates for what an editor shows: a quarter of the build, and no cell waits for them. The ones that
+/// know types, which every cell asks, are optimised as ever.
 const EDITOR_CRATES: [&str; 6] = [
     "ra_ap_ide",
     "ra_ap_ide_assists",

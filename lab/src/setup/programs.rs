@@ -12,9 +12,9 @@ use super::cache::write_program;
 use super::rust::Rust;
 use crate::problem::{Problem, Result};
 
-/// Dependencies that are large and compute nothing that anybody waits for: optimising them is half of their build. TLS and
-/// HTTP fetch one file, whose ciphers are assembler; the colour management and the archives come with `image` and `tch`
-/// and are never called.
+/// Dependencies that are large and compute nothing that anybody waits for: optimising them is half of their build. TLS
+/// and HTTP fetch one file, whose ciphers are assembler; the colour management and the archives come with `image` and
+/// `tch` and are never called.
 const UNOPTIMISED: [&str; 9] =
     ["moxcms", "pxfm", "rustls", "webpki", "ureq", "ureq_proto", "http", "zip", "dicom_dictionary_std"];
 

@@ -76,7 +76,7 @@ pub fn warm(ready: &Ready) -> Result<()> {
     Ok(())
 }
 
-/// Builds what the first template is made from, while the Rust kernel itself is still being built; until `stop` is true.
+/// Builds what the first template is made from while the Rust kernel itself is still being built; until `stop` is true.
 /// Where it fails, making the template says why.
 pub fn build_ahead(ready: &Ready, stop: &AtomicBool) {
     let Ok(_lock) = ready.cache.lock("warm") else { return };
