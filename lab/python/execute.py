@@ -83,7 +83,7 @@ def execute(notebook, folder, save):
             finally:
                 if kernel.last is not None:
                     cell.outputs = kernel.last.outputs
-                    number_outputs(cell, number)
+                    cell.execution_count = kernel.last.execution_count
             if ran.failure:
                 return stopped(cell, number, line, ran.failure)
             report("done", cell=number, seconds=ran.seconds, pictures=ran.pictures())
@@ -103,14 +103,6 @@ def execute(notebook, folder, save):
     finally:
         if kernel is not None:
             kernel.stop()
-
-
-def number_outputs(cell, number):
-    """Numbers the cell and its results as a reader counts; the kernel has counted our probes too."""
-    cell.execution_count = number
-    for output in cell.outputs:
-        if output.output_type == "execute_result":
-            output.execution_count = number
 
 
 def stopped(cell, number, line, message):

@@ -1,9 +1,7 @@
-"""One Rust kernel, driven through the Jupyter protocol, with an honest answer to "did this cell succeed?".
+"""One Rust kernel, driven through the Jupyter protocol.
 
-evcxr replies "ok" for a cell that panicked and for one that a failed `?` left early. What it does not do then is store
-the variables that the cell defined. So every cell is sent with one variable of ours in front, and after it the command
-`:vars` (no compiler involved) says whether that variable arrived. Whatever the cell printed, an unfinished cell cannot
-bring it along, and a finished one cannot lose it.
+The kernel tells how a cell ended (`parts/kernel`). Two things only come to light here: that a thread panicked for which
+nobody waited, and, in the next real cell, that an early `return` lost the variables of its cell.
 """
 
 import queue
@@ -19,12 +17,6 @@ import nbformat
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
-import narrate
-
-MARKER = "lab_cell_finished"
-PREFIX = f"let {MARKER}: u32 = 0; "
-# What evcxr takes for a command, or skips while it still looks for commands.
-COMMAND = re.compile(r"^( *:[^ ]*( +.*)?|!.*|//.*|\s*)$")
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 PANIC = re.compile(r"^thread .* panicked at ")
 START_SECONDS = 900
@@ -34,19 +26,19 @@ class KernelDied(Exception):
     """The kernel process is gone."""
 
 
-def marked(source):
-    """`source` with our variable before its first statement, on the same line, so that line numbers stay true."""
-    lines = source.split("\n")
-    for index, line in enumerate(lines):
-        if not COMMAND.match(line):
-            lines[index] = PREFIX + line
-            return "\n".join(lines)
-    return source + "\n" + PREFIX
-
-
 def plain(text):
-    """`text` without colours and without our prefix; blanks keep the columns of rustc's underlines."""
-    return ANSI.sub("", text).replace(PREFIX, " " * len(PREFIX))
+    """`text` without colours."""
+    return ANSI.sub("", text)
+
+
+def reason(reply):
+    """One line that says why a cell failed."""
+    name, value = reply.get("ename", ""), plain(reply.get("evalue", ""))
+    if name == "Panic":
+        return "panicked: " + " ".join(value.split())
+    if name in ("Error", "Interrupted", "KernelEnded", "ProcessEnded"):
+        return next((line.strip() for line in value.splitlines() if line.strip()), name)
+    return f"`?` returned {name}: " + " ".join(value.split())
 
 
 class Cell:
@@ -54,6 +46,8 @@ class Cell:
 
     def __init__(self):
         self.outputs = []
+        self.displays = {}
+        self.execution_count = None
         self.failure = None
         self.seconds = 0.0
 
@@ -74,6 +68,7 @@ class Kernel:
         self.manager = KernelManager(kernel_name="humerus", kernel_spec_manager=specs)
         self.log = []
         self.last = None
+        env = {name: value for name, value in env.items() if name != "HUMERUS_PLAIN_KERNEL"}
         self.manager.start_kernel(cwd=str(cwd), env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         pipe = self.manager.provisioner.process.stdout
         self.reader = threading.Thread(target=self._read_log, args=(pipe, on_log), daemon=True)
@@ -163,87 +158,48 @@ class Kernel:
         return cell
 
     def _run(self, source, cell, on_stream):
-        errors = []
-
         def take(message):
             kind, content = message["msg_type"], message["content"]
             if kind == "stream":
-                self._stream(cell, content["name"], content["text"], on_stream)
+                on_stream(content["name"], content["text"])
+                last = cell.outputs[-1] if cell.outputs else None
+                if last and last["output_type"] == "stream" and last["name"] == content["name"]:
+                    last["text"] += content["text"]
+                else:
+                    cell.outputs.append(nbformat.v4.new_output("stream", name=content["name"], text=content["text"]))
             elif kind == "error":
-                errors.append(plain(content["evalue"]))
                 output = nbformat.v4.output_from_msg(message)
                 output["traceback"] = [plain(line) for line in output["traceback"]]
                 cell.outputs.append(output)
             elif kind in ("execute_result", "display_data"):
                 cell.outputs.append(nbformat.v4.output_from_msg(message))
+                cell.displays[content.get("transient", {}).get("display_id")] = cell.outputs[-1]
+            elif kind == "update_display_data":
+                shown = cell.displays.get(content["transient"]["display_id"])
+                if shown is not None:
+                    shown["data"], shown["metadata"] = content["data"], content["metadata"]
+            elif kind == "clear_output":
+                cell.outputs.clear()
 
         started = time.monotonic()
-        reply = self.request(marked(source), take)
+        reply = self.request(source, take)
         cell.seconds = time.monotonic() - started
+        cell.execution_count = reply.get("execution_count")
         if reply["status"] != "ok":
-            self._settle(take)
-            cell.failure = self._reason(cell, errors) or "the kernel reports an error"
+            cell.failure = reason(reply)
             return
-        # The probe: did the cell reach the end, where its variables are stored? It also lets late stderr arrive.
-        variables = []
-
-        def probe(message):
-            if message["msg_type"] == "execute_result":
-                variables.append(message["content"]["data"].get("text/plain", ""))
-            else:
-                take(message)
-
-        self.request(":vars", probe)
-        if not re.search(rf"^{MARKER}: ", "".join(variables), re.MULTILINE):
-            self._settle(take)
-            cell.failure = self._reason(cell, errors) or "the cell did not run to its end"
-        elif any(PANIC.match(line) for line in cell.text("stderr").splitlines()):
-            self._settle(take)
-            cell.failure = self._reason(cell, errors)
-
-    def finish(self, on_stream=lambda name, text: None):
-        """After the last cell: one real cell, so that a variable lost by an early `return` and late output come to
-        light."""
-        cell = Cell()
-        self._run("", cell, on_stream)
-        return cell
-
-    def _settle(self, take):
-        """Takes what still arrives of stderr, until it has been quiet for a third of a second."""
-        deadline = time.monotonic() + 3
-        while time.monotonic() < deadline:
-            message = self._iopub(0.33)
-            if message is None:
-                return
-            take(message)
-
-    def _stream(self, cell, name, text, on_stream):
-        if name == "stdout" and text.endswith("EVCXR_EXECUTION_COMPLETE\n"):
-            # evcxr looks for that line alone; it will wait for ever.
-            cell.failure = "the cell's output does not end with a newline: evcxr waits for ever (use println!)"
-            raise KernelDied(cell.failure)
-        on_stream(name, text)
-        last = cell.outputs[-1] if cell.outputs else None
-        if last and last["output_type"] == "stream" and last["name"] == name:
-            last["text"] += text
-        else:
-            cell.outputs.append(nbformat.v4.new_output("stream", name=name, text=text))
-
-    @staticmethod
-    def _reason(cell, errors):
-        """One line that says why: the panic, rustc's first error, or what a failed `?` printed last."""
-        stderr = [line for line in plain(cell.text("stderr")).splitlines()]
+        stderr = plain(cell.text("stderr")).splitlines()
         for index, line in enumerate(stderr):
             if PANIC.match(line):
                 message = " ".join(part.strip() for part in _until_backtrace(stderr[index + 1 :]))
-                return f"panicked: {message}" if message else line
-        if errors:
-            lines = [line.strip() for line in errors[0].splitlines() if line.strip()]
-            # What a dying process printed comes first; how it died is the last line.
-            return next((line for line in lines if line.startswith("Subprocess terminated")), lines[0] if lines else "")
-        said = [line for line in stderr if line.strip() and not line.startswith(narrate.START)]
-        said = [line for line in said if not line.startswith("[W")] or said  # libtorch's warnings are not the reason
-        return f"`?` returned an error: {said[-1]}" if said else None
+                cell.failure = f"panicked: {message}" if message else line
+                return
+
+    def finish(self, on_stream=lambda name, text: None):
+        """After the last cell: one more, so that a variable lost by an early `return` and late output come to light."""
+        cell = Cell()
+        self._run("let _ = 0;", cell, on_stream)
+        return cell
 
     def stop(self):
         """Ends the kernel: politely, then not."""

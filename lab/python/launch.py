@@ -4,10 +4,11 @@ usage: launch.py KERNEL.json CONNECTION_FILE
 
 KERNEL.json is written by `cargo lab`. The session directory starts as a copy of a warmed template, so that no kernel
 builds the dependencies again: large files of finished dependencies are hard-linked, everything cargo or rustc writes in
-place is copied. This process then *becomes* evcxr_jupyter, so that Jupyter's signals reach the kernel itself; a small
-child of its own session (the janitor) outlives it, ends what the kernel left running and removes the directory; it also
-ends a kernel whose Jupyter died. The kernel inherits a locked file: should the janitor be killed too, the next start
-finds the lock free and sweeps.
+place is copied. This process then *becomes* the kernel, so that Jupyter's signals reach it itself: the program that
+stands before evcxr_jupyter (`parts/kernel`), or evcxr_jupyter alone where that one is not built or the variable
+`HUMERUS_PLAIN_KERNEL` is set. A small child of its own session (the janitor) outlives it, ends what the kernel left
+running and removes the directory; it also ends a kernel whose Jupyter died. The kernel inherits a locked file: should
+the janitor be killed too, the next start finds the lock free and sweeps.
 
 A kernel keeps the crate that it began with. Built anew between two cells, the crate would read the variables of the
 earlier cells with types of another layout; so once it is built, its sources count as old, whatever is edited. The next
@@ -30,6 +31,7 @@ from narrate import Narrator
 from template import copy_tree, link_of, make_spare, take_spare, template_for
 from template import sweep as sweep_templates
 
+RESTORE = '!cp "$HUMERUS_PINNED_LOCK" "$EVCXR_TMPDIR/Cargo.lock" || true'
 SPARE_AFTER = 60  # seconds; until then the kernel itself needs the processor
 
 
@@ -111,7 +113,7 @@ def leave_spare(kernel_dir):
         make_spare(current)
 
 
-def janitor(kernel_pid, session, lock_path, template, kernel_dir):
+def janitor(kernel_pid, evcxr, session, lock_path, template, kernel_dir):
     """Waits for the kernel to end, ends its process group, removes its directory. Runs in a session of its own."""
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -122,7 +124,7 @@ def janitor(kernel_pid, session, lock_path, template, kernel_dir):
     client = int(os.environ.get("JPY_PARENT_PID", "0"))  # Jupyter, or our runner: a kernel nobody can reach ends too
     started, born, looked = time.monotonic(), time.time(), 0.0
     narrator = Narrator(
-        kernel_pid, template is not None, lambda: built.built_since(session, born), kernel_dir / "last-build"
+        kernel_pid, evcxr, template is not None, lambda: built.built_since(session, born), kernel_dir / "last-build"
     )
     while os.getppid() == kernel_pid and (client == 0 or alive(client)):
         time.sleep(0.2)
@@ -187,11 +189,16 @@ def main():
             try:
                 # The janitor must not hold the lock: a sweep may only wait for the kernel and what it started.
                 os.close(lock.fileno())
-                janitor(pid, session, lock_path, template, kernel_file.parent)
+                janitor(pid, kernel["evcxr_jupyter"], session, lock_path, template, kernel_file.parent)
             finally:
                 os._exit(1)
         os.set_inheritable(lock.fileno(), True)
-    os.execv(kernel["evcxr_jupyter"], [kernel["evcxr_jupyter"], "--control_file", connection_file])
+    proxy, evcxr = kernel.get("proxy", ""), kernel["evcxr_jupyter"]
+    if os.environ.get("HUMERUS_PLAIN_KERNEL") or not os.path.exists(proxy):
+        os.execv(evcxr, [evcxr, "--control_file", connection_file])
+    command = [evcxr, "--control_file", "{own_connection_file}"]
+    # The proxy's first cell is a build without dependencies, which empties Cargo.lock as evcxr's own does.
+    os.execv(proxy, [proxy, "--folder", str(session), "--first-cell", RESTORE, connection_file, "--", *command])
 
 
 if __name__ == "__main__":

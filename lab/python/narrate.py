@@ -48,20 +48,25 @@ def crates(pid):
 
 
 class Narrator:
-    """Follows one kernel. `look` is to be called every second or so; `is_built` says whether the crate is built by now.
+    """Follows one kernel, whose program is `evcxr`. `look` is to be called every second or so; `is_built` says whether
+    the crate is built by now.
 
     `last` is a file that remembers how long a build of the crate took.
     """
 
-    def __init__(self, kernel, is_warm, is_built, last):
-        self.kernel, self.is_warm, self.is_built, self.last = kernel, is_warm, is_built, last
+    def __init__(self, kernel, evcxr, is_warm, is_built, last):
+        self.started, self.evcxr = kernel, os.path.realpath(evcxr)
+        self.is_warm, self.is_built, self.last = is_warm, is_built, last
         self.began = self.said = None
         self.lacked = True
 
     def look(self):
         """Says what there is to say: that a build began, goes on, or is done."""
-        runtime = [child for child in children(self.kernel) if program(child) == program(self.kernel)]
-        cargo = [child for child in children(self.kernel) if child not in runtime]
+        # evcxr itself was started, or the program that stands before it, which starts it.
+        own = [child for child in children(self.started) if program(self.started) != self.evcxr == program(child)]
+        kernel = own[0] if own else self.started
+        runtime = [child for child in children(kernel) if program(child) == program(kernel)]
+        cargo = [child for child in children(kernel) if child not in runtime]
         # cargo asks rustc about itself by the name ___
         names = sorted({name for child in cargo for name in crates(child)} - {"___"})
         now = time.monotonic()

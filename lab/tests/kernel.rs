@@ -102,7 +102,7 @@ fn an_error_through_the_question_mark_fails_the_notebook() {
 
 #[test]
 fn an_error_that_prints_nothing_fails_the_notebook() {
-    fails("returns_silent_err", 2, "Err::<(), Silent>(Silent)?;", "did not run to its end");
+    fails("returns_silent_err", 2, "Err::<(), Silent>(Silent)?;", "`?` returned Silent");
 }
 
 #[test]
@@ -132,12 +132,16 @@ fn a_process_that_aborts_fails_the_notebook() {
 
 #[test]
 fn a_killed_kernel_fails_the_notebook() {
-    fails("kills_kernel", 2, "let kernel", "killed by SIGKILL");
+    fails("kills_kernel", 2, "let kernel", "signal: 9 (SIGKILL)");
 }
 
 #[test]
-fn output_without_a_newline_fails_the_notebook_instead_of_hanging() {
-    fails("never_ends_its_line", 1, "use std::io::Write;", "does not end with a newline");
+fn output_without_a_newline_neither_fails_nor_hangs_the_notebook() {
+    if !kernel_is_there() {
+        return;
+    }
+    assert_eq!(failure("never_ends_its_line"), None);
+    assert!(written("never_ends_its_line").0.to_string().contains("no newline"));
 }
 
 #[test]
@@ -210,7 +214,7 @@ fn pictures_survive_a_later_failure_and_pages_hold_everything() {
     let (_, page) = written("panics_after_picture");
     assert!(page.contains("arithmetic"), "the page tells why it stopped");
     let (notebook, _) = written("passes");
-    assert!(!notebook.to_string().contains("lab_cell_finished"), "the probe's variable must not show");
+    assert!(!notebook.to_string().contains("\\u0001"), "the kernel's signs must not show");
 }
 
 #[test]
@@ -287,4 +291,17 @@ fn an_active_conda_environment_gets_the_kernel() {
     assert!(output.status.success(), "{told}");
     assert!(told.contains(&format!("active conda environment: {}", prefix.display())), "{told}");
     assert!(told.contains("torch          2.11.0"), "{told}");
+}
+
+#[test]
+fn nbclient_sees_what_a_cell_came_to() {
+    if !kernel_is_there() {
+        return;
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients.py");
+    let output = Command::new(env!("CARGO_BIN_EXE_lab")).args(["exec", "--", "python"]).arg(script).output().unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    println!("{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success());
+    assert_eq!(stdout.lines().filter(|line| line.starts_with("ok: ")).count(), 6);
 }

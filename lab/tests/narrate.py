@@ -34,7 +34,7 @@ def line():
 
 
 def kernel(is_warm=True):
-    return narrate.Narrator(getpid(), is_warm, lambda: built, last)
+    return narrate.Narrator(getpid(), sys.executable, is_warm, lambda: built, last)
 
 
 # A cell of a kernel that has everything: not a word.

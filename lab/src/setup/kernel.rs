@@ -47,6 +47,8 @@ pub struct Kernel {
     pub file: PathBuf,
     /// The lab's Python pieces.
     pub scripts: PathBuf,
+    /// What stands before evcxr, once it is built.
+    pub proxy: PathBuf,
 }
 
 /// Puts the kernel's files in place: cheap, so it happens at every start of the lab.
@@ -90,8 +92,10 @@ pub fn install(
         environment.insert("RUSTUP_TOOLCHAIN", toolchain);
     }
     let program_path: Vec<String> = [programs].iter().chain(&cargo_folder()).map(|folder| text(folder)).collect();
+    let proxy = super::proxy::path(checkout, cache, rust, &dependencies(&locked(checkout)?, super::proxy::PACKAGE))?;
     let kernel = json!({
         "evcxr_jupyter": text(evcxr),
+        "proxy": text(&proxy),
         "sessions": text(&cache.join("sessions")),
         "cargo_lock": text(&folder.join("Cargo.lock")),
         "environment": environment,
@@ -111,7 +115,7 @@ pub fn install(
     let at = spec_path(python);
     write_if_changed(&at, pretty(&spec).as_bytes())
         .map_err(|problem| problem.mend("make the Python environment writable, or leave it (`conda deactivate`)"))?;
-    Ok(Kernel { file, scripts })
+    Ok(Kernel { file, scripts, proxy })
 }
 
 /// Where this kernel's files are or will be.

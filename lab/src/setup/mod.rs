@@ -6,6 +6,7 @@ pub mod durations;
 pub mod evcxr;
 pub mod kernel;
 pub mod programs;
+pub mod proxy;
 pub mod python;
 pub mod rust;
 pub mod space;
@@ -82,8 +83,9 @@ fn complete_with(ahead: bool) -> Result<Ready> {
         let built = building.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         ready.and_then(|ready| built.map(|_| ready))
     })?;
-    if let Some(line) = sweep::sweep(&cache, &[&ready.python.prefix, &evcxr, &ready.kernel.file, &ready.kernel.scripts])
-    {
+    let kernel = &ready.kernel;
+    let in_use = [&ready.python.prefix, &evcxr, &kernel.file, &kernel.scripts, &kernel.proxy].map(PathBuf::as_path);
+    if let Some(line) = sweep::sweep(&cache, &in_use) {
         eprintln!("{line}");
     }
     Ok(ready)
@@ -109,8 +111,9 @@ pub fn complete_and_warm() -> Result<Ready> {
 pub const SPIN: (&str, &str) = ("GOMP_SPINCOUNT", "10000");
 
 impl Ready {
-    /// Brings the kernel's warm copy up to date with the crate.
+    /// Builds what stands before the kernel, and brings its warm copy up to date with the crate.
     pub fn warm(&self) -> Result<()> {
+        proxy::complete(self)?;
         warm::warm(self)
     }
 

@@ -14,7 +14,7 @@ use super::evcxr;
 pub const UNUSED: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// How the names begin of what is made anew for another version.
-const VERSIONED: [&str; 4] = ["python-", "evcxr_jupyter-", "kernel-", "scripts-"];
+const VERSIONED: [&str; 5] = ["python-", "evcxr_jupyter-", "kernel-", "scripts-", "proxy-"];
 
 /// Says when a part was last used, by its time.
 const USED: &str = ".used";

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::signs::{Failure, Panic, Signs, short};
+use crate::signs::{CellEnd, Panic, Signs, short};
 use crate::text::{Stream, Text};
 use crate::wire::Message;
 
@@ -28,6 +28,8 @@ pub(crate) struct Cell {
     pub text: Text,
     signs: Signs,
     errors: Vec<Value>,
+    /// How the process that ran the cell ended.
+    died: Option<String>,
 }
 
 /// What of a stream's text asks for more than to be shown.
@@ -53,6 +55,7 @@ impl Cell {
             text: Text::new(output),
             signs,
             errors: Vec::new(),
+            died: None,
         }
     }
 
@@ -84,28 +87,29 @@ impl Cell {
         }
     }
 
-    /// Remembers an error that evcxr tells itself, and returns it as it is to be shown.
-    pub fn told(&mut self, content: Value, own_count: u64) -> Value {
+    /// Remembers an error that evcxr tells itself, until all that the cell printed has come.
+    pub fn told(&mut self, content: &Value, own_count: u64) {
         let evalue = content["evalue"].as_str().unwrap_or_default();
-        let content = match evalue.rfind("Subprocess terminated with status: ") {
-            Some(at) => died(evalue[at..].trim(), self.interrupted),
-            None => renumbered(content, own_count, self.count),
-        };
-        self.errors.push(content.clone());
-        content
+        match evalue.rfind("Subprocess terminated with status: ") {
+            Some(at) => self.died = Some(evalue[at..].trim().to_owned()),
+            None => self.errors.push(renumbered(content.clone(), own_count, self.count)),
+        }
     }
 
-    /// At the cell's end: an error that evcxr did not tell. What was held back is shown, unless it belongs to it.
-    pub fn ended(&mut self, whole: bool, now: Instant) -> Option<Value> {
-        let failure = self.signs.failure();
+    /// At the cell's end: its errors. What was held back is shown, unless it belongs to one.
+    pub fn ended(&mut self, whole: bool, now: Instant) -> &[Value] {
+        match self.signs.failure() {
+            Some(CellEnd::Question { type_name, message }) => self.errors.push(question(&type_name, &message)),
+            Some(CellEnd::Panic(panic)) => self.errors.push(panicked(&panic, whole)),
+            None => {}
+        }
+        if let Some(how) = self.died.take() {
+            let cause = self.signs.last_panic().filter(|_| !self.interrupted);
+            self.errors.push(died(&how, self.interrupted, cause.as_ref()));
+        }
         let shown = self.signs.release();
         self.text.push(Stream::Stderr, &shown, now);
-        let content = match failure? {
-            Failure::Question { type_name, message } => question(&type_name, &message),
-            Failure::Panic(panic) => panicked(&panic, whole),
-        };
-        self.errors.push(content.clone());
-        Some(content)
+        &self.errors
     }
 
     /// Remembers an error of ours.
@@ -174,7 +178,7 @@ fn panicked(panic: &Panic, whole: bool) -> Value {
     error("Panic", message, traceback)
 }
 
-fn died(how: &str, interrupted: bool) -> Value {
+fn died(how: &str, interrupted: bool, cause: Option<&Panic>) -> Value {
     let how = how.replace("Subprocess terminated with status: ", "");
     let lost = "All variables are lost; functions, types and `use` lines of earlier cells are kept.";
     if interrupted {
@@ -185,7 +189,8 @@ fn died(how: &str, interrupted: bool) -> Value {
             vec![heading("Interrupted", ": the process that ran the cell was ended"), hint(lost)],
         );
     }
-    let said = format!("the process that ran the cell ended: {how}");
+    let cause = cause.map_or_else(String::new, |panic| format!("panicked: {}; ", panic.message.join("\n")));
+    let said = format!("{cause}the process that ran the cell ended: {how}");
     error("ProcessEnded", &said, vec![heading("ProcessEnded", &format!(": {said}")), hint(lost)])
 }
 
@@ -218,7 +223,7 @@ mod tests {
         let (mut cell, now) = (cell(), Instant::now());
         cell.printed(&stream("stderr", "\u{1}k7:a::B\u{2}no film\n"), now);
         cell.printed(&stream("stderr", "\u{1}k7?\n"), now);
-        let shown = cell.ended(false, now).unwrap();
+        let shown = cell.ended(false, now)[0].clone();
         assert_eq!((&shown["ename"], &shown["evalue"]), (&json!("B"), &json!("no film")));
         let (reply, failed) = cell.reply(&json!({"status": "ok"}));
         assert!(failed && reply["status"] == "error" && reply["execution_count"] == 3);
@@ -231,7 +236,7 @@ mod tests {
     fn a_cell_without_signs_is_as_evcxr_says() {
         let (mut cell, now) = (cell(), Instant::now());
         assert_eq!(cell.printed(&stream("stderr", "thread of life\n"), now), Found::default());
-        assert_eq!(cell.ended(false, now), None);
+        assert!(cell.ended(false, now).is_empty());
         assert_eq!(cell.reply(&json!({"status": "ok"})).0["status"], "ok");
         assert!(cell.reply(&json!({"status": "error"})).1);
         assert_eq!(cell.text.take(), [(Stream::Stderr, "thread of life\n".to_owned())]);
@@ -241,10 +246,28 @@ mod tests {
     fn a_dead_process_and_an_interrupt_are_told_apart() {
         let evalue = "what it printed\nSubprocess terminated with status: signal: 9 (SIGKILL)";
         let content = json!({"ename": "Error", "evalue": evalue, "traceback": [evalue]});
-        let told = cell().told(content.clone(), 4);
-        assert_eq!(told["evalue"], "the process that ran the cell ended: signal: 9 (SIGKILL)");
+        let (mut dead, now) = (cell(), Instant::now());
+        dead.told(&content, 4);
+        assert_eq!(dead.ended(false, now)[0]["evalue"], "the process that ran the cell ended: signal: 9 (SIGKILL)");
         let mut interrupted = Cell { interrupted: true, ..cell() };
-        assert_eq!(interrupted.told(content, 4)["ename"], "Interrupted");
+        interrupted.told(&content, 4);
+        assert_eq!(interrupted.ended(false, now)[0]["ename"], "Interrupted");
+    }
+
+    #[test]
+    fn a_process_that_a_panic_ended_names_the_panic() {
+        let (mut cell, now) = (cell(), Instant::now());
+        // As Rust 1.95 says it where evcxr's own code panics.
+        let first = "thread '<unnamed>' (1) panicked at src/lib.rs:1:1:\nVariable 'x' has gone missing\n";
+        let second = "thread '<unnamed>' (1) panicked at library/core/src/panicking.rs:225:5:\npanic in a function \
+                      that cannot unwind\nstack backtrace:\n   0: a\nthread caused non-unwinding panic. aborting.\n";
+        cell.printed(&stream("stderr", first), now);
+        cell.printed(&stream("stderr", second), now);
+        let said = "Subprocess terminated with status: signal: 6 (SIGABRT)";
+        cell.told(&json!({"ename": "Error", "evalue": said, "traceback": [said]}), 4);
+        let expected =
+            "panicked: Variable 'x' has gone missing; the process that ran the cell ended: signal: 6 (SIGABRT)";
+        assert_eq!(cell.ended(false, now)[0]["evalue"], expected);
     }
 
     #[test]
@@ -252,8 +275,9 @@ mod tests {
         let mut cell = cell();
         for text in ["one", "two"] {
             let content = json!({"ename": "Error", "evalue": text, "traceback": [text, "in command_4:1:2"]});
-            assert_eq!(cell.told(content, 4)["traceback"][1], "in cell 3:1:2");
+            cell.told(&content, 4);
         }
+        assert_eq!(cell.ended(false, Instant::now())[1]["traceback"][1], "in cell 3:1:2");
         let (reply, _) = cell.reply(&json!({"status": "error"}));
         assert_eq!((&reply["evalue"], reply["traceback"].as_array().unwrap().len()), (&json!("one"), 4));
     }

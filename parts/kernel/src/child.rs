@@ -16,15 +16,15 @@ pub(crate) const PLACE: &str = "{own_connection_file}";
 
 /// A started kernel.
 #[derive(Debug)]
-pub(crate) struct Kernel {
+pub(crate) struct KernelBehind {
     process: Child,
     /// Where it listens.
     pub info: ConnectionInfo,
 }
 
-impl Kernel {
+impl KernelBehind {
     /// Starts the command with a connection file of its own.
-    pub async fn start(options: &Options, folder: &Private, display: &Path) -> Result<Kernel, Error> {
+    pub async fn start(options: &Options, folder: &Private, display: &Path) -> Result<KernelBehind, Error> {
         let start = |reason: String| Error::Start { command: options.command.join(" "), reason };
         let (ports, held) = free_ports().ok_or_else(|| start("no port is free".to_owned()))?;
         let info = ConnectionInfo {
@@ -52,7 +52,7 @@ impl Kernel {
             .spawn()
             .map_err(|error| start(error.to_string()))?;
         drop(held); // the ports were nobody else's until now
-        Ok(Kernel { process, info })
+        Ok(KernelBehind { process, info })
     }
 
     /// Its process, while it lives.
@@ -106,7 +106,7 @@ pub(crate) mod cells {
 
     /// A stream of the process that runs the cells.
     #[derive(Debug, Clone, Copy)]
-    pub(crate) enum Stream {
+    pub(crate) enum CellStream {
         Stdout = 1,
         Stderr = 2,
     }
@@ -130,7 +130,7 @@ pub(crate) mod cells {
     }
 
     /// Writes a line as if a cell had; false where that cannot be.
-    pub(crate) fn write(kernel: u32, stream: Stream, line: &str) -> bool {
+    pub(crate) fn write(kernel: u32, stream: CellStream, line: &str) -> bool {
         let runs = below(kernel);
         !runs.is_empty()
             && runs.iter().all(|pid| {
@@ -152,7 +152,7 @@ pub(crate) mod cells {
 #[cfg(not(target_os = "linux"))]
 pub(crate) mod cells {
     #[derive(Debug, Clone, Copy)]
-    pub(crate) enum Stream {
+    pub(crate) enum CellStream {
         Stdout,
         Stderr,
     }
@@ -161,7 +161,7 @@ pub(crate) mod cells {
         Vec::new()
     }
 
-    pub(crate) fn write(_: u32, _: Stream, _: &str) -> bool {
+    pub(crate) fn write(_: u32, _: CellStream, _: &str) -> bool {
         false
     }
 

@@ -30,6 +30,9 @@ pub(crate) fn write(path: &Path, info: &ConnectionInfo) -> std::io::Result<()> {
     file.write_all(&serde_json::to_vec_pretty(info)?)
 }
 
+/// With more than so many bytes before it, the name of a socket may not fit.
+const LONG: usize = 70;
+
 /// A folder of the owner's alone, removed at the end.
 #[derive(Debug)]
 pub(crate) struct Private {
@@ -37,10 +40,12 @@ pub(crate) struct Private {
 }
 
 impl Private {
-    /// Makes one where the system keeps what is temporary: the path of a local socket must be short.
-    pub fn new() -> std::io::Result<Private> {
+    /// Makes one in `folder`; where that path is too long for a local socket's, where the system keeps what is
+    /// temporary.
+    pub fn new(folder: Option<&Path>) -> std::io::Result<Private> {
         let name = uuid::Uuid::new_v4().simple().to_string();
-        let path = std::env::temp_dir().join(format!("kernel-{}", &name[..12]));
+        let folder = folder.filter(|folder| folder.is_absolute() && folder.as_os_str().len() < LONG);
+        let path = folder.map_or_else(std::env::temp_dir, Path::to_owned).join(format!("kernel-{}", &name[..12]));
         DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Private { path })
     }
@@ -80,7 +85,7 @@ mod tests {
 
     #[test]
     fn what_we_write_is_read_by_its_owner_alone_and_goes_at_the_end() {
-        let folder = Private::new().unwrap();
+        let folder = Private::new(None).unwrap();
         let path = folder.join("connection.json");
         write(&path, &info()).unwrap();
         assert_eq!(read(&path).unwrap(), info());
@@ -93,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_connection_file_that_cannot_be_used_is_named_with_the_reason() {
-        let folder = Private::new().unwrap();
+        let folder = Private::new(None).unwrap();
         let path = folder.join("connection.json");
         assert!(read(&path).unwrap_err().to_string().contains("connection.json: No such file"));
         std::fs::write(&path, "{\"shell_port\": 99999}").unwrap();

@@ -12,6 +12,7 @@ mod cell;
 mod child;
 mod connection;
 mod guard;
+mod live;
 mod proxy;
 mod signs;
 mod sockets;
@@ -23,7 +24,7 @@ use std::process::ExitStatus;
 
 use tokio::sync::mpsc;
 
-use crate::child::Kernel;
+use crate::child::KernelBehind;
 use crate::connection::Private;
 use crate::proxy::{Next, Proxy, SHUTDOWN};
 use crate::sockets::{Behind, Front, Received};
@@ -44,6 +45,8 @@ pub struct Options {
     pub command: Vec<String>,
     /// Where outputs that are too long to show are written; a temporary folder if none.
     pub folder: Option<PathBuf>,
+    /// What is run, and shown nowhere, before the first cell.
+    pub first_cells: Vec<String>,
     /// Whether backtraces are shown.
     pub whole_backtraces: bool,
 }
@@ -95,12 +98,14 @@ fn say(line: &str) {
 /// [`Error`] if the connection file, the ports or the command cannot be used.
 pub async fn serve(options: Options) -> Result<Option<ExitStatus>, Error> {
     let info = connection::read(&options.connection_file)?;
-    let folder = Private::new()?;
+    let folder = Private::new(options.folder.as_deref())?;
     let (events, mut received) = mpsc::channel(1024);
     let front = Front::bind(&info, &folder, &events).await?;
+    let display = tokio::net::UnixListener::bind(folder.join("display"))?;
+    tokio::spawn(live::listen(display, events.clone(), Received::Live));
     let (mut kernel, behind) = start(&options, &folder, &events).await?;
     let outputs = options.folder.clone().unwrap_or_else(|| folder.join(""));
-    let mut proxy = Proxy::new(front, behind, kernel.pid(), outputs, options.whole_backtraces);
+    let mut proxy = Proxy::new(front, behind, kernel.pid(), outputs, options.first_cells, options.whole_backtraces);
     let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let status = loop {
         let wake = proxy.deadline().map(tokio::time::Instant::from_std);
@@ -135,11 +140,11 @@ async fn start(
     options: &Options,
     folder: &Private,
     events: &mpsc::Sender<Received>,
-) -> Result<(Kernel, Behind), Error> {
+) -> Result<(KernelBehind, Behind), Error> {
     let mut ended = None;
     // Its ports were free; another process may have been given one meanwhile.
     for _ in 0..3 {
-        let mut kernel = Kernel::start(options, folder, &folder.join("display")).await?;
+        let mut kernel = KernelBehind::start(options, folder, &folder.join("display")).await?;
         let info = kernel.info.clone();
         tokio::select! {
             behind = Behind::connect(&info, events) => return Ok((kernel, behind?)),

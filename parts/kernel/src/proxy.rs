@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::cell::Cell;
 use crate::child::cells;
+use crate::live::Displays;
 use crate::signs::{self, Signs};
 use crate::sockets::{Behind, Channel, Front, Received};
 use crate::text::Stream;
@@ -31,11 +32,11 @@ pub(crate) const SHUTDOWN: Duration = Duration::from_secs(2);
 
 /// What a request is, to us.
 #[derive(Debug)]
-enum Kind {
+enum RequestKind {
     /// Ours: what kernel is it?
     Info,
-    /// Ours: the macros.
-    Macros,
+    /// Ours: a cell before the first one of a front end's.
+    Own,
     /// A front end's cell.
     Cell,
     /// Anything else of a front end's.
@@ -45,7 +46,7 @@ enum Kind {
 /// The request that the kernel behind us works at.
 #[derive(Debug)]
 struct Running {
-    kind: Kind,
+    kind: RequestKind,
     request: Message,
     reply: Option<Message>,
     idle: Option<Message>,
@@ -72,7 +73,10 @@ pub(crate) struct Proxy {
     name: String,
     whole: bool,
     info: Option<Value>,
-    ready: bool,
+    /// Cells of ours that are still to run before a front end's.
+    own: VecDeque<String>,
+    first_cells: Vec<String>,
+    displays: Displays,
     queue: VecDeque<Message>,
     running: Option<Running>,
     /// The cell that runs, or the one that ran last: its threads may still print.
@@ -83,7 +87,14 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    pub fn new(front: Front, behind: Behind, kernel: Option<u32>, folder: PathBuf, whole: bool) -> Proxy {
+    pub fn new(
+        front: Front,
+        behind: Behind,
+        kernel: Option<u32>,
+        folder: PathBuf,
+        first_cells: Vec<String>,
+        whole: bool,
+    ) -> Proxy {
         let name = uuid::Uuid::new_v4().simple().to_string()[..16].to_owned();
         let mut proxy = Proxy {
             front,
@@ -93,7 +104,9 @@ impl Proxy {
             name,
             whole,
             info: None,
-            ready: false,
+            own: VecDeque::new(),
+            first_cells,
+            displays: Displays::default(),
             queue: VecDeque::new(),
             running: None,
             cell: None,
@@ -101,7 +114,8 @@ impl Proxy {
             marks: 0,
             shutdown: None,
         };
-        proxy.start(Kind::Info, Message::request("kernel_info_request", json!({})));
+        proxy.prepare();
+        proxy.start(RequestKind::Info, Message::request("kernel_info_request", json!({})));
         proxy
     }
 
@@ -121,6 +135,7 @@ impl Proxy {
             Received::Child(Channel::Control, message) => self.front.control.send(message),
             Received::Child(Channel::Shell, message) => self.replied(message),
             Received::Child(Channel::Iopub, message) => self.published(message, now),
+            Received::Live(connection, said) => self.said(connection, said),
         }
         if self.cell.as_ref().is_some_and(|cell| cell.text.deadline().is_some_and(|deadline| deadline <= now)) {
             self.flush();
@@ -137,38 +152,38 @@ impl Proxy {
         if self.running.is_some() {
             return;
         }
-        if !self.ready {
-            return self.start(
-                Kind::Macros,
-                Message::request(
-                    "execute_request",
-                    json!({
-                        "code": signs::macros(&self.name), "silent": true, "store_history": false,
-                        "user_expressions": {}, "allow_stdin": false, "stop_on_error": false,
-                    }),
-                ),
-            );
+        if let Some(code) = self.own.pop_front() {
+            let content = json!({
+                "code": code, "silent": true, "store_history": false, "user_expressions": {}, "allow_stdin": false,
+                "stop_on_error": false,
+            });
+            return self.start(RequestKind::Own, Message::request("execute_request", content));
         }
         let Some(request) = self.queue.pop_front() else { return };
         if request.kind() != "execute_request" {
-            return self.start(Kind::Other, request);
+            return self.start(RequestKind::Other, request);
         }
         self.flush();
         let silent = request.content()["silent"] == true;
         self.count += u64::from(!silent);
         let output = self.folder.join(format!("output-of-cell-{}.txt", self.count));
         let cell = Cell::new(&request, self.count, output, Signs::new(&self.name, self.whole));
-        // Said here: what a kernel says may be lost where the cell ends it.
+        // Speech here: what a kernel says may be lost where the cell ends it.
         self.publish(&cell.parent, "status", json!({"execution_state": "busy"}));
         if !silent {
             let input = json!({"code": request.content()["code"], "execution_count": self.count});
             self.publish(&cell.parent, "execute_input", input);
         }
         self.cell = Some(cell);
-        self.start(Kind::Cell, request);
+        self.start(RequestKind::Cell, request);
     }
 
-    fn start(&mut self, kind: Kind, request: Message) {
+    /// Before the first cell, and after one that cleared the session.
+    fn prepare(&mut self) {
+        self.own = [signs::macros(&self.name)].into_iter().chain(self.first_cells.iter().cloned()).collect();
+    }
+
+    fn start(&mut self, kind: RequestKind, request: Message) {
         self.behind.shell.send(request.clone());
         self.running = Some(Running { kind, request, reply: None, idle: None, own_count: 0, settle: None });
     }
@@ -197,12 +212,12 @@ impl Proxy {
                 running.idle = Some(message);
                 self.check();
             }
-            (Kind::Info | Kind::Macros, _) | (Kind::Cell, "status") => {}
-            (Kind::Cell, "execute_input") => {
+            (RequestKind::Info | RequestKind::Own, _) | (RequestKind::Cell, "status") => {}
+            (RequestKind::Cell, "execute_input") => {
                 running.own_count = message.content()["execution_count"].as_u64().unwrap_or_default();
             }
-            (Kind::Other, _) => self.front.iopub.send(message),
-            (Kind::Cell, _) => self.of_cell(message),
+            (RequestKind::Other, _) => self.front.iopub.send(message),
+            (RequestKind::Cell, _) => self.of_cell(message),
         }
     }
 
@@ -211,7 +226,7 @@ impl Proxy {
         let (Some(running), Some(cell)) = (&self.running, &mut self.cell) else { return };
         let mut content = message.content();
         if message.kind() == "error" {
-            content = cell.told(content, running.own_count);
+            return cell.told(&content, running.own_count);
         }
         if content.get("execution_count").is_some() {
             content["execution_count"] = json!(cell.count);
@@ -230,7 +245,7 @@ impl Proxy {
         if found.unfinished {
             // evcxr would wait for ever for what already came.
             if let Some(kernel) = self.kernel {
-                cells::write(kernel, cells::Stream::Stdout, "EVCXR_EXECUTION_COMPLETE\n");
+                cells::write(kernel, cells::CellStream::Stdout, "EVCXR_EXECUTION_COMPLETE\n");
             }
         }
         if found.ended.contains(&self.marks)
@@ -253,15 +268,15 @@ impl Proxy {
             return;
         }
         match running.kind {
-            Kind::Cell => {
+            RequestKind::Cell => {
                 let marked = self.kernel.is_some_and(|kernel| {
                     self.marks += 1;
-                    cells::write(kernel, cells::Stream::Stderr, &signs::end_line(&self.name, self.marks))
+                    cells::write(kernel, cells::CellStream::Stderr, &signs::end_line(&self.name, self.marks))
                 });
                 running.settle = Some(Instant::now() + if marked { MARKED } else { SETTLE });
                 return;
             }
-            Kind::Info => {
+            RequestKind::Info => {
                 let mut info = running.reply.as_ref().map(Message::content).unwrap_or_default();
                 // evcxr 0.22 leaves the last letter out.
                 if let Some(lexer) = info["language_info"]["pygment_lexer"].as_str().map(str::to_owned) {
@@ -270,8 +285,8 @@ impl Proxy {
                 self.info = Some(info.clone());
                 self.waiting("kernel_info_request").iter().for_each(|request| self.answer(request, info.clone()));
             }
-            Kind::Macros => self.ready = true,
-            Kind::Other => {
+            RequestKind::Own => {}
+            RequestKind::Other => {
                 if let Some(reply) = &running.reply {
                     self.front.shell.send(reply.clone());
                 }
@@ -285,13 +300,11 @@ impl Proxy {
     /// Ends the running cell: everything of it has come.
     fn finish(&mut self, now: Instant) {
         let (Some(running), Some(cell)) = (self.running.take(), &mut self.cell) else { return };
-        let error = cell.ended(self.whole, now);
+        let errors = cell.ended(self.whole, now).to_vec();
         let (content, failed) = cell.reply(&running.reply.as_ref().map(Message::content).unwrap_or_default());
         let (stops, parent) = (cell.stops && failed, cell.parent.clone());
         self.flush();
-        if let Some(error) = error {
-            self.publish(&parent, "error", error);
-        }
+        errors.into_iter().for_each(|error| self.publish(&parent, "error", error));
         let reply = running.reply.unwrap_or_else(|| running.request.reply(json!({})));
         self.front.shell.send(reply.with_content(&content));
         match running.idle {
@@ -304,7 +317,9 @@ impl Proxy {
         // A cleared session has lost our macros.
         let source = running.request.content();
         let cleared = source["code"].as_str().unwrap_or_default().lines().any(|line| line.trim() == ":clear");
-        self.ready &= !cleared;
+        if cleared {
+            self.prepare();
+        }
         self.advance();
     }
 
@@ -349,20 +364,17 @@ impl Proxy {
         let said = format!("the kernel ended: {how}");
         let error = json!({"ename": "KernelEnded", "evalue": said, "traceback": [said]});
         match self.running.take() {
-            Some(Running { kind: Kind::Cell, request, reply, idle, .. }) => {
+            Some(Running { kind: RequestKind::Cell, request, reply, idle, .. }) => {
                 if let Some(cell) = &mut self.cell
                     && reply.is_none()
                 {
                     cell.failed(error.clone());
-                    let parent = cell.parent.clone();
-                    self.flush();
-                    self.publish(&parent, "error", error.clone());
                 }
-                self.running = Some(Running { kind: Kind::Cell, request, reply, idle, own_count: 0, settle: None });
-                self.ready = true;
+                self.running =
+                    Some(Running { kind: RequestKind::Cell, request, reply, idle, own_count: 0, settle: None });
                 self.finish(Instant::now());
             }
-            Some(Running { kind: Kind::Other, request, .. }) => self.queue.push_front(request),
+            Some(Running { kind: RequestKind::Other, request, .. }) => self.queue.push_front(request),
             _ => {}
         }
         self.abort();

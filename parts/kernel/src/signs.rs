@@ -55,7 +55,7 @@ pub(crate) fn end_line(name: &str, number: u64) -> String {
 
 /// Why a cell failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Failure {
+pub(crate) enum CellEnd {
     /// A `?` met this error.
     Question { type_name: String, message: String },
     /// The cell panicked.
@@ -142,7 +142,7 @@ pub(crate) struct Signs {
     blank: bool,
     held: Option<Instant>,
     last: Option<Panic>,
-    failure: Option<Failure>,
+    failure: Option<CellEnd>,
 }
 
 impl Signs {
@@ -195,13 +195,13 @@ impl Signs {
             }
             (Some('?'), _) => {
                 let (type_name, message) = self.candidate.take().unwrap_or_default();
-                self.failure = Some(Failure::Question { type_name, message: message.trim_end().to_owned() });
+                self.failure = Some(CellEnd::Question { type_name, message: message.trim_end().to_owned() });
             }
             (Some('!'), _) => {
                 self.let_candidate_go(shown);
                 let panic = self.panic.take().or(self.last.take()).unwrap_or_default();
                 (self.open, self.blank) = (false, false);
-                self.failure = Some(Failure::Panic(panic));
+                self.failure = Some(CellEnd::Panic(panic));
             }
             (Some('.'), number) => ended.extend(number.parse::<u64>()),
             _ => {}
@@ -274,8 +274,19 @@ impl Signs {
         shown
     }
 
+    /// The panic that was told last, for which there was no sign: it may have ended the process.
+    pub fn last_panic(&mut self) -> Option<Panic> {
+        let panic = self.panic.take();
+        (self.open, self.blank) = (false, false);
+        // Rust's last words where code that is not Rust stands in the way are about that, not about the cause.
+        match panic {
+            Some(panic) if !panic.message.iter().any(|line| line.contains("cannot unwind")) => Some(panic),
+            panic => self.last.take().or(panic),
+        }
+    }
+
     /// Why the cell failed, if it did; known once its end line came.
-    pub fn failure(&mut self) -> Option<Failure> {
+    pub fn failure(&mut self) -> Option<CellEnd> {
         self.failure.take()
     }
 }

@@ -16,7 +16,8 @@ use zeromq::{
 };
 
 use crate::connection::Private;
-use crate::wire::{Key, Message, key};
+use crate::live::Speech;
+use crate::wire::{Message, SigningKey, key};
 use crate::{Error, guard, say};
 
 /// Which of the five.
@@ -46,17 +47,19 @@ pub(crate) enum Received {
     Front(Channel, Message),
     /// From the kernel behind us.
     Child(Channel, Message),
+    /// From the code in a cell.
+    Live(u64, Speech),
 }
 
 /// Puts messages into a socket's queue.
 #[derive(Debug)]
-pub(crate) struct Writer {
+pub(crate) struct SocketWriter {
     queue: mpsc::UnboundedSender<Message>,
     task: JoinHandle<()>,
 }
 
-impl Writer {
-    fn new<S: SocketSend + Send + 'static>(mut socket: S, key: Key) -> Writer {
+impl SocketWriter {
+    fn new<S: SocketSend + Send + 'static>(mut socket: S, key: SigningKey) -> SocketWriter {
         let (queue, mut messages) = mpsc::unbounded_channel::<Message>();
         let task = tokio::spawn(async move {
             while let Some(message) = messages.recv().await {
@@ -66,24 +69,24 @@ impl Writer {
             // The socket has queues of its own.
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
         });
-        Writer { queue, task }
+        SocketWriter { queue, task }
     }
 
     pub fn send(&self, message: Message) {
         let _ = self.queue.send(message);
     }
 
-    /// Waits until everything is sent.
+    /// Waits until everything is sent, or nobody takes it.
     pub async fn close(self) {
         drop(self.queue);
-        let _ = self.task.await;
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), self.task).await;
     }
 }
 
 /// Reads a socket for as long as somebody takes what it receives.
 fn read<S: SocketRecv + Send + 'static>(
     mut socket: S,
-    key: Key,
+    key: SigningKey,
     from: fn(Channel, Message) -> Received,
     channel: Channel,
     events: mpsc::Sender<Received>,
@@ -113,10 +116,10 @@ fn read<S: SocketRecv + Send + 'static>(
 /// Where the front ends are heard.
 #[derive(Debug)]
 pub(crate) struct Front {
-    pub shell: Writer,
-    pub control: Writer,
-    pub stdin: Writer,
-    pub iopub: Writer,
+    pub shell: SocketWriter,
+    pub control: SocketWriter,
+    pub stdin: SocketWriter,
+    pub iopub: SocketWriter,
 }
 
 impl Front {
@@ -144,7 +147,7 @@ impl Front {
             socket.bind(&listen(port, channel.name()).await?).await?;
             let (sender, receiver) = socket.split();
             read(receiver, key.clone(), Received::Front, channel, events.clone());
-            routers.push(Writer::new(sender, key.clone()));
+            routers.push(SocketWriter::new(sender, key.clone()));
         }
         let mut iopub = PubSocket::new();
         iopub.bind(&listen(info.iopub_port, Channel::Iopub.name()).await?).await?;
@@ -152,7 +155,7 @@ impl Front {
         heart.bind(&listen(info.hb_port, "heartbeat").await?).await?;
         tokio::spawn(beat(heart));
         let [shell, control, stdin] = routers.try_into().expect("three routers");
-        Ok(Front { shell, control, stdin, iopub: Writer::new(iopub, key) })
+        Ok(Front { shell, control, stdin, iopub: SocketWriter::new(iopub, key) })
     }
 
     /// Waits until everything is sent.
@@ -173,9 +176,9 @@ async fn beat(mut heart: RepSocket) {
 /// Our end of the kernel behind us.
 #[derive(Debug)]
 pub(crate) struct Behind {
-    pub shell: Writer,
-    pub control: Writer,
-    pub stdin: Writer,
+    pub shell: SocketWriter,
+    pub control: SocketWriter,
+    pub stdin: SocketWriter,
 }
 
 impl Behind {
@@ -198,7 +201,7 @@ impl Behind {
             connect(&mut socket, &url).await?;
             let (sender, receiver) = socket.split();
             read(receiver, key.clone(), Received::Child, channel, events.clone());
-            dealers.push(Writer::new(sender, key.clone()));
+            dealers.push(SocketWriter::new(sender, key.clone()));
         }
         let [shell, control, stdin] = dealers.try_into().expect("three dealers");
         Ok(Behind { shell, control, stdin })

@@ -19,10 +19,10 @@ const CONTENT: usize = 3;
 const SIGNED: usize = 4;
 
 /// A key to sign with; none where the connection file's is empty.
-pub(crate) type Key = Option<hmac::Key>;
+pub(crate) type SigningKey = Option<hmac::Key>;
 
 /// The key of a connection file.
-pub(crate) fn key(text: &str) -> Key {
+pub(crate) fn key(text: &str) -> SigningKey {
     (!text.is_empty()).then(|| hmac::Key::new(hmac::HMAC_SHA256, text.as_bytes()))
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct Message {
 
 impl Message {
     /// Checks signature and form of what a socket received. The error is one line.
-    pub fn read(received: ZmqMessage, key: &Key) -> Result<Message, String> {
+    pub fn read(received: ZmqMessage, key: &SigningKey) -> Result<Message, String> {
         let raw = RawMessage::from_multipart(received, key).map_err(|error| match error {
             jupyter_zmq_client::RuntimeError::VerifyError(_) | jupyter_zmq_client::RuntimeError::DecodeError(_) => {
                 "its signature is wrong".to_owned()
@@ -117,7 +117,7 @@ impl Message {
     }
 
     /// The frames to send.
-    pub fn signed(&self, key: &Key) -> ZmqMessage {
+    pub fn signed(&self, key: &SigningKey) -> ZmqMessage {
         let signature = key.as_ref().map_or_else(String::new, |key| {
             let mut context = hmac::Context::with_key(key);
             self.parts[..SIGNED].iter().for_each(|part| context.update(part));

@@ -1,10 +1,11 @@
-//! What front ends ask: what goes on to the kernel behind us, and what is answered here.
+//! What front ends and cells ask: what goes on to the kernel behind us, and what is answered here.
 
 use std::collections::VecDeque;
 
 use serde_json::{Value, json};
 
-use super::{Kind, Next, Proxy, Running};
+use super::{Next, Proxy, RequestKind, Running};
+use crate::live::Speech;
 use crate::wire::Message;
 
 impl Proxy {
@@ -20,7 +21,7 @@ impl Proxy {
                 self.front.control.send(reply);
             }
             "interrupt_request" => {
-                if let (Some(Running { kind: Kind::Cell, .. }), Some(cell)) = (&self.running, &mut self.cell) {
+                if let (Some(Running { kind: RequestKind::Cell, .. }), Some(cell)) = (&self.running, &mut self.cell) {
                     cell.interrupted = true;
                 }
                 self.behind.control.send(message);
@@ -32,7 +33,7 @@ impl Proxy {
 
     /// A request on shell.
     pub(super) fn asked(&mut self, message: Message) {
-        let computes = matches!(&self.running, Some(Running { kind: Kind::Cell, .. }))
+        let computes = matches!(&self.running, Some(Running { kind: RequestKind::Cell, .. }))
             || self.queue.iter().any(|waiting| waiting.kind() == "execute_request");
         match (message.kind(), &self.info) {
             ("kernel_info_request", Some(info)) => self.answer(&message, info.clone()),
@@ -74,6 +75,21 @@ impl Proxy {
     pub(super) fn abort(&mut self) {
         for request in &self.waiting("execute_request") {
             self.answer(request, json!({"status": "aborted", "execution_count": self.count}));
+        }
+    }
+
+    /// A display from the code in a cell.
+    pub(super) fn said(&mut self, connection: u64, said: Speech) {
+        match said {
+            Speech::Closed => self.displays.close(connection),
+            Speech::Line(line, answer) => {
+                let parent = self.cell.as_ref().map(|cell| &cell.parent);
+                let message = self.displays.take(connection, &line, parent);
+                if message.is_ok() {
+                    self.flush();
+                }
+                let _ = answer.send(message.map(|message| self.front.iopub.send(message)));
+            }
         }
     }
 }

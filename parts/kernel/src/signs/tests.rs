@@ -3,7 +3,7 @@ use super::*;
 const NAME: &str = "k7";
 
 /// What is shown of a text, and how the cell ended by then.
-fn read(lines: &[&str]) -> (String, Option<Failure>) {
+fn read(lines: &[&str]) -> (String, Option<CellEnd>) {
     let (mut signs, mut ended) = (Signs::new(NAME, false), Vec::new());
     let mut shown = String::new();
     for line in lines {
@@ -14,8 +14,8 @@ fn read(lines: &[&str]) -> (String, Option<Failure>) {
     (shown, failure)
 }
 
-fn question(type_name: &str, message: &str) -> Option<Failure> {
-    Some(Failure::Question { type_name: type_name.to_owned(), message: message.to_owned() })
+fn question(type_name: &str, message: &str) -> Option<CellEnd> {
+    Some(CellEnd::Question { type_name: type_name.to_owned(), message: message.to_owned() })
 }
 
 // As evcxr 0.22 passes it on with Rust 1.95.
@@ -57,7 +57,7 @@ fn a_panic_is_taken_out_with_its_backtrace() {
     let lines: Vec<&str> = ["before\n"].into_iter().chain(PANIC).chain(["after\n", "\u{1}k7!\n"]).collect();
     let (shown, failure) = read(&lines);
     assert_eq!(shown, "before\nafter\n");
-    let Some(Failure::Panic(panic)) = failure else { panic!("{failure:?}") };
+    let Some(CellEnd::Panic(panic)) = failure else { panic!("{failure:?}") };
     assert_eq!(panic.message, ["oh", "no 5"]);
     assert_eq!((panic.backtrace.len(), panic.place()), (5, None));
     let elsewhere = Panic { heading: "thread 'w' (1) panicked at /a/b.rs:20:5:".to_owned(), ..panic };
@@ -82,7 +82,7 @@ fn of_two_panics_the_last_one_ended_the_cell() {
     let lines: Vec<&str> = PANIC.into_iter().chain(second).chain(["\u{1}k7!\n"]).collect();
     let (shown, failure) = read(&lines);
     assert!(shown.contains("no 5") && !shown.contains("second"), "{shown}");
-    assert!(matches!(failure, Some(Failure::Panic(panic)) if panic.message == ["second"]));
+    assert!(matches!(failure, Some(CellEnd::Panic(panic)) if panic.message == ["second"]));
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_panic_that_was_shown_meanwhile_is_still_known() {
     assert!(signs.release().contains("no 5"));
     assert_eq!(signs.deadline(), None);
     signs.take("\u{1}k7!\n", start, &mut ended);
-    assert!(matches!(signs.failure(), Some(Failure::Panic(panic)) if panic.message == ["oh", "no 5"]));
+    assert!(matches!(signs.failure(), Some(CellEnd::Panic(panic)) if panic.message == ["oh", "no 5"]));
 }
 
 #[test]

@@ -180,6 +180,28 @@ impl Fake {
                 let content = json!({"ename": "Error", "evalue": said, "traceback": [said]});
                 self.other("error", content, Vec::new(), request).await;
             }
+            "live" => {
+                // What a cell's code does, here in the kernel's own process.
+                let shows = move || {
+                    let mut display = live::Display::new(&live::text("0")).expect("a display");
+                    (1..=number).for_each(|at| assert!(display.update(&live::text(&at.to_string()))));
+                    assert!(live::clear_output(true));
+                    display
+                };
+                let mut display = tokio::task::spawn_blocking(shows).await.unwrap();
+                std::thread::spawn(move || {
+                    std::thread::sleep(Duration::from_millis(300));
+                    display.update(&live::text("later"));
+                });
+            }
+            "bar" => {
+                let counts = move || {
+                    let bar = live::ProgressBar::new(number);
+                    (0..number).for_each(|_| bar.inc(1));
+                    bar.finish_with_message("done");
+                };
+                tokio::task::spawn_blocking(counts).await.unwrap();
+            }
             "sleep" => tokio::time::sleep(Duration::from_millis(number)).await,
             "exit" => std::process::exit(i32::try_from(number).unwrap()),
             "input" => {

@@ -54,7 +54,13 @@ impl Proxy {
         };
         let connection_file = write(folder.path(), &info);
         let outputs = Some(folder.path().to_owned());
-        let options = Options { connection_file, command, folder: outputs, whole_backtraces: false };
+        let options = Options {
+            connection_file,
+            command,
+            folder: outputs,
+            first_cells: vec!["result first".to_owned()],
+            whole_backtraces: false,
+        };
         let ended = tokio::spawn(serve(options));
         Proxy { info, _folder: folder, ended }
     }

@@ -183,6 +183,41 @@ async fn ten_thousand_displays_come_all_and_in_order() {
 }
 
 #[tokio::test]
+async fn displays_change_while_the_cell_runs_and_after_it_under_their_own_cell() {
+    let proxy = Proxy::start().await;
+    let mut front = FrontEnd::connect(&proxy.info).await;
+    let answer = front.run("live 3").await;
+    let kinds = ["execute_input", "display_data", "update_display_data", "update_display_data", "update_display_data"];
+    assert_eq!(answer.shown(), [&kinds[..], &["clear_output"]].concat());
+    let id = |seen: &Seen| seen.content["transient"]["display_id"].as_str().unwrap().to_owned();
+    assert_eq!(id(&answer.published[2]), id(&answer.published[5]));
+    assert_eq!(answer.published[5].content["data"]["text/plain"], "3");
+    // A thread that goes on, while another cell runs.
+    front.send("sleep 600").await;
+    let later = async {
+        loop {
+            let seen = front.seen().await;
+            if seen.kind == "update_display_data" {
+                return seen;
+            }
+        }
+    };
+    let later = tokio::time::timeout(PATIENCE, later).await.unwrap();
+    assert_eq!((later.parent.as_str(), id(&later)), (answer.reply.parent.as_str(), id(&answer.published[2])));
+}
+
+#[tokio::test]
+async fn a_bar_of_many_steps_is_few_messages_and_ends_full() {
+    let proxy = Proxy::start().await;
+    let mut front = FrontEnd::connect(&proxy.info).await;
+    let answer = front.run("bar 100000").await;
+    let changes: Vec<&Seen> = answer.published.iter().filter(|seen| seen.kind == "update_display_data").collect();
+    assert!(changes.len() < 50, "{} changes", changes.len());
+    let last = changes.last().unwrap().content["data"]["text/plain"].as_str().unwrap();
+    assert!(last.ends_with("100000/100000 done"), "{last}");
+}
+
+#[tokio::test]
 async fn two_front_ends_each_get_their_replies_and_both_see_everything() {
     let proxy = Proxy::start().await;
     let mut one = FrontEnd::connect(&proxy.info).await;
