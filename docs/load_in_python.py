@@ -115,6 +115,7 @@ class Model:
     def probability(self, path):
         """Of *abnormal*, for one film."""
         logits = self.logits(prepare(decode(path), self.card["preprocess"]))[0].astype(float)
+        logits /= self.card.get("temperature", {}).get("value", 1.0)
         odds = np.exp(logits - logits.max())
         return float(odds[self.card["classes"].index("abnormal")] / odds.sum())
 

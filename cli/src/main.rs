@@ -3,6 +3,7 @@
 //! Results go to standard output, as text or with `--json` as one JSON object; an error is one line on standard error
 //! and exit code 1; wrong usage is exit code 2.
 
+mod calibrate;
 mod completions;
 mod explain;
 mod export;
@@ -44,6 +45,8 @@ enum Command {
     Train(Box<train::Args>),
     /// Score films and folders with a saved model
     Score(score::Args),
+    /// Fit temperature and operating point of a saved model anew, on labelled films of your own
+    Calibrate(calibrate::Args),
     /// Draw the heat map of a saved model over a film
     Explain(explain::Args),
     /// List the layers of a saved model that `explain` takes
@@ -73,6 +76,7 @@ impl Command {
             Command::Pretrain(args) => args.run(),
             Command::Train(args) => args.run(),
             Command::Score(args) => args.run(),
+            Command::Calibrate(args) => args.run(),
             Command::Explain(args) => args.run(),
             Command::Layers(args) => args.run(),
             Command::Export(args) => args.run(),

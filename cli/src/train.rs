@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use humerus::dataset::{CacheFolder, Feeding, Index, Leak, Preparing, split};
 use humerus::device::{DeviceChoice, Precision};
+use humerus::metrics::Rule;
 use humerus::train::{self, Event, Recipe, Resume, Sweep, TrainOptions};
 use humerus::weights::Weights;
 use humerus::{Error, Result, Tally, counted, files};
@@ -37,6 +38,10 @@ pub struct Args {
     #[arg(long)]
     #[arg(help = with_default("Seed of weights, split, order and augmentation", |recipe| recipe.seed.to_string()))]
     seed: Option<u64>,
+    /// By what rule the operating point is chosen on the tune studies: youden, sensitivity=SHARE, specificity=SHARE,
+    /// cost=PREVALENCE,FALSE_ALARMS_A_MISS, or a threshold [default: the recipe's, youden; 0.5 in `reference`]
+    #[arg(long, value_name = "RULE", value_parser = flags::value::<Rule>)]
+    operating_point: Option<Rule>,
     /// Weights to start from: auto (ImageNet for real films, random for phantoms), random, imagenet,
     /// hub:OWNER/NAME/FILE, or a file, with #NAME behind it for one of several networks in it
     #[arg(long, value_name = "WEIGHTS", default_value_t, value_parser = flags::value::<Weights>)]
@@ -79,7 +84,8 @@ pub struct Args {
 }
 
 /// The options that decide which run it is.
-const RESUMED: [(&str, &str); 8] = [
+const RESUMED: [(&str, &str); 9] = [
+    ("operating_point", "--operating-point"),
     ("name", "--recipe"),
     ("epochs", "--epochs"),
     ("batch_size", "--batch"),
@@ -114,6 +120,7 @@ impl Args {
         recipe.epochs = self.epochs.unwrap_or(recipe.epochs);
         recipe.batch_size = self.batch.unwrap_or(recipe.batch_size);
         recipe.seed = self.seed.unwrap_or(recipe.seed);
+        recipe.operating_point = self.operating_point.unwrap_or(recipe.operating_point);
         recipe.preprocess.size = self.size.unwrap_or(recipe.preprocess.size);
         // A value of the recipe's own keeps its name in it.
         let typed: Vec<(&str, &'static str)> = [

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::network::{Architecture, Classifier, Head, Unfreeze};
 use crate::preprocess::{Fit, Preprocess};
 use files::regular;
+use metrics::Rule;
 
 /// The update rule.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -105,8 +106,23 @@ pub struct Stage {
     pub learning_rate: f64,
 }
 
+/// Whether probabilities are made to mean what they say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Calibrate {
+    /// They stay as the network gives them.
+    #[default]
+    None,
+    /// Logits are divided by a temperature, fitted on the tune views of the epoch (Guo et al., arXiv:1706.04599).
+    Temperature,
+}
+
 fn one() -> usize {
     1
+}
+
+fn half() -> Rule {
+    Rule::HALF
 }
 
 /// How to train. Saved beside the weights it produced.
@@ -165,6 +181,13 @@ pub struct Recipe {
     pub select_by: SelectBy,
     /// Share of the training patients set aside to choose the best epoch, 0 to 1.
     pub tune_fraction: f64,
+    /// By what rule the threshold of the operating point is chosen, on the tune studies of the epoch. Default Youden's;
+    /// in recipes of before MURA's 0.5.
+    #[serde(default = "half")]
+    pub operating_point: Rule,
+    /// Whether probabilities are calibrated. Default by a temperature; in recipes of before not.
+    #[serde(default)]
+    pub calibrate: Calibrate,
     /// Seeds weights, split, order and augmentation alike.
     pub seed: u64,
 }
@@ -197,6 +220,8 @@ impl Default for Recipe {
             early_stopping: None,
             select_by: SelectBy::Auroc,
             tune_fraction: 0.15,
+            operating_point: Rule::Youden,
+            calibrate: Calibrate::Temperature,
             seed: 0,
         }
     }
@@ -229,6 +254,8 @@ impl Recipe {
             early_stopping: Some(4),
             select_by: SelectBy::Accuracy,
             tune_fraction: 0.15,
+            operating_point: Rule::HALF,
+            calibrate: Calibrate::None,
             ..Recipe::default()
         }
     }
@@ -280,6 +307,14 @@ impl Recipe {
             ("class weights", if self.class_weights { "inverse share" } else { "none" }.to_owned()),
             ("best epoch by", words(&self.select_by)),
             ("tune fraction", self.tune_fraction.to_string()),
+            ("operating point", self.operating_point.to_string()),
+            (
+                "probabilities",
+                match self.calibrate {
+                    Calibrate::None => "as the network gives them".to_owned(),
+                    Calibrate::Temperature => "at a temperature fitted on tune".to_owned(),
+                },
+            ),
             ("seed", self.seed.to_string()),
         ];
         if !self.stages.is_empty() {
@@ -310,6 +345,7 @@ impl Recipe {
         }
         self.preprocess.validate()?;
         self.augment.validate()?;
+        self.operating_point.validate()?;
         check("epochs", self.epochs, 1, 100_000)?;
         check("batch_size", self.batch_size, 2, 4096)?;
         check("label_smoothing", self.label_smoothing, 0.0, 0.5)?;
@@ -353,46 +389,4 @@ impl Recipe {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_recipe_survives_json_and_refuses_unknown_fields() {
-        for recipe in [Recipe::default(), Recipe::reference()] {
-            recipe.validate().unwrap();
-            let text = serde_json::to_string(&recipe).unwrap();
-            assert_eq!(serde_json::from_str::<Recipe>(&text).unwrap(), recipe);
-            let odd = text.replacen('{', "{\"learning_rat\":1,", 1);
-            assert!(serde_json::from_str::<Recipe>(&odd).is_err());
-        }
-    }
-
-    #[test]
-    fn a_recipe_of_an_older_card_means_none_of_the_newer_options() {
-        let mut old = serde_json::to_value(Recipe::default()).unwrap();
-        for name in ["accumulate", "clip_norm", "ema", "stages", "keep_best"] {
-            assert!(old.as_object_mut().unwrap().remove(name).is_some(), "{name}");
-        }
-        let read: Recipe = serde_json::from_value(old).unwrap();
-        assert_eq!(read, Recipe { stages: Vec::new(), clip_norm: None, ema: None, ..Recipe::default() });
-    }
-
-    #[test]
-    fn a_value_out_of_range_is_named_with_its_range() {
-        let recipe = Recipe { epochs: 0, ..Recipe::default() };
-        assert_eq!(recipe.validate().unwrap_err().to_string(), "epochs: expected 1 to 100000, got 0");
-        for (recipe, expected) in [
-            (Recipe { ema: Some(1.0), ..Recipe::default() }, "ema: expected 0 to 0.999999, got 1"),
-            (Recipe { clip_norm: Some(0.0), ..Recipe::default() }, "clip_norm: expected 0.000001 to 1000000, got 0"),
-            (Recipe { accumulate: 0, ..Recipe::default() }, "accumulate: expected 1 to 4096, got 0"),
-            (Recipe { early_stopping: Some(0), ..Recipe::default() }, "early_stopping: expected 1 to 100000, got 0"),
-            (
-                Recipe { schedule: Schedule::ReduceOnPlateau { factor: 0.1, patience: 0 }, ..Recipe::default() },
-                "patience: expected 1 to 100000, got 0",
-            ),
-        ] {
-            assert_eq!(recipe.validate().unwrap_err().to_string(), expected);
-        }
-        assert!(Recipe::named("no-such-recipe").unwrap_err().to_string().contains("default, reference"));
-    }
-}
+mod tests;

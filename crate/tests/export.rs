@@ -126,6 +126,7 @@ fn the_python_of_the_docs_gives_our_probability_for_films_of_every_kind_or_refus
     ] {
         let mut model = model(Architecture::DenseNet121, head, channels, folder.path());
         (model.card.preprocess.fit, model.card.preprocess.window) = (fit, window);
+        model.card.temperature.value = 1.3;
         give_opinions(&model, &films);
         let paths = ["model.safetensors", "model.pt", "model.onnx"].map(|name| folder.path().join(name));
         model.save(&paths[0]).unwrap();

@@ -122,7 +122,7 @@ fn film_cam(model: &Model, path: &Path, class: Label, layer: &str) -> Result<Fil
     let placement = preprocess.placement(film.width(), film.height());
     let batch = preprocess.tensor(&[preprocess.square(&film)])?;
     let (map, logits) = attributed(&model.classifier, &batch, class, layer)?;
-    let probability = score::abnormal(&logits)?[0];
+    let probability = score::abnormal(&logits, model.card.temperature.value)?[0];
     let map = maps(&map, "heat map")?.remove(0);
     Ok(FilmCam {
         film,

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::calibration::{Formerly, Temperature};
 use super::provenance::{Apart, Trained};
 use crate::counted;
 use crate::dataset::{self, Fold, Held, Index, Leak, SplitSummary};
@@ -42,12 +43,22 @@ pub struct ModelCard {
     pub data: DataCard,
     /// The epoch of these weights, counted from 1; 0 is untrained.
     pub epoch: usize,
+    /// What logits are divided by before they become probabilities; 1 in cards of before.
+    #[serde(default)]
+    pub temperature: Temperature,
     /// When a study counts as abnormal.
     pub operating_point: OperatingPoint,
     /// Figures on the tune split, by which the epoch was chosen.
     pub tune: Option<Metrics>,
     /// Figures on the held-out split, computed once, after training.
     pub held_out: Option<Metrics>,
+    /// Figures on the sample that temperature and operating point were chosen on, where that is not the tune split.
+    #[serde(default)]
+    pub calibrated: Option<Metrics>,
+    /// Temperatures and operating points that the model had before it was calibrated anew, with their figures, the
+    /// first of them first.
+    #[serde(default)]
+    pub formerly: Vec<Formerly>,
     /// Parameter counts.
     pub parameters: ParameterCount,
     /// The weights that training began with; none if they were random.
@@ -119,9 +130,12 @@ impl ModelCard {
             recipe: recipe.clone(),
             data,
             epoch: 0,
+            temperature: Temperature::default(),
             operating_point: OperatingPoint::default(),
             tune: None,
             held_out: None,
+            calibrated: None,
+            formerly: Vec::new(),
             parameters: model.parameters(),
             weights: None,
             trained: None,
@@ -143,6 +157,7 @@ impl ModelCard {
         if !(0.0..=1.0).contains(&threshold) {
             return Err(Error::setting("operating_point.threshold", "0 to 1", threshold));
         }
+        self.temperature.validate()?;
         self.preprocess.validate()
     }
 
@@ -217,11 +232,15 @@ impl ModelCard {
         }
         rows.extend(self.data.rows());
         rows.extend(self.trained.as_ref().map(|trained| ("trained", trained.to_string())));
+        rows.push(("temperature", self.temperature.to_string()));
         rows.push(("operating point", self.operating_point.to_string()));
-        for (name, metrics) in [("tune", &self.tune), ("held out", &self.held_out)] {
-            if let Some(metrics) = metrics {
-                rows.push((name, metrics.to_string()));
-            }
+        let figures = [("tune", &self.tune), ("held out", &self.held_out), ("calibrated on", &self.calibrated)];
+        rows.extend(figures.into_iter().filter_map(|(name, metrics)| Some((name, metrics.as_ref()?.to_string()))));
+        for former in &self.formerly {
+            rows.push(("formerly", format!("temperature {}", former.temperature)));
+            rows.push(("formerly", former.operating_point.to_string()));
+            let held_out = former.held_out.as_ref().map(|metrics| format!("held out: {metrics}"));
+            rows.extend(held_out.map(|text| ("formerly", text)));
         }
         rows.push(("written by", format!("humerus {}", self.humerus)));
         rows

@@ -9,7 +9,7 @@ use crate::explain::Localised;
 use crate::model::ModelCard;
 use crate::network::Classifier;
 use crate::notebook::settings::Settings;
-use crate::score::{Metrics, Report, StudyScore, ViewScore};
+use crate::score::{Calibration, Metrics, Report, StudyScore, ViewScore};
 use crate::train::{PretrainReport, Recipe};
 use crate::weights::{Fate, Loaded};
 use metrics::{Confusion, Estimate, Measure, PairedComparison};
@@ -219,6 +219,21 @@ pub fn metrics(metrics: &Metrics) -> Table {
         let mut row = vec![measure.to_string(), value(estimate), interval(estimate), kind];
         row.extend(views.iter().flat_map(|views| [value(views.get(measure)), interval(views.get(measure))]));
         table.row(row);
+    }
+    table
+}
+
+/// Every figure before and after a calibration, on the studies that it was made on.
+pub fn calibration(found: &Calibration) -> Table {
+    let title = format!("Calibrated on {}, a little too good for that", counted(found.after.studies, "study"));
+    let mut table = Table::new(title, ["", "before", "95 % interval", "after", "95 % interval"]);
+    for measure in Measure::ALL {
+        let cells = [&found.before, &found.after].map(|metrics| {
+            let estimate = metrics.get(measure);
+            let value = estimate.value.map_or("undefined".to_owned(), |v| format!("{v:.3}"));
+            [value, estimate.interval.map_or("none".to_owned(), |interval| interval.to_string())]
+        });
+        table.row([measure.to_string()].into_iter().chain(cells.into_iter().flatten()));
     }
     table
 }

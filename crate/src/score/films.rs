@@ -46,7 +46,7 @@ fn score_all(model: &Model, paths: &[&Path], given: Vec<&Study>, progress: &mut 
     if paths.is_empty() && given.is_empty() {
         return Err(Error::setting("what to score", "a path, a study or an index", "an empty list"));
     }
-    let mut all = Report::empty(model.card.operating_point.clone());
+    let mut all = Report::empty(model.card.operating_point.clone(), model.card.temperature.value);
     all.split = one_split(&given).filter(|_| paths.is_empty());
     let Named { labelled, loose, skipped, unlabelled, nothing } = Named::by(paths)?;
     (all.skipped, all.unlabelled) = (skipped, unlabelled);

@@ -1,8 +1,10 @@
 //! From logits to a probability, from the views of a study to its decision, and how often that is right.
 //!
-//! MURA's protocol (Rajpurkar et al., arXiv:1712.06957): a study's probability is the mean of its views', and it counts
-//! as abnormal above 0.5; the headline figure is Cohen's kappa over studies.
+//! MURA's protocol (Rajpurkar et al., arXiv:1712.06957): a study's probability is the mean of its views', and the
+//! headline figure is Cohen's kappa over studies. MURA counts a study as abnormal above 0.5; here the operating point
+//! in the model's card decides, and a temperature, which the card names too, divides the logits before.
 
+mod calibrate;
 mod films;
 mod named;
 mod scorable;
@@ -14,6 +16,7 @@ use std::fmt;
 use serde::Serialize;
 use tch::{Kind, Tensor};
 
+pub use calibrate::Calibration;
 pub use metrics::{Decision, Estimate, Metrics, OperatingPoint, Probability};
 pub use scorable::Scorable;
 pub use scores::{StudyScore, ViewScore};
@@ -38,6 +41,8 @@ pub struct Report {
     pub studies: Vec<StudyScore>,
     /// Where films and studies were decided: the model's.
     pub operating_point: OperatingPoint,
+    /// What logits were divided by: the model's too.
+    pub temperature: f64,
     /// The split of the studies, where they were given as studies and all are of one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
@@ -50,9 +55,9 @@ pub struct Report {
 }
 
 impl Report {
-    fn empty(operating_point: OperatingPoint) -> Report {
+    fn empty(operating_point: OperatingPoint, temperature: f64) -> Report {
         let (views, studies, skipped, unlabelled) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Report { views, studies, operating_point, split: None, skipped, unlabelled }
+        Report { views, studies, operating_point, temperature, split: None, skipped, unlabelled }
     }
 
     /// The same probabilities, decided at another operating point.
@@ -73,16 +78,7 @@ impl Report {
         let (labels, scores) = self.labelled();
         let threshold = self.operating_point.threshold;
         let metrics = Metrics::of(&labels, &scores, &self.groups(), threshold)?;
-        let groups: HashMap<&str, &str> = self.studies.iter().map(|s| (s.study.as_str(), s.group.as_str())).collect();
-        let of_view = |view: &ViewScore| (view.label, view.probability.get(), groups.get(view.study.as_str()).copied());
-        let (mut labels, mut scores, mut patients) = (Vec::new(), Vec::new(), Vec::new());
-        for (label, score, group) in self.views.iter().map(of_view) {
-            if let (Some(label), Some(group)) = (label, group) {
-                labels.push(label);
-                scores.push(score);
-                patients.push(group);
-            }
-        }
+        let (labels, scores, patients) = self.labelled_views();
         let views = labels.len();
         let by_view = Metrics { split: self.split, ..Metrics::of(&labels, &scores, &patients, threshold)? };
         let metrics = Metrics { split: self.split, views, by_view: Some(Box::new(by_view)), ..metrics };
@@ -223,12 +219,14 @@ impl fmt::Display for Report {
 
 /// Probabilities of *abnormal* for a prepared batch `[N, 3, H, W]`.
 fn probabilities(model: &Model, batch: &Tensor) -> Result<Vec<Probability>> {
-    abnormal(&model.logits(batch)?)
+    abnormal(&model.logits(batch)?, model.card.temperature.value)
 }
 
-/// The probabilities that logits `[N, 2]` stand for.
-pub(crate) fn abnormal(logits: &Tensor) -> Result<Vec<Probability>> {
-    let abnormal = logits.softmax(-1, Kind::Double).select(1, Label::Abnormal.index() as i64);
+/// The probabilities that logits `[N, 2]` stand for at a temperature.
+pub(crate) fn abnormal(logits: &Tensor, temperature: f64) -> Result<Vec<Probability>> {
+    let abnormal = (logits.to_kind(Kind::Double) / temperature)
+        .softmax(-1, Kind::Double)
+        .select(1, Label::Abnormal.index() as i64);
     let values = Vec::<f64>::try_from(&abnormal)?;
     values.into_iter().map(|value| Ok(Probability::new(value)?)).collect()
 }
@@ -253,7 +251,7 @@ fn probabilities_of(model: &Model, films: &Films) -> Result<Vec<Probability>> {
 /// Views and studies of which `found` gives the probabilities in order; `None` for a view that could not be read.
 fn report(model: &Model, studies: &[&Study], found: &[Option<Probability>], labelled: bool) -> Report {
     let point = &model.card.operating_point;
-    let mut report = Report::empty(point.clone());
+    let mut report = Report::empty(point.clone(), model.card.temperature.value);
     report.split = one_split(studies).filter(|_| labelled);
     let mut next = found.iter();
     for study in studies {

@@ -9,7 +9,7 @@ use super::*;
 /// A study of one film for each label and probability, each of its own patient.
 fn scored(studies: &[(Label, f64)], threshold: f64) -> Report {
     let operating_point = OperatingPoint { threshold, ..OperatingPoint::default() };
-    let mut report = Report::empty(operating_point);
+    let mut report = Report::empty(operating_point, 1.0);
     for (at, &(label, probability)) in studies.iter().enumerate() {
         let (id, probability) = (format!("study{at}"), Probability::new(probability).unwrap());
         let (decision, path) = (report.operating_point.decide(probability), PathBuf::from(format!("{at}.png")));

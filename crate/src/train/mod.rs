@@ -26,7 +26,7 @@ use std::time::Duration;
 use tch::Device;
 
 pub use crate::files::{CSV_FILE, FINISHED_FILE, LAST_FILE, METRICS_FILE, MODEL_FILE, RESUME_FILE};
-pub use crate::recipe::{Optimizer, Recipe, Schedule, SelectBy, Stage, Standardise};
+pub use crate::recipe::{Calibrate, Optimizer, Recipe, Schedule, SelectBy, Stage, Standardise};
 pub use background::{Progress, TrainingRun, spawn};
 pub use finder::{BatchSizes, LrFinder, Sweep, find_batch_size, find_learning_rate};
 pub use folder::{FILES, is_unfinished, refuse_films_in};

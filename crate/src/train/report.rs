@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::meter::Memory;
 use crate::counted;
 use crate::dataset::Preparing;
+use crate::model::Temperature;
 use crate::network::{ParameterCount, Unfreeze};
 use crate::score::{Metrics, OperatingPoint, Report};
 use crate::weights::hub::Fetching;
@@ -167,6 +168,14 @@ pub enum Event {
         /// Epochs waited.
         patience: usize,
     },
+    /// What the best model's logits are divided by, and from where on a study counts as abnormal: both chosen on the
+    /// tune split.
+    Chosen {
+        /// The temperature.
+        temperature: Temperature,
+        /// The operating point.
+        operating_point: OperatingPoint,
+    },
     /// Done; the held-out split is scored.
     Finished {
         /// Seconds since the first step.
@@ -215,6 +224,9 @@ impl fmt::Display for Event {
             Event::Epoch(report) => report.fmt(f),
             Event::StoppedEarly { epoch, patience } => {
                 write!(f, "stopped after epoch {epoch}: no lower tune loss for {}", counted(*patience, "epoch"))
+            }
+            Event::Chosen { temperature, operating_point } => {
+                write!(f, "temperature {temperature}; operating point: {operating_point}")
             }
             Event::Finished { seconds, model } => {
                 write!(f, "done in {}; best model in {}", Took(*seconds), model.display())

@@ -205,6 +205,8 @@ pub(super) fn result(
     model.save(&path)?;
     // Only now is there nothing left to continue.
     checkpoint::finish(&place.folder, &place.fingerprint, &at)?;
+    let (temperature, operating_point) = (model.card.temperature.clone(), model.card.operating_point.clone());
+    progress(Event::Chosen { temperature, operating_point });
     progress(Event::Finished { seconds: at.seconds, model: path.clone() });
     Ok(TrainReport {
         best_epoch: model.card.epoch,

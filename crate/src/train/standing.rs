@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::report::EpochReport;
 use super::schedule::PaceState;
-use crate::score::Metrics;
+use crate::model::Temperature;
+use crate::score::{Metrics, OperatingPoint};
 use studies::Label;
 
 /// Where a run stands.
@@ -53,6 +54,11 @@ pub(super) struct Standing {
 pub(super) struct Ended {
     /// Figures on the tune split.
     pub metrics: Metrics,
+    /// What its probabilities were calibrated and decided by.
+    #[serde(default)]
+    pub temperature: Temperature,
+    #[serde(default)]
+    pub operating_point: OperatingPoint,
     /// Labels and probabilities of the tune studies.
     pub labels: Vec<Label>,
     pub probabilities: Vec<f64>,

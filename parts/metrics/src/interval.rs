@@ -110,6 +110,16 @@ pub enum NoInterval {
     UndefinedOnMostDraws,
 }
 
+impl NoInterval {
+    /// The same, with what stands for patients.
+    pub fn of_drawn(self, drawn: Drawn) -> NoInterval {
+        match self {
+            NoInterval::FewPatients { normal, abnormal, .. } => NoInterval::FewPatients { normal, abnormal, of: drawn },
+            other => other,
+        }
+    }
+}
+
 /// What a bootstrap draws.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

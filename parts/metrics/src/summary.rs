@@ -199,9 +199,7 @@ impl Metrics {
     /// The same, with what stands for patients in the reasons for having no interval.
     pub fn of_drawn(mut self, drawn: Drawn) -> Metrics {
         for estimate in self.all_mut() {
-            if let Some(NoInterval::FewPatients { of, .. }) = &mut estimate.no_interval {
-                *of = drawn;
-            }
+            estimate.no_interval = estimate.no_interval.map(|why| why.of_drawn(drawn));
         }
         self.by_view = self.by_view.map(|views| Box::new(views.of_drawn(drawn)));
         self

@@ -99,6 +99,7 @@ says! {
     Pretraining: |it| it;
     Progress: |it| it;
     Task: |it| it;
+    Temperature: |it| it;
     Trained: |it| it;
     TrainingRun: |it| it.progress();
     Weights: |it| it;
@@ -121,12 +122,14 @@ fields! {
     Augment;
     Border;
     CacheFolder;
+    Calibrate;
     DataCard;
     Fate;
     Feed;
     Feeding;
     FilterOptions;
     Fit;
+    Formerly;
     FoundWeights;
     Head;
     Localisation;
@@ -163,6 +166,7 @@ shows! {
     PretrainReport: |it| [tables::pretraining(it)];
     Report: |it| [tables::study(it)];
     StudyScore: |it| [tables::studies(std::slice::from_ref(it))];
+    Calibration: |it| [tables::calibration(it)];
     Localised: |it| [tables::localised(it)];
     Loaded: |it| [tables::loaded(it)];
 }

@@ -8,15 +8,16 @@ use super::Session;
 use crate::dataset::epoch_order;
 use crate::device;
 use crate::error::{Error, Result};
+use crate::model::Temperature;
 use crate::model::file::sum;
 use crate::recipe::SelectBy;
-use crate::score::{self, Metrics};
+use crate::score::{self, Metrics, OperatingPoint};
 use crate::train::data::batches;
 use crate::train::report::{EpochReport, Event};
 use crate::train::standing::Ended;
 use crate::train::{learner, meter};
 use metrics::log_loss;
-use studies::Label;
+use studies::{Label, Split};
 
 /// Seconds between two checks that the loss is still finite; each makes a GPU wait once.
 const LOOK_AT_LOSS: f64 = 5.0;
@@ -147,6 +148,9 @@ impl Session<'_> {
     /// Scores the tune split.
     fn look(&mut self) -> Result<Tuned> {
         self.model.card.epoch = self.at.epoch;
+        // As the network gives them: what an earlier epoch was calibrated by is not this one's.
+        self.model.card.temperature = Temperature::default();
+        self.model.card.operating_point = OperatingPoint::default();
         // In 32 bits, as whoever opens the file computes, and as the held-out studies are scored.
         let kind = self.model.classifier.kind();
         self.model.classifier.compute_in(Kind::Float)?;
@@ -162,11 +166,16 @@ impl Session<'_> {
         let labels: Vec<Label> = report.views.iter().filter_map(|v| v.label).collect();
         let probabilities: Vec<f64> = report.views.iter().map(|v| v.probability.get()).collect();
         let right = report.views.iter().filter(|v| v.label == Some(v.decision.label())).count();
+        let (calibrate, rule) = (self.recipe.calibrate, self.recipe.operating_point);
+        let data = &self.model.card.data.name;
+        let (temperature, operating_point, calibrated) = report.calibrated(calibrate, rule, Some(Split::Tune), data)?;
         Ok(Tuned {
             loss: log_loss(&labels, &probabilities)?,
             view_accuracy: right as f64 / labels.len() as f64,
-            metrics: report.metrics()?,
-            studies: report.labelled(),
+            metrics: calibrated.metrics()?,
+            studies: calibrated.labelled(),
+            temperature,
+            operating_point,
         })
     }
 
@@ -194,6 +203,8 @@ impl Session<'_> {
             is_last_stage && self.recipe.early_stopping.is_some_and(|patience| self.at.waited >= patience);
         self.at.ended = Some(Ended {
             metrics: tuned.metrics,
+            temperature: tuned.temperature,
+            operating_point: tuned.operating_point,
             labels: tuned.studies.0,
             probabilities: tuned.studies.1,
             step_losses: report.step_losses.clone(),
@@ -208,6 +219,8 @@ struct Tuned {
     loss: f64,
     view_accuracy: f64,
     metrics: Metrics,
+    temperature: Temperature,
+    operating_point: OperatingPoint,
     /// Labels and probabilities of the studies.
     studies: (Vec<Label>, Vec<f64>),
 }

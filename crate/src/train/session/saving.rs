@@ -8,14 +8,13 @@ use super::Session;
 use crate::dataset::epoch_order;
 use crate::error::{Error, Result};
 use crate::model::file::sum_of_file;
-use crate::score::Metrics;
 use crate::train::checkpoint::{self, Saved};
 use crate::train::data::batches;
 use crate::train::folder::epoch_file;
 use crate::train::learner::augmented;
 use crate::train::log::{Board, write_metrics};
 use crate::train::report::Event;
-use crate::train::standing::Standing;
+use crate::train::standing::{Ended, Standing};
 use crate::train::{FINISHED_FILE, LAST_FILE, MODEL_FILE, RESUME_FILE};
 
 impl Session<'_> {
@@ -29,7 +28,7 @@ impl Session<'_> {
     /// Writes what follows from the last checkpoint: models and logs of the epoch that it ends, and the sheet of films.
     pub(super) fn publish(&mut self) -> Result<()> {
         if let (0, Some(ended)) = (self.at.batches, self.at.ended.clone()) {
-            self.with_averages(|session| session.save_models(&ended.metrics))?;
+            self.with_averages(|session| session.save_models(&ended))?;
             write_metrics(&self.place.folder, &self.at.history).map_err(|error| self.cannot_save(error))?;
         }
         self.show().map_err(|error| self.cannot_save(error))
@@ -55,7 +54,7 @@ impl Session<'_> {
     }
 
     /// Saves the model of the epoch that ends the history, in each place where it belongs.
-    fn save_models(&mut self, metrics: &Metrics) -> Result<()> {
+    fn save_models(&mut self, ended: &Ended) -> Result<()> {
         let seconds = self.seconds();
         let number = self.at.history.len() - 1;
         let card = &mut self.model.card;
@@ -63,11 +62,9 @@ impl Session<'_> {
             trained.seconds = seconds;
         }
         card.epoch = number + 1;
-        let point = &mut card.operating_point;
-        (point.sensitivity, point.sensitivity_interval) = (metrics.sensitivity.value, metrics.sensitivity.interval);
-        (point.specificity, point.specificity_interval) = (metrics.specificity.value, metrics.specificity.interval);
-        point.measured_on = metrics.split;
-        card.tune = Some(metrics.clone());
+        card.temperature = ended.temperature.clone();
+        card.operating_point = ended.operating_point.clone();
+        card.tune = Some(ended.metrics.clone());
         card.parameters = self.model.classifier.parameters();
         let is_best = self.at.history[number].best;
         let mut files = vec![LAST_FILE.to_owned()];
