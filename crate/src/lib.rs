@@ -50,6 +50,8 @@ pub mod prelude {
     pub use crate::Show;
     pub use crate::explain::FilterOptions;
     pub use crate::model::Model;
+    #[cfg(feature = "notebook")]
+    pub use crate::notebook::live::{ProgressBar, TrainingPanel};
     pub use crate::notebook::{Settings, figures, tables};
     pub use crate::render::{Figure, palette};
     pub use crate::weights::Weights;

@@ -47,9 +47,18 @@ class Cell:
     def __init__(self):
         self.outputs = []
         self.displays = {}
+        self.said = ""
         self.execution_count = None
         self.failure = None
         self.seconds = 0.0
+
+    def tell(self, text, on_stream):
+        """Of a display that grows by lines, hands on the new ones, as if they were printed."""
+        if text.startswith(self.said):
+            new = text[len(self.said) :].strip("\n")
+            if new:
+                on_stream("stdout", new + "\n")
+            self.said = text
 
     def text(self, name):
         """Everything the cell wrote to the stream `name`."""
@@ -174,10 +183,12 @@ class Kernel:
             elif kind in ("execute_result", "display_data"):
                 cell.outputs.append(nbformat.v4.output_from_msg(message))
                 cell.displays[content.get("transient", {}).get("display_id")] = cell.outputs[-1]
+                cell.said = content["data"].get("text/plain", "")
             elif kind == "update_display_data":
                 shown = cell.displays.get(content["transient"]["display_id"])
                 if shown is not None:
                     shown["data"], shown["metadata"] = content["data"], content["metadata"]
+                    cell.tell(content["data"].get("text/plain", ""), on_stream)
             elif kind == "clear_output":
                 cell.outputs.clear()
 

@@ -3,6 +3,8 @@
 #[cfg(feature = "notebook")]
 mod display;
 pub mod figures;
+#[cfg(feature = "notebook")]
+pub mod live;
 pub mod settings;
 pub mod tables;
 

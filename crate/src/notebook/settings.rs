@@ -94,7 +94,8 @@ impl Settings {
         let beside = self.run.parent().map(PathBuf::from).unwrap_or_default();
         let (studies, seed, drawing) = (config.studies, config.seed, phantom::DRAWING_VERSION);
         let folder = beside.join(format!("phantoms-{studies}-seed-{seed}-v{drawing}"));
-        let set = phantom::write(&config, &folder, &mut |_| ())?;
+        let mut bar = None;
+        let set = phantom::write(&config, &folder, &mut |tally| drawn(&mut bar, tally.done, tally.of))?;
         Ok(dataset::index(&set.root)?.audit()?)
     }
 
@@ -123,7 +124,14 @@ impl Settings {
     /// Where training goes; an unfinished run there is continued.
     pub fn options(&self) -> TrainOptions {
         let resume = if is_unfinished(&self.run) { Resume::IfPossible } else { Resume::No };
-        TrainOptions { device: self.device, resume, weights: self.weights.clone(), ..TrainOptions::new(&self.run) }
+        let mut options = TrainOptions { device: self.device, resume, ..TrainOptions::new(&self.run) };
+        options.weights = self.weights.clone();
+        // A panel changes in place; lines would stand one under the other.
+        #[cfg(feature = "notebook")]
+        if live::is_live() {
+            options.step_every = std::time::Duration::from_secs(1);
+        }
+        options
     }
 
     /// The model file that training writes.
@@ -131,6 +139,18 @@ impl Settings {
         self.run.join(MODEL_FILE)
     }
 }
+
+/// A bar of the studies that are drawn, from the first one on: a set that is there draws none.
+#[cfg(feature = "notebook")]
+fn drawn(bar: &mut Option<live::ProgressBar>, done: usize, of: usize) {
+    let bar = bar.get_or_insert_with(|| live::ProgressBar::new(of as u64));
+    bar.set_message("simulated studies");
+    bar.set_position(done as u64);
+}
+
+/// Nothing shows a bar.
+#[cfg(not(feature = "notebook"))]
+fn drawn(_: &mut Option<()>, _: usize, _: usize) {}
 
 impl Settings {
     /// The settings as name and value, for tables.

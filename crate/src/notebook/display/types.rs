@@ -11,6 +11,7 @@ use crate::model::DataCard;
 use crate::model::provenance::{Apart, Trained};
 use crate::model::*;
 use crate::network::*;
+use crate::notebook::live::TrainingPanel;
 use crate::notebook::settings::Settings;
 use crate::notebook::{figures, tables};
 use crate::preprocess::{DicomHeader, Doubt, Fit, Flaw, Header, Placement, Preprocess};
@@ -89,6 +90,7 @@ says! {
     Apart: |it| it;
     BatchSizes: |it| it;
     Changed: |it| it;
+    TrainingPanel: |it| it;
     DeviceChoice: |it| it;
     EpochReport: |it| it;
     Error: |it| it;
