@@ -11,7 +11,7 @@ use crate::progress::{self, ProgressLine};
 pub const VERSION: &str = "0.22.0";
 
 /// rust-analyzer's crates for what an editor shows: a quarter of the build, and no cell waits for them. The ones that
-/// know types, which every cell asks, are optimised as ever.
+/// know types, which every cell asks, are optimised as ever (docs/benchmarks.md).
 const EDITOR_CRATES: [&str; 6] = [
     "ra_ap_ide",
     "ra_ap_ide_assists",
@@ -54,7 +54,7 @@ pub fn complete(cache: &Cache, stop: &AtomicBool) -> Result<PathBuf> {
             .args(["--version", &format!("={VERSION}")])
             .arg("--root")
             .arg(&unfinished)
-            .args(EDITOR_CRATES.map(|name| format!("--config=profile.release.package.{name}.opt-level=1")))
+            .args(EDITOR_CRATES.map(|name| format!("--config=profile.release.package.{name}.opt-level=0")))
             .env("CARGO_TARGET_DIR", unfinished.join("target"))
             .env_remove("RUSTFLAGS")
             .current_dir(&unfinished),
