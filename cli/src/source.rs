@@ -34,7 +34,12 @@ impl Source {
     pub fn index(self) -> Result<Index> {
         let Source { data, layout, part: parts, positive, negative, labels } = self;
         let options = IndexOptions { layout, parts, positive, negative, labels };
-        let flags = [("part", "--part"), ("words", "--positive and --negative")];
+        let flags = [
+            ("part", "--part"),
+            ("words", "--positive and --negative"),
+            ("labels", "--labels"),
+            ("layout", "--layout"),
+        ];
         dataset::index_with(data, &options).map_err(|error| flags::named(error, &flags))
     }
 

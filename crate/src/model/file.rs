@@ -91,7 +91,10 @@ fn unreadable(file: &[u8], error: &safetensors::SafeTensorError) -> String {
             | safetensors::SafeTensorError::InvalidHeaderLength
             | safetensors::SafeTensorError::HeaderTooSmall
     );
-    let hint = if cut { "; the file seems to be cut short" } else { "" };
+    let hint = match cut {
+        true => "; the file seems to be cut short",
+        false => "; a file written by `humerus train` was expected",
+    };
     format!("not a safetensors file of {} bytes: {error}{hint}", file.len())
 }
 

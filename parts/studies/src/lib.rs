@@ -67,7 +67,8 @@ pub fn index(root: impl AsRef<Path>) -> Result<Index> {
 /// # Errors
 /// [`Error::Io`] if `root` does not exist, [`Error::NoFilms`] if it holds no film of a known layout, [`Error::Layout`]
 /// if it could be read in more than one way, [`Error::Labels`] if a table of labels cannot be used or means more than
-/// one film by a row. Damaged and foreign files are no errors: see [`Index::skipped`].
+/// one film by a row, [`Error::Setting`] for options that contradict each other or that the layout has no use for.
+/// Damaged and foreign files are no errors: see [`Index::skipped`].
 pub fn index_with(root: impl AsRef<Path>, options: &IndexOptions) -> Result<Index> {
     let root = root.as_ref();
     let (layout, found) = layout::read(root, options)?;

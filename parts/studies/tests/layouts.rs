@@ -209,6 +209,24 @@ fn a_folder_that_can_be_read_in_two_ways_asks_for_the_layout() {
 }
 
 #[test]
+fn what_is_said_of_the_layout_is_used_or_refused() {
+    let set = TestSet::new();
+    mura(&set);
+    let refused = |options: &IndexOptions, root: &Path| one_line(dataset::index_with(root, options).unwrap_err());
+    let labels = Some(set.root().join("nowhere.csv"));
+    let message = refused(&IndexOptions { labels, ..IndexOptions::default() }, set.root());
+    assert!(message.starts_with("labels: expected none") && message.contains("nowhere.csv"), "{message}");
+    assert!(message.ends_with("for the layout MURA"), "{message}");
+
+    let message = refused(&options(Layout::FracAtlas), set.root());
+    assert!(message.contains("looked for FracAtlas (") && !message.contains("MURA ("), "{message}");
+
+    let table = set.file("table.csv", "path,label\na.png,1\n");
+    let message = refused(&options(Layout::Mura), &table);
+    assert_eq!(message, "layout: expected manifest or dicom for a table, got MURA");
+}
+
+#[test]
 fn dicom_files_are_labelled_by_file_film_study_or_patient() {
     let set = TestSet::new();
     let films = dicom_set(&set);

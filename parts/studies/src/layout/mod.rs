@@ -146,6 +146,12 @@ pub(crate) fn read(root: &Path, options: &IndexOptions) -> Result<(Layout, Found
     if !options.parts.is_empty() && layout != Layout::Mura {
         return Err(Error::setting("part", "none, since only MURA's layout names parts", options.parts.join(", ")));
     }
+    if let Some(table) = &options.labels
+        && !matches!(&reading, Reading::Manifest(used) | Reading::Dicom(used) if used == table)
+    {
+        let expected = "none, since only a folder of a manifest or of DICOM files is read by a table";
+        return Err(Error::setting("labels", expected, format!("{} for the layout {layout}", table.display())));
+    }
     let walked = tree.skipped.clone();
     let mut found = match reading {
         Reading::Mura => mura::read(tree, options)?,
@@ -156,7 +162,7 @@ pub(crate) fn read(root: &Path, options: &IndexOptions) -> Result<(Layout, Found
     };
     found.skip_too(walked);
     if found.studies.is_empty() {
-        return Err(no_films(root, &found.skipped, found.companions.len()));
+        return Err(no_films(root, options.layout, &found.skipped, found.companions.len()));
     }
     Ok((layout, found))
 }
@@ -173,6 +179,9 @@ fn of_file(root: &Path, options: &IndexOptions) -> Result<(Tree, Reading)> {
     if options.layout == Some(Layout::Dicom) {
         let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
         return Ok((Tree::walk(&folder)?, Reading::Dicom(table)));
+    }
+    if let Some(layout) = options.layout.filter(|it| *it != Layout::Manifest) {
+        return Err(Error::setting("layout", "manifest or dicom for a table", layout));
     }
     // Only what the table lists is asked for, so the folder is not walked.
     Ok((Tree { root: folder, base, entries: Vec::new(), skipped: Vec::new() }, Reading::Manifest(table)))
@@ -199,7 +208,7 @@ pub fn loose_films(root: impl AsRef<Path>) -> Result<(Vec<PathBuf>, Vec<Skipped>
         }
     }
     if films.is_empty() {
-        return Err(no_films(root, &skipped, 0));
+        return Err(no_films(root, None, &skipped, 0));
     }
     Ok((films, skipped))
 }

@@ -210,7 +210,7 @@ fn nothing(tree: &Tree, options: &IndexOptions) -> Error {
             .zip(flaws)
             .map(|(entry, flaw)| Skipped::new(entry.path.clone(), flaw.unwrap_or(SkipReason::OutsideLayout))),
     );
-    match (no_films(&tree.root, &met, 0), classes::only(tree, &options.words())) {
+    match (no_films(&tree.root, None, &met, 0), classes::only(tree, &options.words())) {
         // To take it for classes unasked would call all that is below some folder `normal` a data set.
         (Error::NoFilms { root, reason }, Some(label)) => {
             let how = "--layout classes (IndexOptions::layout) reads it";
@@ -220,8 +220,8 @@ fn nothing(tree: &Tree, options: &IndexOptions) -> Error {
     }
 }
 
-/// The error for a folder without a usable film.
-pub(super) fn no_films(root: &Path, skipped: &[Skipped], companions: usize) -> Error {
+/// The error for a folder without a usable film, in the layout that was said or in any.
+pub(super) fn no_films(root: &Path, said: Option<Layout>, skipped: &[Skipped], companions: usize) -> Error {
     let mut met = match skipped.len() {
         0 => "the folder is empty".to_owned(),
         n => format!("met {} ({})", files(n), reasons(skipped)),
@@ -229,6 +229,7 @@ pub(super) fn no_films(root: &Path, skipped: &[Skipped], companions: usize) -> E
     if companions > 0 {
         met = format!("{met} and {} that are no films", files(companions));
     }
-    let looked: Vec<String> = Layout::ALL.iter().map(|layout| format!("{layout} ({})", pattern(*layout))).collect();
+    let layouts = said.map_or(Layout::ALL.to_vec(), |layout| vec![layout]);
+    let looked: Vec<String> = layouts.iter().map(|layout| format!("{layout} ({})", pattern(*layout))).collect();
     Error::NoFilms { root: root.to_owned(), reason: format!("looked for {}; {met}", looked.join(", ")) }
 }
