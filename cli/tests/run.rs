@@ -82,6 +82,8 @@ fn simulate_train_score_and_explain_work_together() {
     assert_eq!(explained["map"], serde_json::json!([4, 4]));
     assert!(image::open(&heat).unwrap().width() >= 64);
 
+    explains_a_folder(&data.join("valid"), &model, &folder.path().join("maps"));
+
     // A class of which nobody knows the label does not keep films from being scored.
     let doubtful = folder.path().join("doubtful");
     for class in ["normal", "abnormal", "unsure"] {
@@ -124,6 +126,41 @@ fn simulate_train_score_and_explain_work_together() {
     let bytes = std::fs::read(film).unwrap();
     std::fs::write(&broken, &bytes[..bytes.len() / 2]).unwrap();
     refused(&["score", text(&model), text(&broken)], &["broken.png"]);
+}
+
+/// Every film of a folder: its picture, its raw maps in its own pixels, its boxes, and one summary of all.
+fn explains_a_folder(films: &Path, model: &Path, out: &Path) {
+    let broken = films.join("broken.png");
+    std::fs::write(&broken, b"\x89PNG\r\n").unwrap();
+    let method = ["--method", "hires-cam", "--layer", "features.denseblock3", "--layer", "features.relu5"];
+    let mut arguments = vec!["explain", text(model), text(films), "--out", text(out), "--device", "cpu", "--json"];
+    arguments.extend(method.into_iter().chain(["--target", "normal", "--size", "96"]));
+    let summary = json(&arguments);
+    std::fs::remove_file(&broken).unwrap();
+    let explained = summary["films"].as_array().unwrap();
+    assert!(explained.len() > 2 && summary["size"] == 96, "{summary}");
+    assert!(summary["skipped"][0]["path"].as_str().unwrap().ends_with("broken.png"), "{summary}");
+    let written = std::fs::read(out.join("summary.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&written).unwrap(), summary);
+    let boxes: Value = serde_json::from_slice(&std::fs::read(out.join("boxes.json")).unwrap()).unwrap();
+    assert_eq!(boxes["images"].as_array().unwrap().len(), explained.len());
+    assert_eq!(boxes["categories"][0]["name"], "evidence for normal");
+    assert!(boxes["info"]["hit_rate"].as_str().unwrap().starts_with("not measured"));
+    let mut found = 0;
+    for (film, image) in explained.iter().zip(boxes["images"].as_array().unwrap()) {
+        let path = film["path"].as_str().unwrap();
+        let (width, height) = image::image_dimensions(path).unwrap();
+        assert_eq!((image["width"].as_u64(), image["height"].as_u64()), (Some(width.into()), Some(height.into())));
+        let raw = std::fs::read(film["raw"].as_str().unwrap()).unwrap();
+        // Two layers of 4 bytes a pixel behind a header of 128.
+        assert_eq!(raw.len(), 128 + 2 * 4 * (width * height) as usize, "{path}");
+        assert!(String::from_utf8_lossy(&raw[..128]).contains(&format!("'shape': (2, {height}, {width})")));
+        assert!(image::open(film["picture"].as_str().unwrap()).is_ok());
+        found += film["boxes"].as_u64().unwrap();
+    }
+    assert_eq!(boxes["annotations"].as_array().unwrap().len() as u64, found);
+    let two = ["explain", text(model), text(films), "--out", text(&out.join("one.png"))];
+    refused(&two, &["--out", "a folder, where there is more than one film"]);
 }
 
 #[test]

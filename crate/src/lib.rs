@@ -48,10 +48,12 @@ pub use tch;
 pub mod prelude {
     #[cfg(feature = "notebook")]
     pub use crate::Show;
-    pub use crate::explain::FilterOptions;
+    pub use crate::explain::{EvidenceOptions, FilterOptions, MapOptions, Method, Target};
     pub use crate::model::Model;
     #[cfg(feature = "notebook")]
     pub use crate::notebook::live::{ProgressBar, TrainingPanel};
+    #[cfg(feature = "notebook")]
+    pub use crate::notebook::viewer;
     pub use crate::notebook::{Settings, figures, tables};
     pub use crate::render::{Figure, palette};
     pub use crate::weights::Weights;

@@ -2,12 +2,11 @@
 
 use std::fmt;
 
-use super::cam::{Localisation, localisation};
+use super::{Localisation, MapOptions, Method, localisation};
 use crate::dataset;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::score::{Report, ViewScore};
-use studies::Label;
 
 /// How well heat maps for *abnormal* agree with the true fractures over some films.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,9 +65,10 @@ impl fmt::Display for Localised {
 /// # Errors
 /// [`Error::NoSuchLayer`], [`Error::Decode`].
 pub fn localise(model: &Model, report: &Report, layer: &str) -> Result<Localised> {
+    let options = MapOptions::at(layer);
     let known = |v: &&ViewScore| v.view.mask.is_some() || !v.view.findings.is_empty();
     let films = report.views.iter().filter(|view| view.is_hit()).filter(known).map(|score| {
-        let cam = model.explain_at(&score.path, Label::Abnormal, layer)?;
+        let cam = model.explain_with(&score.path, Method::GradCam, &options)?;
         let mask = dataset::fracture_mask(&score.view)?;
         let mask = mask
             .map(|mask| model.card.preprocess.mask(&mask))

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use super::layers::{BatchNorm, Conv, Linear, Registry};
+use super::places::Place;
 use crate::error::{Error, Result};
 
 /// The published configurations of the network.
@@ -88,8 +89,9 @@ impl FromStr for Architecture {
     }
 }
 
-/// Called with the name and the output of each layer; `Break` ends the forward pass.
-pub(crate) type Hook<'a> = dyn FnMut(&str, &Tensor) -> ControlFlow<()> + 'a;
+/// Called with the name and the output of each layer; returns what the layers behind it read, the same or another in
+/// its place. `Break` ends the forward pass.
+pub(crate) type Hook<'a> = dyn FnMut(&str, Tensor) -> Walk + 'a;
 
 /// The output of a forward pass; `Break` where the hook ended it.
 pub(crate) type Walk = ControlFlow<(), Tensor>;
@@ -116,7 +118,7 @@ impl DenseLayer {
     }
 
     fn forward(&self, inputs: &[Tensor], train: bool, hook: &mut Hook) -> Walk {
-        let mut see = |layer: &str, xs: Tensor| see(hook, &format!("{}.{layer}", self.name), xs);
+        let mut see = |layer: &str, xs: Tensor| hook(&format!("{}.{layer}", self.name), xs);
         let xs = see("norm1", self.norm1.forward(&Tensor::cat(inputs, 1), train))?;
         let xs = see("relu1", xs.relu())?;
         let xs = see("conv1", self.conv1.forward(&xs))?;
@@ -176,19 +178,26 @@ impl Features {
 
     /// The last feature map after its ReLU, which torchvision applies without a name; we call it `features.relu5`.
     pub(crate) fn forward(&self, xs: &Tensor, train: bool, hook: &mut Hook) -> Walk {
-        let xs = see(hook, "features.conv0", self.conv0.forward(xs))?;
-        let xs = see(hook, "features.norm0", self.norm0.forward(&xs, train))?;
-        let xs = see(hook, "features.relu0", xs.relu())?;
-        let mut xs = see(hook, "features.pool0", xs.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false))?;
-        for (b, (name, block)) in self.blocks.iter().enumerate() {
-            let mut outputs = vec![xs];
-            for layer in block {
-                let grown = layer.forward(&outputs, train, hook)?;
-                outputs.push(grown);
+        let xs = hook("features.conv0", self.conv0.forward(xs))?;
+        let xs = hook("features.norm0", self.norm0.forward(&xs, train))?;
+        let xs = hook("features.relu0", xs.relu())?;
+        let xs = hook("features.pool0", xs.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false))?;
+        self.onward(Place::entry(0), xs, train, hook)
+    }
+
+    /// The same from a place on, given what lies there.
+    pub(crate) fn onward(&self, from: Place, mut xs: Tensor, train: bool, hook: &mut Hook) -> Walk {
+        for (b, (name, block)) in self.blocks.iter().enumerate().filter(|(b, _)| from <= Place::block(*b)) {
+            if from < Place::block(b) {
+                let mut outputs = vec![xs];
+                for layer in block {
+                    let grown = layer.forward(&outputs, train, hook)?;
+                    outputs.push(grown);
+                }
+                xs = hook(name, Tensor::cat(&outputs, 1))?;
             }
-            xs = see(hook, name, Tensor::cat(&outputs, 1))?;
             if let Some(transition) = self.transitions.get(b) {
-                let mut see = |layer: &str, xs| see(hook, &format!("{}.{layer}", transition.name), xs);
+                let mut see = |layer: &str, xs| hook(&format!("{}.{layer}", transition.name), xs);
                 let ys = see("norm", transition.norm.forward(&xs, train))?;
                 let ys = see("relu", ys.relu())?;
                 let ys = see("conv", transition.conv.forward(&ys))?;
@@ -196,8 +205,10 @@ impl Features {
                 xs = see("pool", ys.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None::<i64>))?;
             }
         }
-        let xs = see(hook, "features.norm5", self.norm5.forward(&xs, train))?;
-        see(hook, "features.relu5", xs.relu())
+        if from < Place::NORM5 {
+            xs = hook("features.norm5", self.norm5.forward(&xs, train))?;
+        }
+        if from < Place::RELU5 { hook("features.relu5", xs.relu()) } else { ControlFlow::Continue(xs) }
     }
 }
 
@@ -263,20 +274,13 @@ impl HeadLayers {
             Head::Linear { .. } => features.adaptive_avg_pool2d([1, 1]).flatten(1, -1),
             Head::Reference { .. } => features.amax([2, 3], false),
         };
-        let mut xs = see(hook, "pooled", pooled)?;
+        let mut xs = hook("pooled", pooled)?;
         for (i, (name, layer)) in self.layers.iter().enumerate() {
-            xs = see(hook, name, layer.forward(&xs))?;
+            xs = hook(name, layer.forward(&xs))?;
             if i + 1 < self.layers.len() {
                 xs = xs.relu();
             }
         }
         ControlFlow::Continue(xs)
-    }
-}
-
-fn see(hook: &mut Hook, name: &str, xs: Tensor) -> Walk {
-    match hook(name, &xs) {
-        ControlFlow::Continue(()) => ControlFlow::Continue(xs),
-        ControlFlow::Break(()) => ControlFlow::Break(()),
     }
 }

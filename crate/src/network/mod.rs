@@ -4,6 +4,7 @@ mod densenet;
 mod fused;
 mod gradients;
 mod layers;
+mod places;
 
 use std::ops::ControlFlow;
 
@@ -13,9 +14,10 @@ use tch::{Device, Kind, Tensor};
 pub use densenet::{Architecture, Head};
 pub use layers::{Variable, VariableKind};
 pub(crate) use layers::{bytes, not_finite};
+pub(crate) use places::{Kept, Place};
 
 use crate::error::{Error, Result};
-use densenet::{Features, HeadLayers, Hook};
+use densenet::{Features, HeadLayers, Hook, Walk};
 use layers::Registry;
 
 /// Smallest input side in pixels: the network halves it five times.
@@ -249,13 +251,10 @@ impl Classifier {
     pub fn forward_with(&self, batch: &Tensor, mode: Mode, hook: &mut dyn FnMut(&str, &Tensor)) -> Result<Tensor> {
         self.check_input(batch)?;
         let walk = self.walk(batch, mode, &mut |name, xs| {
-            hook(name, xs);
-            ControlFlow::Continue(())
+            hook(name, &xs);
+            ControlFlow::Continue(xs)
         });
-        match walk {
-            ControlFlow::Continue(logits) => Ok(logits),
-            ControlFlow::Break(()) => unreachable!("the hook never breaks"),
-        }
+        Ok(whole(walk))
     }
 
     /// Logits `[N, classes]` of a batch `[N, 3, H, W]` in [`Mode::Eval`], without a graph: the fastest way to score
@@ -275,13 +274,10 @@ impl Classifier {
 
     /// Logits of the last feature map.
     fn classify(&self, features: &Tensor) -> Tensor {
-        match self.head_layers.forward(&features.to_kind(self.head_kind()), &mut |_, _| ControlFlow::Continue(())) {
-            ControlFlow::Continue(logits) => logits,
-            ControlFlow::Break(()) => unreachable!("the hook never breaks"),
-        }
+        whole(self.head_layers.forward(&features.to_kind(self.head_kind()), &mut |_, xs| ControlFlow::Continue(xs)))
     }
 
-    fn walk(&self, batch: &Tensor, mode: Mode, hook: &mut Hook) -> ControlFlow<(), Tensor> {
+    fn walk(&self, batch: &Tensor, mode: Mode, hook: &mut Hook) -> Walk {
         // Channels last in memory, the same numbers: convolutions on a CPU are up to 1.7 times as fast, and all layers
         // keep it.
         let batch = &channels_last(batch).to_kind(self.kind);
@@ -304,10 +300,10 @@ impl Classifier {
         let mut kept = None;
         let _ = self.walk(batch, Mode::Eval, &mut |name, xs| {
             if name == layer {
-                kept = Some(xs.shallow_clone());
+                kept = Some(xs);
                 return ControlFlow::Break(());
             }
-            ControlFlow::Continue(())
+            ControlFlow::Continue(xs)
         });
         kept.map(|xs| xs.to_kind(Kind::Float)).ok_or_else(|| self.no_such_layer(layer))
     }
@@ -324,7 +320,7 @@ impl Classifier {
         let mut shapes = std::collections::HashMap::new();
         let walk = self.walk(&batch, Mode::Eval, &mut |name, xs| {
             shapes.insert(name.to_owned(), xs.size()[1..].to_vec());
-            ControlFlow::Continue(())
+            ControlFlow::Continue(xs)
         });
         let mut stages: Vec<NetworkStage> = Vec::new();
         for variable in self.variables.iter().filter(|v| v.kind == VariableKind::Weight) {
@@ -364,12 +360,20 @@ impl Classifier {
         let batch = Tensor::zeros([1, self.channels, side, side], (Kind::Float, self.device));
         let mut names = Vec::new();
         let _ = self.walk(&batch, Mode::Eval, &mut |name, output| {
-            if wanted(output) {
+            if wanted(&output) {
                 names.push(name.to_owned());
             }
-            ControlFlow::Continue(())
+            ControlFlow::Continue(output)
         });
         names
+    }
+}
+
+/// The end of a walk whose hook never breaks.
+fn whole(walk: Walk) -> Tensor {
+    match walk {
+        ControlFlow::Continue(out) => out,
+        ControlFlow::Break(()) => unreachable!("the hook never breaks"),
     }
 }
 

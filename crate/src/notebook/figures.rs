@@ -9,10 +9,10 @@ use tch::{Kind, Tensor};
 use crate::counted;
 use crate::dataset::{self, Index, Leak, split};
 use crate::error::{Error, Result};
-use crate::explain::{self, FilmCam, FilterOptions};
+use crate::explain::{self, Evidence, FilmCam, FilterOptions, MapOptions, Method};
 use crate::model::Model;
-use crate::preprocess::{decode, grey};
-use crate::score::{Estimate, Metrics, Report, ViewScore};
+use crate::preprocess::{Preprocess, decode, grey};
+use crate::score::{self, Estimate, Metrics, Report, ViewScore};
 use crate::train::{Epochs, LrFinder, Recipe, TrainReport};
 use metrics::PrecisionRecall;
 use phantom::PhantomView;
@@ -226,21 +226,53 @@ fn tone(score: &ViewScore) -> Tone {
     score.label.map_or(Tone::Plain, |label| Tone::judged(label, score.decision.label()))
 }
 
-/// Films beside their heat maps for *abnormal*, the true fracture outlined where the data set knows it.
+/// Films beside their heat maps by Grad-CAM at a layer, the true fracture outlined where the data set knows it.
 ///
 /// # Errors
 /// [`Error::NoSuchLayer`], [`Error::Decode`].
 pub fn heat_maps(model: &Model, title: &str, scores: &[ViewScore], layer: &str) -> Result<Figure> {
+    heat_maps_by(model, title, scores, Method::GradCam, &MapOptions::at(layer))
+}
+
+/// The same by any method.
+///
+/// # Errors
+/// [`Error::NoSuchLayer`], [`Error::Decode`], [`Error::Setting`].
+pub fn heat_maps_by(
+    model: &Model,
+    title: &str,
+    scores: &[ViewScore],
+    method: Method,
+    options: &MapOptions,
+) -> Result<Figure> {
     if scores.is_empty() {
         return gallery(title, scores);
     }
     let panels = scores.iter().map(|score| {
-        let cam = model.explain_at(&score.path, Label::Abnormal, layer)?;
-        let map = cam.over_film(model.card.preprocess.size)?;
+        let cam = model.explain_with(&score.path, method, options)?;
         let mask = dataset::fracture_mask(&score.view)?;
-        Ok(CamPanel { film: cam.film, map, mask, caption: caption(score), tone: tone(score) })
+        Ok(CamPanel { mask, caption: said(caption(score), &cam), tone: tone(score), ..panel(&cam) })
     });
     Ok(render::cam_panel(title, &panels.collect::<Result<Vec<_>>>()?, OverlayOptions::default())?)
+}
+
+/// A caption that says in words where a map has nothing to show.
+fn said(caption: String, cam: &FilmCam) -> String {
+    match cam.evidence {
+        Evidence::Found => caption,
+        none => format!("{caption}\n{none}"),
+    }
+}
+
+/// A film and its map, or the film alone where the map has nothing to show.
+fn panel(cam: &FilmCam) -> CamPanel {
+    CamPanel {
+        map: (cam.evidence == Evidence::Found).then(|| cam.on_film()),
+        film: cam.film.clone(),
+        mask: None,
+        caption: String::new(),
+        tone: Tone::Plain,
+    }
 }
 
 /// A film beside its heat map.
@@ -248,15 +280,12 @@ pub fn heat_maps(model: &Model, title: &str, scores: &[ViewScore], layer: &str) 
 /// # Errors
 /// [`Error::Figure`] if the map is empty.
 pub fn film_cam(cam: &FilmCam) -> Result<Figure> {
-    let panel = CamPanel {
-        // One side of the film fills the network's square.
-        map: cam.over_film(cam.placement.width.max(cam.placement.height))?,
-        film: cam.film.clone(),
-        mask: None,
-        caption: format!("called {} ({})", cam.decision, cam.probability),
-        tone: Tone::Plain,
-    };
-    Ok(render::cam_panel(&format!("Evidence for {} at {}", cam.class, cam.layer), &[panel], OverlayOptions::default())?)
+    let mut caption = format!("called {} ({})", cam.decision, cam.probability);
+    if let Some(own) = cam.at_own_size {
+        caption += &format!("\nat {} pixels; {own} at the model's own size", cam.size);
+    }
+    let panel = CamPanel { caption: said(caption, cam), ..panel(cam) };
+    Ok(render::cam_panel(&cam.title(), &[panel], OverlayOptions::default())?)
 }
 
 /// Simulated films, and where they are fractured or show metal.
@@ -277,14 +306,28 @@ pub fn phantom(title: &str, views: &[PhantomView]) -> Result<Figure> {
     Ok(render::films(title, &films, 6)?)
 }
 
-/// The first channels of one layer for one film, 12 in a row.
+/// Side of the input at which the last layer's map has 7 × 7 cells, fewer of which show nothing.
+const FINE: u32 = 224;
+
+/// The first channels of one layer for one film, 12 in a row. A model of a smaller input is shown the film at 224
+/// pixels, so that the last layer's maps have 7 × 7 cells; the title says so, with the probabilities at both sizes.
 ///
 /// # Errors
 /// [`Error::NoSuchLayer`], [`Error::Decode`].
 pub fn activations(model: &Model, film: impl AsRef<Path>, layer: &str) -> Result<Figure> {
-    let batch = model.card.preprocess.load(&[film])?;
-    let maps = explain::activation_maps(&model.classifier, &batch, layer)?;
-    Ok(render::activation_grid(layer, &maps, 12)?)
+    let own = &model.card.preprocess;
+    let preprocess = Preprocess { size: own.size.max(FINE), ..own.clone() };
+    let film = decode(film.as_ref())?;
+    let batch = |by: &Preprocess| by.tensor(&[by.square(&film)]);
+    let fine = batch(&preprocess)?;
+    let maps = explain::activation_maps(&model.classifier, &fine, layer)?;
+    let mut title = layer.to_owned();
+    if preprocess.size != own.size {
+        let probability = |batch: &Tensor| Ok::<_, Error>(score::abnormal(&model.logits(batch)?)?[0]);
+        let (here, there) = (probability(&fine)?, probability(&batch(own)?)?);
+        title += &format!(", film at {} pixels ({here}; {there} at the model's own {})", preprocess.size, own.size);
+    }
+    Ok(render::activation_grid(&title, &maps, 12)?)
 }
 
 /// The patterns that excite some channels of a layer.
@@ -314,8 +357,18 @@ pub fn filters(
 mod tests {
     use super::*;
     use crate::augment::Augment;
-    use crate::preprocess::Preprocess;
     use phantom::{self, PhantomConfig};
+
+    #[test]
+    fn layers_of_a_model_of_a_small_input_are_shown_at_a_larger_one_and_the_title_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let film = folder.path().join("film.png");
+        GrayImage::from_fn(90, 60, |x, y| image::Luma([(2 * x + y) as u8])).save(&film).unwrap();
+        let model = crate::model::file::untrained(crate::network::Head::Linear { classes: 2 }, 64);
+        let figure = activations(&model, &film, "features.denseblock4.denselayer16.conv2").unwrap();
+        let words = figure.alt();
+        assert!(words.contains("film at 224 pixels (0.") && words.contains("at the model's own 64"), "{words}");
+    }
 
     #[test]
     fn the_augmented_sheet_has_a_row_for_each_film_and_changes_with_the_recipe() {

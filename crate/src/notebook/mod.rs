@@ -7,7 +7,11 @@ pub mod figures;
 pub mod live;
 pub mod settings;
 pub mod tables;
+#[cfg(feature = "notebook")]
+pub mod viewer;
 
 #[cfg(feature = "notebook")]
 pub use display::Show;
 pub use settings::Settings;
+#[cfg(feature = "notebook")]
+pub use viewer::{Viewer, viewer};

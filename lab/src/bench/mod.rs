@@ -1,6 +1,7 @@
 //! `cargo lab bench`: figures, measured as a reader meets them.
 
 mod data;
+mod explain;
 mod kernel;
 mod train;
 
@@ -23,6 +24,8 @@ pub enum What {
     Data,
     /// Training steps and inference, beside PyTorch's
     Train,
+    /// Heat maps, beside pytorch-grad-cam's and Captum's, which are downloaded for it
+    Explain,
 }
 
 /// What to measure.
@@ -39,12 +42,13 @@ pub struct Args {
 /// `cargo lab bench`.
 pub fn run(options: &Args) -> Result<bool> {
     let mut met = true;
-    for what in [What::Kernel, What::Data, What::Train] {
+    for what in [What::Kernel, What::Data, What::Train, What::Explain] {
         if options.what.is_none_or(|wanted| wanted == what) {
             met &= match what {
                 What::Kernel => kernel::run()?,
                 What::Data => data::run()?,
                 What::Train => train::run(&options.device)?,
+                What::Explain => explain::run()?,
             };
         }
     }

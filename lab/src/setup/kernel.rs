@@ -33,6 +33,7 @@ const SCRIPTS: [(&str, &str); 11] = [
     ("warm.py", include_str!("../../python/warm.py")),
     ("bench.py", include_str!("../../python/bench.py")),
     ("loader.py", include_str!("../../python/loader.py")),
+    ("maps.py", include_str!("../../python/maps.py")),
     ("steps.py", include_str!("../../python/steps.py")),
 ];
 

@@ -76,15 +76,15 @@ impl OverlayOptions {
 /// [`Error::Figure`] if the film has no pixels, the mask another size or the map the wrong number of values;
 /// [`Error::Setting`] if alpha is not `0.0..=1.0`.
 pub fn overlay(film: &GrayImage, map: &Map, options: OverlayOptions, mask: Option<&GrayImage>) -> Result<Figure> {
-    check(0, film, map, mask)?;
+    check(0, film, Some(map), mask)?;
     options.check()?;
-    let image = mixture(film, map, options, mask);
+    let image = mixture(film, Some(map), options, mask);
     Ok(Figure::new(image, "a film with the evidence for its class laid over it in colour"))
 }
 
-fn check(i: usize, film: &GrayImage, map: &Map, mask: Option<&GrayImage>) -> Result<()> {
+fn check(i: usize, film: &GrayImage, map: Option<&Map>, mask: Option<&GrayImage>) -> Result<()> {
     has_pixels("film", i, film.width(), film.height())?;
-    map.check()?;
+    map.map_or(Ok(()), Map::check)?;
     match mask {
         Some(mask) if mask.dimensions() != film.dimensions() => {
             Err(Error::Figure(format!("mask {i} is {:?} pixels, its film {:?}", mask.dimensions(), film.dimensions())))
@@ -93,12 +93,13 @@ fn check(i: usize, film: &GrayImage, map: &Map, mask: Option<&GrayImage>) -> Res
     }
 }
 
-fn mixture(film: &GrayImage, map: &Map, options: OverlayOptions, mask: Option<&GrayImage>) -> RgbImage {
+fn mixture(film: &GrayImage, map: Option<&Map>, options: OverlayOptions, mask: Option<&GrayImage>) -> RgbImage {
     let (width, height) = film.dimensions();
-    let map = map.resized(width as usize, height as usize);
+    let map = map.map(|map| map.resized(width as usize, height as usize));
     let mut image = RgbImage::from_fn(width, height, |x, y| {
-        let value = map.values[(y * width + x) as usize];
         let film = Rgb([film.get_pixel(x, y)[0]; 3]);
+        let Some(map) = &map else { return film };
+        let value = map.values[(y * width + x) as usize];
         mix(film, options.colours.at(value), options.share(value))
     });
     if let Some(mask) = mask {
@@ -145,8 +146,8 @@ fn outline(image: &mut RgbImage, mask: &GrayImage, colour: Rgb<u8>) {
 pub struct CamPanel {
     /// The film, of any size and shape.
     pub film: GrayImage,
-    /// Its map in `0.0..=1.0`, of any size.
-    pub map: Map,
+    /// Its map in `0.0..=1.0`, of any size; none where there is no evidence, so that the film is drawn without colour.
+    pub map: Option<Map>,
     /// Where the data set marks a fracture (128 or more), the film's size.
     pub mask: Option<GrayImage>,
     /// What stands under the pair.
@@ -167,7 +168,7 @@ pub fn cam_panel(title: &str, panels: &[CamPanel], options: OverlayOptions) -> R
     options.check()?;
     let (panels, title) = &first_rows(title, panels, 2, 9, "films");
     for (i, panel) in panels.iter().enumerate() {
-        check(i, &panel.film, &panel.map, panel.mask.as_ref())?;
+        check(i, &panel.film, panel.map.as_ref(), panel.mask.as_ref())?;
     }
     let bar = ColourBar { colours: options.colours, ticks: &TICKS, meaning: "evidence (0 none, 1 most)" };
     let columns = panels.len().min(2) as i32;
@@ -199,7 +200,7 @@ pub fn cam_panel(title: &str, panels: &[CamPanel], options: OverlayOptions) -> R
                 let x = MARGIN + i * (pair + gap);
                 let film = thumbnail(&panel.film, SCALE * (side - 2 * FRAME));
                 let mask = panel.mask.as_ref().map(|mask| shrunk(mask, &film));
-                let evidence = mixture(&film, &panel.map, options, mask.as_ref());
+                let evidence = mixture(&film, panel.map.as_ref(), options, mask.as_ref());
                 mount(area, (x, y), side, &coloured(&film), panel.tone)?;
                 mount(area, (x + side + inner, y), side, &evidence, panel.tone)?;
                 caption.draw(area, x, y + side)?;

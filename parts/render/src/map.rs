@@ -53,9 +53,15 @@ impl Map {
     /// The map at another size, bilinear between pixel centres and constant beyond the outermost, as
     /// `torch.nn.functional.interpolate(mode="bilinear", align_corners=False)`.
     pub fn resized(&self, width: usize, height: usize) -> Map {
-        let columns = neighbours(self.width, width);
+        self.part([0.0, 0.0, self.width as f64, self.height as f64], width, height)
+    }
+
+    /// A part of the map, `[left, top, width, height]` in its own cells, at any size, bilinear between the centres of
+    /// cells as [`resized`](Self::resized).
+    pub fn part(&self, [left, top, across, down]: [f64; 4], width: usize, height: usize) -> Map {
+        let columns = neighbours(self.width, left, across, width);
         let mut values = Vec::with_capacity(width * height);
-        for (above, below, down) in neighbours(self.height, height) {
+        for (above, below, down) in neighbours(self.height, top, down, height) {
             for &(left, right, across) in &columns {
                 let row = |y: usize| {
                     let at = |x: usize| self.values[y * self.width + x];
@@ -90,14 +96,15 @@ impl Map {
     }
 }
 
-/// For each of `to` pixels: the two of `from` pixels it lies between and how far it is from the first.
-fn neighbours(from: usize, to: usize) -> Vec<(usize, usize, f32)> {
-    let last = from - 1;
+/// For each of `to` pixels over `length` cells from `start` on: the two of `cells` that it lies between, and how far it
+/// is from the first.
+fn neighbours(cells: usize, start: f64, length: f64, to: usize) -> Vec<(usize, usize, f32)> {
+    let last = cells - 1;
     (0..to)
         .map(|i| {
-            let place = ((i as f32 + 0.5) * from as f32 / to as f32 - 0.5).clamp(0.0, last as f32);
+            let place = (start + (i as f64 + 0.5) * length / to as f64 - 0.5).clamp(0.0, last as f64);
             let first = (place as usize).min(last);
-            (first, (first + 1).min(last), place - first as f32)
+            (first, (first + 1).min(last), (place - first as f64) as f32)
         })
         .collect()
 }

@@ -72,7 +72,7 @@ fn some_panels(n: u32) -> Vec<CamPanel> {
     (0..n)
         .map(|i| CamPanel {
             film: film(i, 150, 200),
-            map: bump(7, 0.5, 0.55),
+            map: Some(bump(7, 0.5, 0.55)),
             mask: (i == 0).then(|| mask(150, 200)),
             caption: LONG.to_owned(),
             tone: if i % 2 == 0 { Tone::Right } else { Tone::Wrong },

@@ -6,6 +6,7 @@ use crate::dataset::cache::CacheFolder;
 use crate::dataset::*;
 use crate::device::{DeviceChoice, Precision};
 use crate::error::Changed;
+use crate::explain::evidence::*;
 use crate::explain::*;
 use crate::model::DataCard;
 use crate::model::provenance::{Apart, Trained};
@@ -13,6 +14,7 @@ use crate::model::*;
 use crate::network::*;
 use crate::notebook::live::TrainingPanel;
 use crate::notebook::settings::Settings;
+use crate::notebook::viewer::Viewer;
 use crate::notebook::{figures, tables};
 use crate::preprocess::{DicomHeader, Doubt, Fit, Flaw, Header, Placement, Preprocess};
 use crate::score::*;
@@ -62,6 +64,11 @@ macro_rules! method {
     };
 }
 
+method!(own Viewer, it, {
+    evcxr_runtime::mime_type("text/html").text(it.frame());
+    say(it.words());
+});
+
 /// As tables.
 macro_rules! shows {
     ($whose:ident $($type:ty: |$value:ident| $tables:expr;)*) => {$(method!($whose $type, $value, show(&$tables));)*};
@@ -89,17 +96,27 @@ says! {
     own
     Apart: |it| it;
     BatchSizes: |it| it;
+    Cascade: |it| it;
+    Chance: |it| it;
     Changed: |it| it;
     TrainingPanel: |it| it;
+    Completeness: |it| it;
     DeviceChoice: |it| it;
     EpochReport: |it| it;
     Error: |it| it;
     Event: |it| it;
+    Evidence: |it| it;
+    HeatMaps: |it| it;
+    Independence: |it| it;
+    Mean: |it| it;
+    LayerMaps: |it| format!("{} {}", it.layer, tensor::describe(&it.raw));
     Origin: |it| it;
+    Method: |it| it;
     Precision: |it| it;
     Preparing: |it| it;
     Pretraining: |it| it;
     Progress: |it| it;
+    Target: |it| it;
     Task: |it| it;
     Temperature: |it| it;
     Trained: |it| it;
@@ -123,27 +140,38 @@ fields! {
     Architecture;
     Augment;
     Border;
+    BoxFile;
+    BoxInfo;
     CacheFolder;
     Calibrate;
+    CascadeStep;
+    Curve;
     DataCard;
+    EvidenceOptions;
     Fate;
     Feed;
     Feeding;
     FilterOptions;
+    Figures;
     Fit;
     Formerly;
     FoundWeights;
     Head;
     Localisation;
+    MapBox;
+    MapOptions;
     Memory;
     Mode;
     Optimizer;
     Other;
     ParameterCount;
+    Placed;
     Placement;
     Preprocess;
     PretrainOptions;
+    Removal;
     Resume;
+    Road;
     Schedule;
     SelectBy;
     Standardise;
@@ -169,6 +197,7 @@ shows! {
     Report: |it| [tables::study(it)];
     StudyScore: |it| [tables::studies(std::slice::from_ref(it))];
     Calibration: |it| [tables::calibration(it)];
+    EvidenceReport: |it| tables::evidence(it);
     Localised: |it| [tables::localised(it)];
     Loaded: |it| [tables::loaded(it)];
 }
