@@ -30,8 +30,8 @@ pub struct Args {
     /// integrated-gradients, smooth-grad or input-x-gradient
     #[arg(long, default_value_t, value_parser = flags::value::<Method>)]
     method: Method,
-    /// A layer whose activations are explained, by torchvision's name, several times for several; `humerus layers` lists
-    /// them
+    /// A layer whose activations are explained, by torchvision's name, several times for several; `humerus layers`
+    /// lists them
     #[arg(long, value_name = "LAYER", default_value = explain::DEFAULT_LAYER)]
     layer: Vec<String>,
     /// What is explained: abnormal or normal (its logit less the other's), logit:abnormal, probability:abnormal

@@ -159,7 +159,8 @@ fn explains_a_folder(films: &Path, model: &Path, out: &Path) {
         found += film["boxes"].as_u64().unwrap();
     }
     assert_eq!(boxes["annotations"].as_array().unwrap().len() as u64, found);
-    let two = ["explain", text(model), text(films), "--out", text(&out.join("one.png"))];
+    let one = out.join("one.png");
+    let two = ["explain", text(model), text(films), "--out", text(&one)];
     refused(&two, &["--out", "a folder, where there is more than one film"]);
 }
 

@@ -5,7 +5,7 @@ use tch::{Kind, Tensor};
 
 use super::{MapOptions, cams};
 use crate::error::Result;
-use crate::network::{Classifier, Head, Place};
+use crate::network::{Classifier, Head, Waypoint};
 
 /// `[N, h, w]`: the channels by what the target loses where the channel is zero.
 pub(super) fn map(
@@ -32,13 +32,13 @@ pub(super) fn weights(
     options: &MapOptions,
 ) -> Result<Tensor> {
     let whole = options.target.of(logits)?;
-    let place = Place::of(layer);
+    let place = Waypoint::of(layer);
     let mut lost = Vec::new();
     for (at, one) in activation.split(1, 0).iter().enumerate() {
         let channels = one.size()[1];
         let film = films.narrow(0, at as i64, 1);
         let mut targets = Vec::new();
-        if let Some(place) = place.filter(|place| *place >= Place::block(3)) {
+        if let Some(place) = place.filter(|place| *place >= Waypoint::block(3)) {
             targets.push(options.target.of(&model.logits_of_features(&last(model, one, place)))?);
         } else {
             let numbers = Tensor::arange(channels, (Kind::Int64, one.device()));
@@ -62,9 +62,9 @@ pub(super) fn weights(
 
 /// The features that the head reads, once for each channel that is zero at `place`, `[C, C, 1, 1]`: pooled, which the
 /// head's own pooling leaves as they are.
-fn last(model: &Classifier, one: &Tensor, place: Place) -> Tensor {
+fn last(model: &Classifier, one: &Tensor, place: Waypoint) -> Tensor {
     let channels = one.size()[1];
-    let behind = |xs: &Tensor| model.way(xs, place, Place::NORM5.max(place)).relu();
+    let behind = |xs: &Tensor| model.way(xs, place, Waypoint::NORM5.max(place)).relu();
     let pooled = match model.head() {
         Head::Linear { .. } => behind(one).mean_dim([2, 3].as_slice(), false, Kind::Float),
         Head::Reference { .. } => behind(one).amax([2, 3], false),

@@ -55,9 +55,9 @@ pub fn boxes(map: &Map, threshold: f32) -> Vec<MapBox> {
 pub struct BoxFile {
     /// How the boxes came about, and how far they can be trusted.
     pub info: BoxInfo,
-    categories: [Category; 1],
-    images: Vec<Image>,
-    annotations: Vec<Annotation>,
+    categories: [BoxCategory; 1],
+    images: Vec<BoxImage>,
+    annotations: Vec<BoxAnnotation>,
 }
 
 /// How the boxes of a [`BoxFile`] came about.
@@ -72,13 +72,13 @@ pub struct BoxInfo {
 }
 
 #[derive(Debug, Clone, Serialize)]
-struct Category {
+struct BoxCategory {
     id: usize,
     name: String,
 }
 
 #[derive(Debug, Clone, Serialize)]
-struct Image {
+struct BoxImage {
     id: usize,
     file_name: String,
     width: usize,
@@ -86,7 +86,7 @@ struct Image {
 }
 
 #[derive(Debug, Clone, Serialize)]
-struct Annotation {
+struct BoxAnnotation {
     id: usize,
     image_id: usize,
     category_id: usize,
@@ -99,17 +99,17 @@ struct Annotation {
 impl BoxFile {
     /// A document without films; `target` names the category.
     pub fn new(info: BoxInfo, target: impl Into<String>) -> BoxFile {
-        let categories = [Category { id: 1, name: format!("evidence for {}", target.into()) }];
+        let categories = [BoxCategory { id: 1, name: format!("evidence for {}", target.into()) }];
         BoxFile { info, categories, images: Vec::new(), annotations: Vec::new() }
     }
 
     /// Adds a film with its boxes.
     pub fn add(&mut self, file_name: impl Into<String>, [width, height]: [usize; 2], boxes: &[MapBox]) {
         let image_id = self.images.len() + 1;
-        self.images.push(Image { id: image_id, file_name: file_name.into(), width, height });
+        self.images.push(BoxImage { id: image_id, file_name: file_name.into(), width, height });
         for &MapBox { bbox, score, area } in boxes {
             let id = self.annotations.len() + 1;
-            self.annotations.push(Annotation { id, image_id, category_id: 1, bbox, area, iscrowd: 0, score });
+            self.annotations.push(BoxAnnotation { id, image_id, category_id: 1, bbox, area, iscrowd: 0, score });
         }
     }
 }

@@ -4,7 +4,7 @@ use tch::{Kind, Tensor};
 
 use super::Target;
 use crate::error::Result;
-use crate::network::{Classifier, Kept, Place};
+use crate::network::{Classifier, Kept, Waypoint};
 
 /// What was seen at some layers.
 pub(super) struct Seen {
@@ -22,8 +22,8 @@ const LAST_BLOCK: &str = "features.denseblock4";
 /// Looks at the layers and, if there is a target, asks for its slope there. Behind the last dense block of a network
 /// with average pooling and one linear layer the slope is known, and no backward pass is run.
 pub(super) fn seen(model: &Classifier, films: &Tensor, layers: &[String], target: Option<&Target>) -> Result<Seen> {
-    let places: Vec<Option<Place>> = layers.iter().map(|layer| Place::of(layer)).collect();
-    let last = Place::of(LAST_BLOCK);
+    let places: Vec<Option<Waypoint>> = layers.iter().map(|layer| Waypoint::of(layer)).collect();
+    let last = Waypoint::of(LAST_BLOCK);
     if model.linear_head().is_some() && places.iter().all(|place| *place >= last) {
         return known(model, films, layers, target);
     }
@@ -48,15 +48,15 @@ pub(super) fn seen(model: &Classifier, films: &Tensor, layers: &[String], target
 fn known(model: &Classifier, films: &Tensor, layers: &[String], target: Option<&Target>) -> Result<Seen> {
     let _guard = tch::no_grad_guard();
     let block = match model.device() {
-        tch::Device::Cpu => model.up_to(films, Place::block(3))?,
+        tch::Device::Cpu => model.up_to(films, Waypoint::block(3))?,
         _ => model.activation(films, LAST_BLOCK)?,
     };
-    let norm = model.way(&block, Place::block(3), Place::NORM5);
+    let norm = model.way(&block, Waypoint::block(3), Waypoint::NORM5);
     let relu = norm.relu();
     let logits = model.logits_of_features(&relu);
-    let at = |layer: &String| match Place::of(layer) {
-        Some(Place::RELU5) => &relu,
-        Some(Place::NORM5) => &norm,
+    let at = |layer: &String| match Waypoint::of(layer) {
+        Some(Waypoint::RELU5) => &relu,
+        Some(Waypoint::NORM5) => &norm,
         _ => &block,
     };
     let activations = layers.iter().map(|layer| at(layer).to_kind(Kind::Float)).collect();
@@ -66,9 +66,9 @@ fn known(model: &Classifier, films: &Tensor, layers: &[String], target: Option<&
         let places = (relu.size()[2] * relu.size()[3]) as f64;
         let at_relu = (slope / places).view([films.size()[0], -1, 1, 1]).expand_as(&relu);
         for layer in layers {
-            gradients.push(match Place::of(layer) {
-                Some(Place::RELU5) => at_relu.shallow_clone(),
-                Some(Place::NORM5) => &at_relu * norm.gt(0.0),
+            gradients.push(match Waypoint::of(layer) {
+                Some(Waypoint::RELU5) => at_relu.shallow_clone(),
+                Some(Waypoint::NORM5) => &at_relu * norm.gt(0.0),
                 _ => &at_relu * norm.gt(0.0) * model.last_slope().view([1, -1, 1, 1]),
             });
         }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use super::layers::{BatchNorm, Conv, Linear, Registry};
-use super::places::Place;
+use super::places::Waypoint;
 use crate::error::{Error, Result};
 
 /// The published configurations of the network.
@@ -182,13 +182,13 @@ impl Features {
         let xs = hook("features.norm0", self.norm0.forward(&xs, train))?;
         let xs = hook("features.relu0", xs.relu())?;
         let xs = hook("features.pool0", xs.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false))?;
-        self.onward(Place::entry(0), xs, train, hook)
+        self.onward(Waypoint::entry(0), xs, train, hook)
     }
 
     /// The same from a place on, given what lies there.
-    pub(crate) fn onward(&self, from: Place, mut xs: Tensor, train: bool, hook: &mut Hook) -> Walk {
-        for (b, (name, block)) in self.blocks.iter().enumerate().filter(|(b, _)| from <= Place::block(*b)) {
-            if from < Place::block(b) {
+    pub(crate) fn onward(&self, from: Waypoint, mut xs: Tensor, train: bool, hook: &mut Hook) -> Walk {
+        for (b, (name, block)) in self.blocks.iter().enumerate().filter(|(b, _)| from <= Waypoint::block(*b)) {
+            if from < Waypoint::block(b) {
                 let mut outputs = vec![xs];
                 for layer in block {
                     let grown = layer.forward(&outputs, train, hook)?;
@@ -205,10 +205,10 @@ impl Features {
                 xs = see("pool", ys.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None::<i64>))?;
             }
         }
-        if from < Place::NORM5 {
+        if from < Waypoint::NORM5 {
             xs = hook("features.norm5", self.norm5.forward(&xs, train))?;
         }
-        if from < Place::RELU5 { hook("features.relu5", xs.relu()) } else { ControlFlow::Continue(xs) }
+        if from < Waypoint::RELU5 { hook("features.relu5", xs.relu()) } else { ControlFlow::Continue(xs) }
     }
 }
 

@@ -14,7 +14,7 @@ use tch::{Device, Kind, Tensor};
 pub use densenet::{Architecture, Head};
 pub use layers::{Variable, VariableKind};
 pub(crate) use layers::{bytes, not_finite};
-pub(crate) use places::{Kept, Place};
+pub(crate) use places::{Kept, Waypoint};
 
 use crate::error::{Error, Result};
 use densenet::{Features, HeadLayers, Hook, Walk};

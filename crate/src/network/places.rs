@@ -10,37 +10,39 @@ use crate::error::{Error, Result};
 
 /// Such a place, in the order of the layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place(usize);
+pub(crate) struct Waypoint(usize);
 
-impl Place {
+impl Waypoint {
     /// The batch itself.
-    pub(crate) const FILM: Place = Place(0);
+    pub(crate) const FILM: Waypoint = Waypoint(0);
     /// The last norm.
-    pub(crate) const NORM5: Place = Place(9);
+    pub(crate) const NORM5: Waypoint = Waypoint(9);
     /// Its ReLU: what the head reads.
-    pub(crate) const RELU5: Place = Place(10);
+    pub(crate) const RELU5: Waypoint = Waypoint(10);
 
     /// Before a dense block, counted from 0.
-    pub(crate) fn entry(block: usize) -> Place {
-        Place(1 + 2 * block)
+    pub(crate) fn entry(block: usize) -> Waypoint {
+        Waypoint(1 + 2 * block)
     }
 
     /// Behind a dense block, before its transition.
-    pub(crate) fn block(block: usize) -> Place {
-        Place(2 + 2 * block)
+    pub(crate) fn block(block: usize) -> Waypoint {
+        Waypoint(2 + 2 * block)
     }
 
     /// Where a layer's output is such a place.
-    pub(crate) fn of(layer: &str) -> Option<Place> {
+    pub(crate) fn of(layer: &str) -> Option<Waypoint> {
         let rest = layer.strip_prefix("features.")?;
         let number = |text: &str| text.parse::<usize>().ok().filter(|n| (1..=4).contains(n));
         match rest {
-            "pool0" => Some(Place::entry(0)),
-            "norm5" => Some(Place::NORM5),
-            "relu5" => Some(Place::RELU5),
+            "pool0" => Some(Waypoint::entry(0)),
+            "norm5" => Some(Waypoint::NORM5),
+            "relu5" => Some(Waypoint::RELU5),
             _ => match (rest.strip_prefix("denseblock"), rest.strip_prefix("transition")) {
-                (Some(block), _) => number(block).map(|n| Place::block(n - 1)),
-                (_, Some(transition)) => number(transition.strip_suffix(".pool")?).filter(|n| *n < 4).map(Place::entry),
+                (Some(block), _) => number(block).map(|n| Waypoint::block(n - 1)),
+                (_, Some(transition)) => {
+                    number(transition.strip_suffix(".pool")?).filter(|n| *n < 4).map(Waypoint::entry)
+                }
                 _ => None,
             },
         }
@@ -78,12 +80,12 @@ impl Classifier {
                 }
                 ControlFlow::Continue(xs)
             };
-            let first = layers.iter().map(|layer| Place::of(layer.as_ref())).min().flatten();
+            let first = layers.iter().map(|layer| Waypoint::of(layer.as_ref())).min().flatten();
             let logits = match first.filter(|_| self.device == Device::Cpu) {
                 // All of them are places: the way to the first is that of scoring.
                 Some(place) => {
-                    let xs = self.features.fused_way(&channels_last(batch).to_kind(self.kind), Place::FILM, place);
-                    let name = layers.iter().find(|layer| Place::of(layer.as_ref()) == Some(place));
+                    let xs = self.features.fused_way(&channels_last(batch).to_kind(self.kind), Waypoint::FILM, place);
+                    let name = layers.iter().find(|layer| Waypoint::of(layer.as_ref()) == Some(place));
                     let xs = whole(hook(name.expect("it is one of them").as_ref(), xs));
                     whole(self.from(place, xs, &mut hook))
                 }
@@ -102,7 +104,7 @@ impl Classifier {
         })
     }
 
-    fn from(&self, place: Place, xs: Tensor, hook: &mut super::Hook) -> super::Walk {
+    fn from(&self, place: Waypoint, xs: Tensor, hook: &mut super::Hook) -> super::Walk {
         let features = self.features.onward(place, xs, false, hook)?;
         self.head_layers.forward(&features.to_kind(self.head_kind()), hook)
     }
@@ -111,24 +113,24 @@ impl Classifier {
     ///
     /// # Errors
     /// [`Error::Shape`] for another batch.
-    pub(crate) fn up_to(&self, batch: &Tensor, place: Place) -> Result<Tensor> {
+    pub(crate) fn up_to(&self, batch: &Tensor, place: Waypoint) -> Result<Tensor> {
         self.check_input(batch)?;
         let batch = channels_last(batch).to_kind(self.kind);
-        Ok(self.features.fused_way(&batch, Place::FILM, place))
+        Ok(self.features.fused_way(&batch, Waypoint::FILM, place))
     }
 
     /// What lies at a place, given what lies at one before it, without a graph.
-    pub(crate) fn way(&self, xs: &Tensor, from: Place, to: Place) -> Tensor {
+    pub(crate) fn way(&self, xs: &Tensor, from: Waypoint, to: Waypoint) -> Tensor {
         let _guard = tch::no_grad_guard();
         self.features.fused_way(xs, from, to)
     }
 
     /// The logits behind a place, given what lies there, without a graph.
-    pub(crate) fn logits_from(&self, place: Place, xs: &Tensor) -> Tensor {
+    pub(crate) fn logits_from(&self, place: Waypoint, xs: &Tensor) -> Tensor {
         let _guard = tch::no_grad_guard();
         let xs = xs.to_kind(self.kind);
         if self.device == Device::Cpu {
-            return self.classify(&self.features.fused_way(&xs, place, Place::RELU5));
+            return self.classify(&self.features.fused_way(&xs, place, Waypoint::RELU5));
         }
         whole(self.from(place, xs, &mut |_, xs| ControlFlow::Continue(xs)))
     }
@@ -150,13 +152,13 @@ impl Classifier {
         })))
     }
 
-    /// The head alone: logits of what lies at [`Place::RELU5`].
+    /// The head alone: logits of what lies at [`Waypoint::RELU5`].
     pub(crate) fn logits_of_features(&self, features: &Tensor) -> Tensor {
         self.classify(features)
     }
 
     /// The weight of the head, `[classes, C]`, where it is an average and one linear layer: there the gradient of a
-    /// logit at [`Place::RELU5`] is known without a backward pass.
+    /// logit at [`Waypoint::RELU5`] is known without a backward pass.
     pub(crate) fn linear_head(&self) -> Option<Tensor> {
         match self.head {
             super::Head::Linear { .. } => {
@@ -184,7 +186,7 @@ mod tests {
         for head in [Head::Linear { classes: 2 }, Head::Reference { classes: 2 }] {
             let model = Classifier::new(Architecture::DenseNet121, head, 3, Device::Cpu);
             let logits = tch::no_grad(|| model.forward(&batch, Mode::Eval).unwrap());
-            let places = model.layers().into_iter().filter_map(|layer| Some((Place::of(&layer)?, layer)));
+            let places = model.layers().into_iter().filter_map(|layer| Some((Waypoint::of(&layer)?, layer)));
             let places: Vec<_> = places.collect();
             assert_eq!(places.len(), 10, "{places:?}");
             assert!(places.windows(2).all(|pair| pair[0].0 < pair[1].0), "{places:?}");

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::{built, median, ran, verdict};
 use crate::problem::{Problem, Result};
-use crate::progress::{self, Step};
-use crate::report::Table;
+use crate::progress::{self, ProgressLine};
+use crate::report::TextTable;
 use crate::setup::cache::digest;
 use crate::setup::{self, Ready, outside_cargo};
 
@@ -34,7 +34,7 @@ pub fn run() -> Result<bool> {
     let program = built(&ready, "maps")?;
     let mut times = Times::new();
     for repeat in 1..=REPEATS {
-        let step = Step::start(format!("heat maps against Captum and pytorch-grad-cam, {repeat} of {REPEATS}"));
+        let step = ProgressLine::start(format!("heat maps against Captum and pytorch-grad-cam, {repeat} of {REPEATS}"));
         // -E would keep Python from reading the path of the peers.
         let mut command = ready.command(&ready.python.python);
         command.args(["-s", "-u"]).arg(ready.kernel.scripts.join("maps.py")).env("PYTHONPATH", &peers);
@@ -43,7 +43,7 @@ pub fn run() -> Result<bool> {
         note(&mut times, &ran(command.args(ARGUMENTS), &step)?)?;
         step.done();
     }
-    let mut table = Table::new(["milliseconds", "pytorch-grad-cam", "Captum", "humerus", "times", "wanted", ""]);
+    let mut table = TextTable::new(["milliseconds", "pytorch-grad-cam", "Captum", "humerus", "times", "wanted", ""]);
     let mut all_met = true;
     let of = |case: &str, who: &str| times.get(&(case.to_owned(), who.to_owned())).map(|all| 1e3 * median(all));
     let told = |time: Option<f64>| time.map_or("–".to_owned(), |time| format!("{time:.0}"));
@@ -83,7 +83,7 @@ fn peers(ready: &Ready) -> Result<PathBuf> {
 }
 
 fn install(ready: &Ready, lock: &Path, folder: &Path) -> Result<()> {
-    let step = Step::start("Captum and pytorch-grad-cam (once, downloads about 100 MB)");
+    let step = ProgressLine::start("Captum and pytorch-grad-cam (once, downloads about 100 MB)");
     if folder.exists() {
         std::fs::remove_dir_all(folder).map_err(Problem::at(folder))?;
     }

@@ -22,7 +22,7 @@ use crate::checkout::Checkout;
 use crate::problem::{Problem, Result};
 
 /// The Python pieces, by name.
-const SCRIPTS: [(&str, &str); 11] = [
+const SCRIPTS: [(&str, &str); 12] = [
     ("launch.py", include_str!("../../python/launch.py")),
     ("template.py", include_str!("../../python/template.py")),
     ("built.py", include_str!("../../python/built.py")),

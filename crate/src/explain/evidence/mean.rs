@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use metrics::{DRAWS, FEWEST_PATIENTS, Interval, resamples};
+use metrics::{DRAWS, FEWEST_PATIENTS, Interval, IntervalKind, resamples};
 use serde::Serialize;
 
 /// A mean over films, and its 95 % percentile bootstrap interval over patients, or what stands for them.
@@ -37,7 +37,7 @@ impl Mean {
             let mut drawn: Vec<f64> = drawn.collect();
             drawn.sort_by(f64::total_cmp);
             let at = |share: f64| drawn[(share * (drawn.len() - 1) as f64).round() as usize];
-            Interval { low: at(0.025), high: at(0.975) }
+            Interval { low: at(0.025), high: at(0.975), kind: IntervalKind::Bootstrap }
         });
         Mean { value, interval, films: values.len(), patients: groups.len() }
     }
@@ -47,7 +47,7 @@ impl fmt::Display for Mean {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.value, self.interval) {
             (None, _) => f.write_str("no film"),
-            (Some(value), Some(Interval { low, high })) => write!(f, "{value:.3} ({low:.3} to {high:.3})"),
+            (Some(value), Some(Interval { low, high, .. })) => write!(f, "{value:.3} ({low:.3} to {high:.3})"),
             (Some(value), None) => {
                 write!(f, "{value:.3} (no interval: {} of {FEWEST_PATIENTS} patients)", self.patients)
             }

@@ -10,18 +10,18 @@ use crate::score::ViewScore;
 /// The part of a phantom set's `truth/annotations.json` that is asked for.
 #[derive(Debug, Deserialize)]
 struct Truth {
-    images: Vec<Image>,
-    annotations: Vec<Annotation>,
+    images: Vec<TruthImage>,
+    annotations: Vec<TruthAnnotation>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Image {
+struct TruthImage {
     id: usize,
     file_name: String,
 }
 
 #[derive(Debug, Deserialize)]
-struct Annotation {
+struct TruthAnnotation {
     image_id: usize,
     fracture: Option<phantom::Fracture>,
 }

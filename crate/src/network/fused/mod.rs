@@ -20,7 +20,7 @@ use tch::{Kind, Tensor};
 use self::kernels::{Moments, Norm};
 use super::densenet::{DenseLayer, Features, Transition};
 use super::layers::{BatchNorm, Conv};
-use super::places::Place;
+use super::places::Waypoint;
 
 /// Gradients by the address of the weight.
 pub(in crate::network) type Gradients = HashMap<usize, Tensor>;
@@ -217,24 +217,24 @@ impl Features {
     }
 
     /// What lies at a place, `[N, C, h, w]`, given what lies at one before it; nothing learns.
-    pub(in crate::network) fn fused_way(&self, image: &Tensor, from: Place, to: Place) -> Tensor {
+    pub(in crate::network) fn fused_way(&self, image: &Tensor, from: Waypoint, to: Waypoint) -> Tensor {
         let _guard = tch::no_grad_guard();
-        let mut image = if from == Place::FILM { self.fused_stem(image, false).1 } else { image.shallow_clone() };
+        let mut image = if from == Waypoint::FILM { self.fused_stem(image, false).1 } else { image.shallow_clone() };
         for (b, (_, layers)) in self.blocks.iter().enumerate() {
-            if to <= Place::entry(b) || from > Place::block(b) {
+            if to <= Waypoint::entry(b) || from > Waypoint::block(b) {
                 continue;
             }
-            let layers = if from < Place::block(b) { layers.as_slice() } else { &[] };
-            let transition = self.transitions.get(b).filter(|_| to > Place::block(b));
+            let layers = if from < Waypoint::block(b) { layers.as_slice() } else { &[] };
+            let transition = self.transitions.get(b).filter(|_| to > Waypoint::block(b));
             image = fused_block(&image, layers, transition, false, false).1;
         }
-        if from < Place::NORM5 && to == Place::NORM5 {
+        if from < Waypoint::NORM5 && to == Waypoint::NORM5 {
             return self.norm5.forward(&image, false);
         }
-        if to < Place::RELU5 || from == Place::RELU5 {
+        if to < Waypoint::RELU5 || from == Waypoint::RELU5 {
             return image;
         }
-        if from == Place::NORM5 {
+        if from == Waypoint::NORM5 {
             return image.relu();
         }
         let (grid, buffer) = rows(&image);

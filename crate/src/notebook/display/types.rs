@@ -64,10 +64,13 @@ macro_rules! method {
     };
 }
 
-method!(own Viewer, it, {
-    evcxr_runtime::mime_type("text/html").text(it.frame());
-    say(it.words());
-});
+impl Viewer {
+    /// Shows it in an evcxr cell.
+    pub fn evcxr_display(&self) {
+        evcxr_runtime::mime_type("text/html").text(self.frame());
+        say(self.words());
+    }
+}
 
 /// As tables.
 macro_rules! shows {
