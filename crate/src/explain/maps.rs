@@ -5,6 +5,7 @@ use std::fmt;
 use tch::{Kind, Tensor};
 
 use super::layered::Seen;
+use super::part::{Completeness, Part};
 use super::{MapOptions, Method, Target, ablation, cams, layered, occlusion, pixels, score_cam};
 use crate::counted;
 use crate::error::{Error, Result};
@@ -33,28 +34,6 @@ pub struct LayerMaps {
     /// `[N, h, w]`, `f32`, on the model's device, in the method's own unit: above 0 speaks for the target, below
     /// against it.
     pub raw: Tensor,
-}
-
-/// What integrated gradients add up to, beside what they should.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Completeness {
-    /// Their sum.
-    pub sum: f64,
-    /// The target of the film less that of the baseline.
-    pub gain: f64,
-}
-
-impl Completeness {
-    /// The sum less the gain.
-    pub fn error(self) -> f64 {
-        self.sum - self.gain
-    }
-}
-
-impl fmt::Display for Completeness {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sum {:.4}, gain {:.4}, completeness error {:.2e}", self.sum, self.gain, self.error())
-    }
 }
 
 /// Whether a map has anything to show.
@@ -197,20 +176,6 @@ pub fn heat_maps(model: &Classifier, batch: &Tensor, method: Method, options: &M
         logits: Tensor::cat(&logits, 0),
         completeness: (method == Method::IntegratedGradients).then_some(completeness),
     })
-}
-
-/// The maps of one chunk.
-pub(super) struct Part {
-    /// `[N, h, w]`, one for each layer.
-    pub(super) maps: Vec<Tensor>,
-    pub(super) logits: Tensor,
-    pub(super) completeness: Vec<Completeness>,
-}
-
-impl Part {
-    pub(super) fn of_pixels(map: Tensor, logits: Tensor) -> Part {
-        Part { maps: vec![map], logits, completeness: Vec::new() }
-    }
 }
 
 fn of_some(model: &Classifier, films: &Tensor, method: Method, options: &MapOptions) -> Result<Part> {

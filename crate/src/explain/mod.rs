@@ -16,6 +16,7 @@ mod localisation;
 mod maps;
 mod method;
 mod occlusion;
+mod part;
 mod pixels;
 mod score_cam;
 mod study;
@@ -27,8 +28,9 @@ pub use evidence::{EvidenceOptions, EvidenceReport, evidence};
 pub use film::FilmCam;
 pub use filter::{FilterOptions, filter_patterns};
 pub use localisation::{Localisation, localisation};
-pub use maps::{Completeness, Evidence, HeatMaps, LayerMaps, heat_maps};
+pub use maps::{Evidence, HeatMaps, LayerMaps, heat_maps};
 pub use method::{MapOptions, Method};
+pub use part::Completeness;
 pub use study::{Localised, localise};
 pub use target::Target;
 

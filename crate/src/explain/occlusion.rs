@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::MapOptions;
-use super::maps::Part;
+use super::part::Part;
 use super::pixels::baseline;
 use crate::error::{Error, Result};
 use crate::network::Classifier;

@@ -6,7 +6,7 @@ use rand_distr::{Distribution, StandardNormal};
 use tch::{Kind, Tensor};
 
 use super::MapOptions;
-use super::maps::{Completeness, Part};
+use super::part::{Completeness, Part};
 use crate::error::{Error, Result};
 use crate::network::{Classifier, Mode};
 
