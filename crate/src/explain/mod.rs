@@ -2,7 +2,7 @@
 //! as they are.
 //!
 //! [`heat_maps`] draws maps of a batch by any [`Method`]; [`crate::model::Model::explain_with`] of a film file;
-//! [`evidence`] asks whether they mean anything.
+//! [`evidence()`] asks whether they mean anything.
 
 mod ablation;
 mod activation;
