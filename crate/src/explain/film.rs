@@ -113,9 +113,9 @@ impl Model {
         let found = heat_maps(&self.classifier, &batch(&preprocess)?, method, options)?;
         let at_own_size = match preprocess.size == own.size {
             true => None,
-            false => Some(score::abnormal(&self.logits(&batch(own)?)?)?),
+            false => Some(score::abnormal(&self.logits(&batch(own)?)?, self.card.temperature.value)?),
         };
-        let probabilities = score::abnormal(&found.logits)?;
+        let probabilities = score::abnormal(&found.logits, self.card.temperature.value)?;
         let scaled = maps(&found.scaled(), "heat map")?;
         let raw: Vec<Vec<Map>> =
             found.layers.iter().map(|layer| maps(&layer.raw, "heat map")).collect::<Result<_>>()?;

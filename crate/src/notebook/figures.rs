@@ -323,7 +323,8 @@ pub fn activations(model: &Model, film: impl AsRef<Path>, layer: &str) -> Result
     let maps = explain::activation_maps(&model.classifier, &fine, layer)?;
     let mut title = layer.to_owned();
     if preprocess.size != own.size {
-        let probability = |batch: &Tensor| Ok::<_, Error>(score::abnormal(&model.logits(batch)?)?[0]);
+        let probability =
+            |batch: &Tensor| Ok::<_, Error>(score::abnormal(&model.logits(batch)?, model.card.temperature.value)?[0]);
         let (here, there) = (probability(&fine)?, probability(&batch(own)?)?);
         title += &format!(", film at {} pixels ({here}; {there} at the model's own {})", preprocess.size, own.size);
     }

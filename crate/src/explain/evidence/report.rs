@@ -246,7 +246,10 @@ fn removal(
         return Ok(None);
     }
     let mut probability = |films: &Tensor| {
-        Ok(score::abnormal(&model.logits(films)?)?.into_iter().map(Probability::get).collect::<Vec<_>>())
+        Ok(score::abnormal(&model.logits(films)?, model.card.temperature.value)?
+            .into_iter()
+            .map(Probability::get)
+            .collect::<Vec<_>>())
     };
     let mut values = [const { Vec::new() }; 3];
     for (at, (case, map)) in cases.iter().zip(maps).take(n).enumerate() {
