@@ -76,7 +76,11 @@ fn complete_with(ahead: bool) -> Result<Ready> {
             && kernel::templates(&cache, &rust).is_empty()
         {
             match ahead {
-                true => warm::build_ahead(ready, &no_kernel),
+                true => {
+                    // Should it fail, `warm` says why.
+                    drop(proxy::complete(ready));
+                    warm::build_ahead(ready, &no_kernel);
+                }
                 false => fetch(ready),
             }
         }
