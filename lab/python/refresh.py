@@ -53,7 +53,10 @@ def build(folder, on_line):
     )
     for line in process.stderr:
         on_line(line.rstrip())
-    return process.wait()
+    status = process.wait()
+    for second_name in folder.glob("target/*/debug/libhumerus.*"):
+        second_name.unlink()  # what cargo leaves for those who ask for the library by name
+    return status
 
 
 def rebuild(link, on_line=lambda line: None):
@@ -68,8 +71,6 @@ def rebuild(link, on_line=lambda line: None):
         built.outdate(building, stamped)
         if build(building, on_line) != 0:
             return None
-        for second_name in building.glob("target/*/debug/libhumerus.*"):
-            second_name.unlink()  # what cargo leaves for those who ask for the library by name
         rustc = subprocess.run(["rustc", "-vV"], stdout=subprocess.PIPE, text=True, check=True).stdout
         built.stamp(building, stamped["crate_dir"], rustc, started, before)
         return publish(building, link)

@@ -218,6 +218,13 @@ fn what_is_said_of_the_layout_is_used_or_refused() {
     assert!(message.starts_with("labels: expected none") && message.contains("nowhere.csv"), "{message}");
     assert!(message.ends_with("for the layout MURA"), "{message}");
 
+    let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+    let message = refused(&IndexOptions { positive: words(&["broken", "bad"]), ..IndexOptions::default() }, set.root());
+    assert!(message.starts_with("positive: expected none"), "{message}");
+    assert!(message.ends_with("got broken, bad for the layout MURA"), "{message}");
+    let message = refused(&IndexOptions { negative: words(&["well"]), ..IndexOptions::default() }, set.root());
+    assert!(message.starts_with("negative: expected none"), "{message}");
+
     let message = refused(&options(Layout::FracAtlas), set.root());
     assert!(message.contains("looked for FracAtlas (") && !message.contains("MURA ("), "{message}");
 

@@ -21,18 +21,26 @@ pub fn run(connection_file: &Path) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let mut kernel = Fake {
-            iopub: create_kernel_iopub_connection(&info, "fake").await.unwrap(),
-            stdin: create_kernel_stdin_connection(&info, "fake").await.unwrap(),
-            shell: create_kernel_shell_connection(&info, "fake").await.unwrap(),
+            iopub: bound(create_kernel_iopub_connection(&info, "fake").await),
+            stdin: bound(create_kernel_stdin_connection(&info, "fake").await),
+            shell: bound(create_kernel_shell_connection(&info, "fake").await),
             count: 1,
             signs: String::new(),
         };
-        tokio::spawn(control(create_kernel_control_connection(&info, "fake").await.unwrap()));
+        tokio::spawn(control(bound(create_kernel_control_connection(&info, "fake").await)));
         loop {
             let request = kernel.shell.read().await.unwrap();
             kernel.answer(request).await;
         }
     });
+}
+
+/// A port that somebody else has taken ends the process, as it ends evcxr's; the proxy then tries others.
+fn bound<T>(socket: Result<T, impl std::fmt::Display>) -> T {
+    socket.unwrap_or_else(|error| {
+        eprintln!("{error}");
+        std::process::exit(1)
+    })
 }
 
 async fn control(mut control: KernelControlConnection) {

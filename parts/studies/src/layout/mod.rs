@@ -146,6 +146,12 @@ pub(crate) fn read(root: &Path, options: &IndexOptions) -> Result<(Layout, Found
     if !options.parts.is_empty() && layout != Layout::Mura {
         return Err(Error::setting("part", "none, since only MURA's layout names parts", options.parts.join(", ")));
     }
+    let words = if options.positive.is_empty() { &options.negative } else { &options.positive };
+    if !words.is_empty() && matches!(layout, Layout::Mura | Layout::FracAtlas) {
+        let name = if options.positive.is_empty() { "negative" } else { "positive" };
+        let expected = "none, since only class folders and tables have words for labels";
+        return Err(Error::setting(name, expected, format!("{} for the layout {layout}", words.join(", "))));
+    }
     if let Some(table) = &options.labels
         && !matches!(&reading, Reading::Manifest(used) | Reading::Dicom(used) if used == table)
     {
