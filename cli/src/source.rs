@@ -37,6 +37,8 @@ impl Source {
         let flags = [
             ("part", "--part"),
             ("words", "--positive and --negative"),
+            ("positive", "--positive"),
+            ("negative", "--negative"),
             ("labels", "--labels"),
             ("layout", "--layout"),
         ];
