@@ -31,6 +31,7 @@ mod precision_recall;
 mod reliability;
 mod roc;
 mod sheet;
+mod square;
 mod sweep;
 pub mod table;
 mod text;

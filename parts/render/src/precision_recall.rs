@@ -1,13 +1,12 @@
 //! The precision-recall curve.
 
-use plotters::style::{RGBColor, WHITE};
+use plotters::style::RGBColor;
 
-use super::axis::Axis;
-use super::chart::{BELOW, Chart};
-use super::head::{Head, Key, MARGIN, Sign};
+use super::head::{Key, Sign};
 use super::mark::Mark;
 use super::palette::{AXIS, BLUE, VERMILLION};
 use super::sheet::{DOTTED, Point, ink};
+use super::square::square;
 use super::{Figure, nothing, short};
 use crate::Result;
 use metrics::{BandPoint, Interval, NoInterval, PrecisionRecall};
@@ -52,14 +51,8 @@ pub fn precision_recall(
         let what = format!("abnormal at {} or above: {rates}", short(threshold));
         keys.push((Sign::Mark(Mark::Disc, VERMILLION), what));
     }
-    let axis = |name: &str| Axis::new(name, (0.0, 1.0), 6);
-    let (x, y) = (axis("recall (sensitivity)"), axis("precision (PPV)"));
-    let (side, width) = (600, 2 * MARGIN + y.room() + 600 + 10);
-    let head = Head::new(title, keys, width);
-    let height = head.height + 8 + side + BELOW + MARGIN;
-    Figure::draw((width as u32, height as u32), alt, |area| {
-        head.draw(area)?;
-        let chart = Chart::new(&area.margin(head.height + 8, MARGIN, MARGIN, MARGIN + 10), &x, &y)?;
+    let operating = point.map(|(_, point)| (point.recall, point.precision));
+    square(title, keys, alt, ["recall (sensitivity)", "precision (PPV)"], operating, |chart| {
         for ends in band.windows(2) {
             let [left, right] = [&ends[0], &ends[1]];
             let corners = [(left.at, left.low), (left.at, left.high), (right.at, right.high), (right.at, right.low)];
@@ -73,12 +66,6 @@ pub fn precision_recall(
             let before = line[line.len() - 1].0;
             line.extend([(before, point.precision), (point.recall, point.precision)]);
         }
-        chart.line(&line, 3.0, BLUE, None)?;
-        if let Some((_, point)) = point {
-            let at = (point.recall, point.precision);
-            chart.mark(Mark::Disc, at, 17.0, WHITE)?;
-            chart.mark(Mark::Disc, at, 13.0, VERMILLION)?;
-        }
-        Ok(())
+        chart.line(&line, 3.0, BLUE, None)
     })
 }

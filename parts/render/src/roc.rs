@@ -1,13 +1,10 @@
 //! The ROC curve.
 
-use plotters::style::WHITE;
-
-use super::axis::Axis;
-use super::chart::{BELOW, Chart};
-use super::head::{Head, Key, MARGIN, Sign};
+use super::head::{Key, Sign};
 use super::mark::Mark;
 use super::palette::{AXIS, BLUE, VERMILLION};
 use super::sheet::{DOTTED, Point};
+use super::square::square;
 use super::{Figure, nothing, short};
 use crate::Result;
 use metrics::{Interval, NoInterval, Roc};
@@ -43,22 +40,17 @@ pub fn roc(
         keys.push((Sign::Mark(Mark::Disc, VERMILLION), what));
     }
 
-    let axis = |name: &str| Axis::new(name, (0.0, 1.0), 6);
-    let (x, y) = (axis("1 − specificity (false positive rate)"), axis("sensitivity (true positive rate)"));
-    let (side, width) = (600, 2 * MARGIN + y.room() + 600 + 10);
-    let head = Head::new(title, keys, width);
-    let height = head.height + 8 + side + BELOW + MARGIN;
-    Figure::draw((width as u32, height as u32), alt, |area| {
-        head.draw(area)?;
-        let chart = Chart::new(&area.margin(head.height + 8, MARGIN, MARGIN, MARGIN + 10), &x, &y)?;
-        chart.line(&[(0.0, 0.0), (1.0, 1.0)], 1.5, AXIS, DOTTED)?;
-        let line: Vec<Point> = curve.points.iter().map(|p| (p.false_positive_rate, p.true_positive_rate)).collect();
-        chart.line(&line, 3.0, BLUE, None)?;
-        if let Some((_, point)) = point {
-            let at = (point.false_positive_rate, point.true_positive_rate);
-            chart.mark(Mark::Disc, at, 17.0, WHITE)?;
-            chart.mark(Mark::Disc, at, 13.0, VERMILLION)?;
-        }
-        Ok(())
-    })
+    let operating = point.map(|(_, point)| (point.false_positive_rate, point.true_positive_rate));
+    square(
+        title,
+        keys,
+        alt,
+        ["1 − specificity (false positive rate)", "sensitivity (true positive rate)"],
+        operating,
+        |chart| {
+            chart.line(&[(0.0, 0.0), (1.0, 1.0)], 1.5, AXIS, DOTTED)?;
+            let line: Vec<Point> = curve.points.iter().map(|p| (p.false_positive_rate, p.true_positive_rate)).collect();
+            chart.line(&line, 3.0, BLUE, None)
+        },
+    )
 }
