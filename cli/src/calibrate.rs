@@ -67,9 +67,7 @@ impl Args {
         output::text(tables::calibration(&found))?;
         output::text(format_args!("temperature: {}", found.temperature))?;
         output::text(format_args!("operating point: {}", found.operating_point))?;
-        for skipped in index.skipped.iter().chain(&report.skipped) {
-            output::text(format_args!("skipped {}: {}", output::path(&skipped.path), skipped.reason))?;
-        }
+        output::skipped(index.skipped.iter().chain(&report.skipped))?;
         output::text(format_args!("written: {} (for research use)", self.out.display()))
     }
 }

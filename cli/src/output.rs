@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use humerus::dataset::{self, Feeding, Index, Preparing};
+use humerus::dataset::{self, Feeding, Index, Preparing, Skipped};
 use humerus::{Error, Preprocess, Result, Tally, disk};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -20,6 +20,11 @@ pub fn text(text: impl Display) -> Result<()> {
 /// A path in one line: control signs in names, such as a line break, are written as escapes.
 pub fn path(path: &Path) -> String {
     files::in_line(path.display())
+}
+
+/// Prints which files were left out, and why.
+pub fn skipped<'a>(files: impl IntoIterator<Item = &'a Skipped>) -> Result<()> {
+    files.into_iter().try_for_each(|file| text(format_args!("skipped {}: {}", path(&file.path), file.reason)))
 }
 
 /// Prints one JSON object, and a newline.

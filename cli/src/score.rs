@@ -54,9 +54,7 @@ impl Args {
         for why in &report.unlabelled {
             output::text(format_args!("scored without labels: {why}"))?;
         }
-        for skipped in &report.skipped {
-            output::text(format_args!("skipped {}: {}", output::path(&skipped.path), skipped.reason))?;
-        }
+        output::skipped(&report.skipped)?;
         self.all_named(&report)
     }
 
