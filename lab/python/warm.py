@@ -105,6 +105,18 @@ def forget(directory, package):
                 found.unlink()
 
 
+def failure_of(build):
+    """Reports the lines of `build`, which is called with what takes them and returns whether it went well; returns the
+    first error among them, or None."""
+    lines = []
+
+    def say(line):
+        lines.append(line)
+        report("building", line=plain(line))
+
+    return None if build(say) else next((line for line in lines if line.startswith("error")), "cargo failed")
+
+
 def build_ahead(crate_dir, link):
     """Builds the crate and its dependencies by cargo alone; returns the failure, or None."""
     directory, started = building_of(link), time.time()
@@ -120,16 +132,10 @@ def build_ahead(crate_dir, link):
     linker = " -Clink-arg=-fuse-ld=lld" if shutil.which("lld") and not shutil.which("mold") else ""
     (directory / refresh.FLAGS).write_text(refresh.rustflags(directory) + linker)
     os.nice(10)  # the kernel is what everything waits for
-    lines = []
-
-    def say(line):
-        lines.append(line)
-        report("building", line=plain(line))
-
-    if refresh.build(directory, say) != 0:
-        return next((line for line in lines if line.startswith("error")), "cargo failed")
-    (directory / AHEAD).write_text(str(started))
-    return None
+    failure = failure_of(lambda say: refresh.build(directory, say) == 0)
+    if failure is None:
+        (directory / AHEAD).write_text(str(started))
+    return failure
 
 
 def make(crate_dir, link, seed):
@@ -160,15 +166,7 @@ def make(crate_dir, link, seed):
 
 def renew(link):
     """Makes the template anew after an edit; returns the failure, or None."""
-    lines = []
-
-    def say(line):
-        lines.append(line)
-        report("building", line=plain(line))
-
-    if refresh.rebuild(link, say) is not None:
-        return None
-    return next((line for line in lines if line.startswith("error")), "cargo failed")
+    return failure_of(lambda say: refresh.rebuild(link, say) is not None)
 
 
 def main():

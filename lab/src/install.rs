@@ -91,10 +91,7 @@ fn build(ready: &setup::Ready, installed: &Path) -> Result<PathBuf> {
     command.args(["install", "--locked", "--no-track", "--force", "--path"]).arg(ready.checkout.root.join("cli"));
     let mut crates = 0;
     let ended = progress::run(command.arg("--root").arg(installed).current_dir(&ready.checkout.root), |line| {
-        if line.trim_start().starts_with("Compiling") {
-            crates += 1;
-            step.say(&format!("{crates} crates, {}", line.trim()));
-        }
+        step.say_crate(&mut crates, line);
     })?;
     let program = installed.join("bin/humerus");
     if !ended.status.success() || !program.is_file() {

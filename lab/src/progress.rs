@@ -75,6 +75,14 @@ impl ProgressLine {
         }
     }
 
+    /// Says which crate a line of cargo's is about, if it is about one, and counts them.
+    pub fn say_crate(&self, crates: &mut usize, line: &str) {
+        if line.trim_start().starts_with("Compiling") {
+            *crates += 1;
+            self.say(&format!("{crates} crates, {}", line.trim()));
+        }
+    }
+
     /// A line that stays.
     pub fn print(&self, line: &str) {
         match &self.bar {

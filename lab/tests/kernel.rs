@@ -21,6 +21,16 @@ struct Run {
     success: bool,
 }
 
+/// Runs one of the Python scripts beside this file inside the environment; returns what it printed.
+fn python(name: &str) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name);
+    let output = Command::new(env!("CARGO_BIN_EXE_lab")).args(["exec", "--", "python"]).arg(script).output().unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    println!("{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success());
+    stdout
+}
+
 const NOTEBOOKS: [&str; 14] = [
     "passes",
     "takes_its_time",
@@ -232,11 +242,7 @@ fn kernels_live_side_by_side_and_leave_nothing_behind() {
     if !kernel_is_there() {
         return;
     }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sessions.py");
-    let output = Command::new(env!("CARGO_BIN_EXE_lab")).args(["exec", "--", "python"]).arg(script).output().unwrap();
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    println!("{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success());
+    let stdout = python("sessions.py");
     assert!(stdout.lines().filter(|line| line.starts_with("ok: ")).count() == 16, "{stdout}");
 }
 
@@ -298,10 +304,6 @@ fn nbclient_sees_what_a_cell_came_to() {
     if !kernel_is_there() {
         return;
     }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients.py");
-    let output = Command::new(env!("CARGO_BIN_EXE_lab")).args(["exec", "--", "python"]).arg(script).output().unwrap();
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    println!("{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success());
+    let stdout = python("clients.py");
     assert_eq!(stdout.lines().filter(|line| line.starts_with("ok: ")).count(), 6);
 }

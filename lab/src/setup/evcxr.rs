@@ -58,12 +58,7 @@ pub fn complete(cache: &Cache, stop: &AtomicBool) -> Result<PathBuf> {
             .env("CARGO_TARGET_DIR", unfinished.join("target"))
             .env_remove("RUSTFLAGS")
             .current_dir(&unfinished),
-        |line| {
-            if line.trim_start().starts_with("Compiling") {
-                crates += 1;
-                step.say(&format!("{crates} crates, {}", line.trim()));
-            }
-        },
+        |line| step.say_crate(&mut crates, line),
     )?;
     let built = unfinished.join("bin/evcxr_jupyter");
     if !ended.status.success() || !built.is_file() {

@@ -54,7 +54,7 @@ pub fn warm(ready: &Ready) -> Result<()> {
     let mut crates = 0;
     let ended = progress::run(ready.script("warm.py").arg(checkout.crate_dir()).arg(&link).args(seed), |line| {
         match serde_json::from_str(line) {
-            Ok(WarmEvent::Building { line }) => say_crate(&step, &mut crates, &line),
+            Ok(WarmEvent::Building { line }) => step.say_crate(&mut crates, &line),
             Ok(WarmEvent::End { failure: reported }) => failure = reported,
             _ => {}
         }
@@ -88,7 +88,7 @@ pub fn build_ahead(ready: &Ready, stop: &AtomicBool) {
     let mut crates = 0;
     let mut failed = true;
     let ended = progress::run_unless(stop, &mut script, |line| match serde_json::from_str(line) {
-        Ok(WarmEvent::Building { line }) => say_crate(&step, &mut crates, &line),
+        Ok(WarmEvent::Building { line }) => step.say_crate(&mut crates, &line),
         Ok(WarmEvent::End { failure }) => failed = failure.is_some(),
         _ => {}
     });
@@ -101,12 +101,4 @@ pub fn build_ahead(ready: &Ready, stop: &AtomicBool) {
 fn is_built_ahead(link: &Path) -> bool {
     let name = link.file_name().unwrap_or_default().to_string_lossy().replace("template-", "building-");
     link.with_file_name(name).join(".built-ahead").exists()
-}
-
-/// Says which crate a line of cargo's is about.
-fn say_crate(step: &ProgressLine, crates: &mut usize, line: &str) {
-    if line.trim_start().starts_with("Compiling") {
-        *crates += 1;
-        step.say(&format!("{crates} crates, {}", line.trim()));
-    }
 }
